@@ -1,0 +1,26 @@
+// The contract of an affine cell, h[t] = a[t] h[t-1] + b[t], elementwise over channels.
+//
+// A cell is a struct with no data: it says what one element computes and knows nothing of memory, time, threads or resets,
+// which belong to the engines. V is a scalar, a SIMD register, or Complex of either; inputs x change with time, parameters p
+// hold one value per channel, options are plain numbers.
+//
+//   static constexpr int kInputs, kParams;   how many of each
+//   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
+//   gate(x, p, options)                      -> {a, b}
+//   pullback(x, p, options, h_prev, g, dx, dp)
+//       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
+//       The engine itself forms conj(a) g, the adjoint handed to h[t-1].
+#pragma once
+
+#include "complex.h"
+
+namespace lrnn::LRNN_ISA {
+
+inline constexpr int kMaxInputs = 3, kMaxParams = 3, kMaxOptions = 2;
+
+template <class V>
+struct Gate {
+  V a, b;
+};
+
+}  // namespace lrnn::LRNN_ISA

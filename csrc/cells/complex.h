@@ -1,0 +1,41 @@
+// Complex numbers over a scalar or a SIMD register, and the three operations that make real and complex cells one source.
+#pragma once
+
+#include "math.h"
+
+namespace lrnn::LRNN_ISA {
+
+template <class V>
+struct Complex {
+  V re, im;
+};
+
+template <class V>
+LRNN_HD Complex<V> operator+(Complex<V> x, Complex<V> y) {
+  return {x.re + y.re, x.im + y.im};
+}
+template <class V>
+LRNN_HD Complex<V> operator*(Complex<V> x, Complex<V> y) {
+  return {x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re};
+}
+
+template <class V>
+LRNN_HD V conj(V x) {
+  return x;
+}
+template <class V>
+LRNN_HD Complex<V> conj(Complex<V> x) {
+  return {x.re, -x.im};
+}
+
+// x * y + z, each product rounded once where the target has a fused multiply-add.
+template <class V>
+LRNN_HD V multiply_add(V x, V y, V z) {
+  return x * y + z;
+}
+template <class V>
+LRNN_HD Complex<V> multiply_add(Complex<V> x, Complex<V> y, Complex<V> z) {
+  return {multiply_add(-x.im, y.im, multiply_add(x.re, y.re, z.re)), multiply_add(x.im, y.re, multiply_add(x.re, y.im, z.im))};
+}
+
+}  // namespace lrnn::LRNN_ISA

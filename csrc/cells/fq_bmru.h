@@ -1,0 +1,46 @@
+// The first-quadrant BMRU, the form of the analog circuit: states {0, alpha}, two positive thresholds beta_lo < beta_hi.
+//
+//   u = ReLU(x),  z_lo = H(beta_lo - u),  z_hi = H(u - beta_hi),  hold = (1-z_lo)(1-z_hi)
+//   h[t] = (hold + (1-hold) eps) h[t-1] + (1-hold) z_hi alpha
+//
+// Input x; parameters beta_lo, beta_hi, alpha; options eps, width.
+#pragma once
+
+#include "hysteresis.h"
+
+namespace lrnn::LRNN_ISA {
+
+struct FqBmru {
+  static constexpr int kInputs = 1, kParams = 3;
+  static constexpr bool kUsesState = true;
+
+  template <class V>
+  LRNN_HD static V relu(V x) {
+    return x > V{} ? x : V{};
+  }
+
+  template <class V>
+  LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {
+    const V u = relu(x[0]);
+    const V one = constant<V>(1), eps = constant<V>(Scalar<V>(options[0]));
+    const V low = p[0] - u >= V{} ? one : V{}, high = u - p[1] >= V{} ? one : V{};
+    const V hold = (one - low) * (one - high);
+    return {hold + (one - hold) * eps, (one - hold) * high * p[2]};
+  }
+  template <class V>
+  LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
+    const V u = relu(x[0]);
+    const V one = constant<V>(1);
+    const V low = p[0] - u >= V{} ? one : V{}, high = u - p[1] >= V{} ? one : V{};
+    const V hold = (one - low) * (one - high), moved = one - hold;
+    const V dhold = g * (h_prev * Scalar<V>(1 - options[0]) - high * p[2]);
+    const V at_low = -dhold * (one - high) * surrogate(p[0] - u, options[1]);
+    const V at_high = (g * moved * p[2] - dhold * (one - low)) * surrogate(u - p[1], options[1]);
+    dx[0] = zero_unless(x[0] > V{}, at_high - at_low);
+    dp[0] = at_low;
+    dp[1] = -at_high;
+    dp[2] = g * moved * high;
+  }
+};
+
+}  // namespace lrnn::LRNN_ISA

@@ -1,0 +1,99 @@
+// The quantized-hysteresis memory units with a signed candidate: BMRU (eps = 0), CMRU (eps = 1), and the anneal between them.
+//
+//   z = H(|c| - |beta|),  h[t] = (1-z) h[t-1] + z (alpha S(c) + eps h[t-1]),  with H(0) = 1 and S(0) = +1.
+//
+// Gradients pass the steps H and S through the surrogate kappa(u) = w / (1 + (pi w u)^2): dH/du = kappa, dS/du = 2 kappa.
+// Inputs c, beta (and alpha where it changes with time: the alpha-CMRU); options eps, width.
+#pragma once
+
+#include "cell.h"
+
+namespace lrnn::LRNN_ISA {
+
+template <class V>
+LRNN_HD V surrogate(V u, double width) {
+  using S = Scalar<V>;
+  const V v = u * S(3.14159265358979323846 * width);
+  return constant<V>(S(width)) / (v * v + S(1));
+}
+
+// alpha S(c): the value that an update writes.
+template <class V>
+LRNN_HD V written(V c, V alpha) {
+  return c >= V{} ? alpha : -alpha;
+}
+
+// The gradients of one step that all variants share. dz is the adjoint of the gate, g that of h[t].
+template <class V>
+LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz, V& dc, V& dbeta, V& dalpha) {
+  const V margin = abs(c) - abs(beta);
+  const auto update = abs(c) >= abs(beta);
+  const V through_gate = dz * surrogate(margin, width);
+  const V through_sign = zero_unless(update, g * alpha * (surrogate(c, width) * Scalar<V>(2)));
+  dc = times_sign(through_gate, c) + through_sign;
+  dbeta = -times_sign(through_gate, beta);
+  dalpha = zero_unless(update, written(c, g));
+}
+
+enum class Alpha { kPerChannel, kPerStep };
+
+template <Alpha kAlpha>
+struct HysteresisInputs {
+  static constexpr int kInputs = kAlpha == Alpha::kPerStep ? 3 : 2;
+  static constexpr int kParams = kAlpha == Alpha::kPerStep ? 0 : 1;
+
+  template <class V>
+  LRNN_HD static V alpha(const V* x, const V* p) {
+    if constexpr (kAlpha == Alpha::kPerStep)
+      return x[2];
+    else
+      return p[0];
+  }
+  template <class V>
+  LRNN_HD static V& dalpha(V* dx, V* dp) {
+    if constexpr (kAlpha == Alpha::kPerStep)
+      return dx[2];
+    else
+      return dp[0];
+  }
+};
+
+// Any eps.
+template <Alpha kAlpha>
+struct Hysteresis : HysteresisInputs<kAlpha> {
+  using In = HysteresisInputs<kAlpha>;
+  static constexpr bool kUsesState = true;
+
+  template <class V>
+  LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {
+    const auto update = abs(x[0]) >= abs(x[1]);
+    const V eps = constant<V>(Scalar<V>(options[0]));
+    return {update ? eps : constant<V>(1), zero_unless(update, written(x[0], In::alpha(x, p)))};
+  }
+  template <class V>
+  LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
+    const V alpha = In::alpha(x, p);
+    const V dz = g * (written(x[0], alpha) - h_prev * Scalar<V>(1 - options[0]));
+    hysteresis_pullback(x[0], x[1], alpha, options[1], g, dz, dx[0], dx[1], In::dalpha(dx, dp));
+  }
+};
+
+// eps = 1: the state drops out of the gradient, so nothing but the inputs is saved.
+template <Alpha kAlpha>
+struct Cmru : HysteresisInputs<kAlpha> {
+  using In = HysteresisInputs<kAlpha>;
+  static constexpr bool kUsesState = false;
+
+  template <class V>
+  LRNN_HD static Gate<V> gate(const V* x, const V* p, const double*) {
+    const auto update = abs(x[0]) >= abs(x[1]);
+    return {constant<V>(1), zero_unless(update, written(x[0], In::alpha(x, p)))};
+  }
+  template <class V>
+  LRNN_HD static void pullback(const V* x, const V* p, const double* options, V, V g, V* dx, V* dp) {
+    const V alpha = In::alpha(x, p);
+    hysteresis_pullback(x[0], x[1], alpha, options[1], g, g * written(x[0], alpha), dx[0], dx[1], In::dalpha(dx, dp));
+  }
+};
+
+}  // namespace lrnn::LRNN_ISA

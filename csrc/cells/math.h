@@ -1,0 +1,122 @@
+// Elementwise arithmetic for cells: the same source runs on a float, a double or a SIMD register of either.
+//
+// A register is a GCC/Clang vector type, so + - * / and comparisons are the language's own, `mask ? a : b` selects lane by lane, and a
+// cell reads like scalar code. Everything lives in a namespace named after the instruction set it is compiled for: the same
+// template compiled for two instruction sets must not be merged by the linker.
+#pragma once
+
+#include <stdint.h>
+
+#if defined(__CUDACC__)
+#define LRNN_HD __host__ __device__ __forceinline__
+#else
+#define LRNN_HD inline __attribute__((always_inline))
+#endif
+
+#ifndef LRNN_ISA
+#define LRNN_ISA generic
+#endif
+
+namespace lrnn::LRNN_ISA {
+
+// Lane traits: Scalar<V> is the element type of V, Int<V> the signed integers of the same width, kLanes<V> the lane count.
+template <class V>
+struct Lane {
+  using Scalar = __typeof__(V{}[0] + V{}[0]);
+  using Int = __typeof__(V{} < V{});
+};
+template <>
+struct Lane<float> {
+  using Scalar = float;
+  using Int = int32_t;
+};
+template <>
+struct Lane<double> {
+  using Scalar = double;
+  using Int = int64_t;
+};
+template <class V>
+using Scalar = typename Lane<V>::Scalar;
+template <class V>
+using Int = typename Lane<V>::Int;
+template <class V>
+inline constexpr int kLanes = sizeof(V) / sizeof(Scalar<V>);
+
+template <class V>
+LRNN_HD V constant(Scalar<V> x) {
+  return V{} + x;
+}
+
+template <class To, class From>
+LRNN_HD To bit_cast(From x) {
+  return __builtin_bit_cast(To, x);
+}
+
+// 0 where the mask is false, x where it is true.
+template <class M, class V>
+LRNN_HD V zero_unless(M mask, V x) {
+  return mask ? x : V{};
+}
+
+template <class V>
+LRNN_HD V abs(V x) {
+  constexpr auto kMagnitude = sizeof(Scalar<V>) == 4 ? int64_t{0x7fffffff} : int64_t{0x7fffffffffffffff};
+  return bit_cast<V>(bit_cast<Int<V>>(x) & (Int<V>{} + static_cast<Scalar<Int<V>>>(kMagnitude)));
+}
+template <>
+LRNN_HD float abs(float x) {
+  return __builtin_fabsf(x);
+}
+template <>
+LRNN_HD double abs(double x) {
+  return __builtin_fabs(x);
+}
+
+// x with the sign of s, and 0 where s is 0: x * sign(s) with sign(0) = 0.
+template <class V>
+LRNN_HD V times_sign(V x, V s) {
+  return s > V{} ? x : (s < V{} ? -x : V{});
+}
+
+// exp(x) for |x| up to the range of the type; NaN stays NaN, overflow saturates at the clamp. Relative error below 2 ulp
+// (float: degree-6 polynomial; double: the (2,3) rational form), both after reduction by ln 2 in two parts, as in Cephes.
+template <class V>
+LRNN_HD V exp(V x) {
+  using S = Scalar<V>;
+  using I = Int<V>;
+  constexpr bool kSingle = sizeof(S) == 4;
+  constexpr S kLow = kSingle ? S(-87.3365447) : S(-708.3964185), kHigh = kSingle ? S(88.3762626) : S(709.4361393);
+  constexpr S kRound = kSingle ? S(12582912.0) : S(6755399441055744.0);  // 1.5 * 2^(mantissa bits): adding it rounds to an integer
+  constexpr int kMantissa = kSingle ? 23 : 52;
+  const V clamped = x < constant<V>(kLow) ? constant<V>(kLow) : (x > constant<V>(kHigh) ? constant<V>(kHigh) : x);
+  const V shifted = clamped * S(1.44269504088896340736) + kRound;
+  const V n = shifted - kRound;
+  V p;
+  if constexpr (kSingle) {
+    const V r = clamped - n * S(0.693359375) - n * S(-2.12194440e-4);
+    p = constant<V>(S(1.9875691500e-4));
+    p = p * r + S(1.3981999507e-3);
+    p = p * r + S(8.3334519073e-3);
+    p = p * r + S(4.1665795894e-2);
+    p = p * r + S(1.6666665459e-1);
+    p = p * r + S(5.0000001201e-1);
+    p = p * (r * r) + r + S(1);
+  } else {
+    const V r = clamped - n * S(6.93145751953125e-1) - n * S(1.42860682030941723212e-6);
+    const V rr = r * r;
+    const V num = r * ((S(1.26177193074810590878e-4) * rr + S(3.02994407707441961300e-2)) * rr + S(9.99999999999999999910e-1));
+    const V den = ((S(3.00198505138664455042e-6) * rr + S(2.52448340349684104192e-3)) * rr + S(2.27265548208155028766e-1)) * rr +
+                  S(2.00000000000000000009);
+    p = S(2) * num / (den - num) + S(1);
+  }
+  const I exponent = (bit_cast<I>(shifted) - bit_cast<I>(constant<V>(kRound))) << kMantissa;
+  const V scaled = bit_cast<V>(bit_cast<I>(p) + exponent);
+  return x == x ? scaled : x;
+}
+
+template <class V>
+LRNN_HD V sigmoid(V x) {
+  return constant<V>(1) / (exp(-x) + Scalar<V>(1));
+}
+
+}  // namespace lrnn::LRNN_ISA

@@ -1,0 +1,298 @@
+// The affine engine: forward and backward of h[t] = a[t] h[t-1] + b[t] for any cell, time outermost over whole channel rows.
+//
+// The state row stays in L1 while the streams pass by in address order. A reset is a row operation: the state row is replaced
+// before the step, and in the backward pass the adjoint row is handed to h_reset instead of the step before.
+#pragma once
+
+#include "../cells/cell.h"
+#include "rows.h"
+
+namespace lrnn::LRNN_ISA {
+
+template <class Cell, class Io>
+struct Affine {
+  using R = typename Io::R;
+  using S = typename Io::S;
+  using Row = CarryRow<R, Io::kPlanes>;
+  template <int N>
+  using Value = typename Io::template Value<N>;
+  static constexpr bool kInterleavedEnds = Io::kScalars == 2;
+
+  // Steps between two additions of the parameter gradients into double: bounds the float32 rounding of long sums.
+  static constexpr int kFlush = 64;
+
+  struct Params {
+    Row row[Cell::kParams > 0 ? Cell::kParams : 1];
+    Params(const ScanArgs& args, const Task& k) {
+      for (int i = 0; i < Cell::kParams; ++i) load_ends<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
+    }
+    template <int N>
+    LRNN_HD void load(int64_t c, Value<N>* p) const {
+      for (int i = 0; i < Cell::kParams; ++i) p[i] = Io::template load_carry<N>(row[i], c);
+    }
+  };
+
+  // The rows of all inputs at one step.
+  struct Inputs {
+    const S* row[Cell::kInputs];
+    int64_t plane[Cell::kInputs];
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t) {
+      for (int i = 0; i < Cell::kInputs; ++i) {
+        row[i] = row_at<Io>(args.inputs[i], k.b, t, k.c0);
+        plane[i] = args.inputs[i].plane;
+      }
+    }
+    template <int N>
+    LRNN_HD void load(int64_t c, Value<N>* x) const {
+      for (int i = 0; i < Cell::kInputs; ++i) x[i] = Io::template load_value<N>(row[i], c, plane[i]);
+    }
+  };
+
+  LRNN_HD static int64_t time(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
+
+  LRNN_HD static bool is_reset(const ScanArgs& args, int64_t b, int64_t t) {
+    return args.reset.data && args.reset.data[b * args.reset.stride_b + t * args.reset.stride_t];
+  }
+
+  static void begin(const Input& ends, const Task& k, Row& row) {
+    if (k.carry_in)
+      load_carry_row(k.carry_in, k.c1 - k.c0, row);
+    else
+      load_ends<Io, kInterleavedEnds>(ends, k, row);
+  }
+  static void end(const Row& row, const Task& k, const Output& ends) {
+    if (k.carry_out)
+      store_carry_row(row, k.c1 - k.c0, k.carry_out);
+    else
+      store_ends<Io>(row, k, ends);
+  }
+
+  template <bool kStream>
+  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, Row& state) {
+    const Inputs inputs(args, k, t);
+    S* y = row_at<Io>(args.y, k.b, t, k.c0);
+    const int64_t y_plane = args.y.plane;
+    const double options[] = {args.options[0], args.options[1]};
+    for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+      inputs.template load<N>(c, x);
+      params.template load<N>(c, p);
+      const auto gate = Cell::gate(x, p, options);
+      const Value<N> h = multiply_add(gate.a, Io::template load_carry<N>(state, c), gate.b);
+      Io::template store_carry<N>(state, c, h);
+      Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(y, c, y_plane, h);
+    });
+  }
+
+  static void forward(const ScanArgs& args, const Task& k) {
+    const Params params(args, k);
+    Row state, h_reset;
+    begin(args.h0, k, state);
+    load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    for (int64_t s = k.s0; s < k.s1; ++s) {
+      const int64_t t = time(args, s);
+      if (is_reset(args, k.b, t)) state = h_reset;
+      if (args.nontemporal)
+        forward_row<true>(args, k, t, params, state);
+      else
+        forward_row<false>(args, k, t, params, state);
+    }
+    if (args.nontemporal) stream_fence();
+    end(state, k, args.h_last);
+  }
+
+  static void set_row(Row& row, R re) {
+    for (int plane = 0; plane < Io::kPlanes; ++plane)
+      for (auto& value : row.plane[plane]) value = plane == 0 ? re : R(0);
+  }
+
+  static void summarize_forward(const ScanArgs& args, const Task& k) {
+    const Params params(args, k);
+    const double options[] = {args.options[0], args.options[1]};
+    Row scale, offset, h_reset;
+    set_row(scale, 1);
+    set_row(offset, 0);
+    load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    for (int64_t s = k.s0; s < k.s1; ++s) {
+      const int64_t t = time(args, s);
+      if (is_reset(args, k.b, t)) {
+        set_row(scale, 0);
+        offset = h_reset;
+      }
+      const Inputs inputs(args, k, t);
+      for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+        Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+        inputs.template load<N>(c, x);
+        params.template load<N>(c, p);
+        const auto gate = Cell::gate(x, p, options);
+        Io::template store_carry<N>(scale, c, gate.a * Io::template load_carry<N>(scale, c));
+        Io::template store_carry<N>(offset, c, multiply_add(gate.a, Io::template load_carry<N>(offset, c), gate.b));
+      });
+    }
+    store_map(scale, offset, k);
+  }
+
+  static void store_map(const Row& scale, const Row& offset, const Task& k) {
+    const int64_t n = k.c1 - k.c0;
+    store_carry_row(scale, n, k.carry_out);
+    store_carry_row(offset, n, static_cast<R*>(k.carry_out) + Io::kPlanes * n);
+  }
+
+  static void combine(const void* map, const void* in, void* out, int64_t n) {
+    Row scale, offset, carry;
+    load_carry_row(map, n, scale);
+    load_carry_row(static_cast<const R*>(map) + Io::kPlanes * n, n, offset);
+    load_carry_row(in, n, carry);
+    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      const auto a = Io::template load_carry<N>(scale, c), b = Io::template load_carry<N>(offset, c);
+      Io::template store_carry<N>(carry, c, multiply_add(a, Io::template load_carry<N>(carry, c), b));
+    });
+    store_carry_row(carry, n, out);
+  }
+
+  // The state before a first step or a reset, rounded to the storage type: a later step reads its predecessor from y, which is
+  // rounded too, so that a sequence cut in two has the very gradients of the whole.
+  struct StoredRow {
+    alignas(64) S data[Io::kPlanes * Row::kChannels];
+    StoredRow(const Input& ends, const Task& k) {
+      Row row;
+      load_ends<Io, kInterleavedEnds>(ends, k, row);
+      for_lanes<R>(k.c1 - k.c0, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+        Io::template store_value<false, N>(data, c, Row::kChannels, Io::template load_carry<N>(row, c));
+      });
+    }
+  };
+
+  template <bool kStream>
+  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, const S* h_prev, int64_t h_plane,
+                                   Row& carry, Row* dparams) {
+    const Inputs inputs(args, k, t);
+    const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
+    const int64_t dy_plane = args.dy.plane;
+    const double options[] = {args.options[0], args.options[1]};
+    S* dx_row[Cell::kInputs];
+    int64_t dx_plane[Cell::kInputs];
+    for (int i = 0; i < Cell::kInputs; ++i) {
+      dx_row[i] = row_at<Io>(args.dinputs[i], k.b, t, k.c0);
+      dx_plane[i] = args.dinputs[i].plane;
+    }
+    for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      Value<N> x[Cell::kInputs], p[Cell::kParams + 1], dx[Cell::kInputs], dp[Cell::kParams + 1];
+      inputs.template load<N>(c, x);
+      params.template load<N>(c, p);
+      const Value<N> g = Io::template load_value<N>(dy, c, dy_plane) + Io::template load_carry<N>(carry, c);
+      Value<N> h{};
+      if constexpr (Cell::kUsesState) h = Io::template load_value<N>(h_prev, c, h_plane);
+      Cell::pullback(x, p, options, h, g, dx, dp);
+      Io::template store_carry<N>(carry, c, conj(Cell::gate(x, p, options).a) * g);
+      for (int i = 0; i < Cell::kInputs; ++i)
+        Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(dx_row[i], c, dx_plane[i], dx[i]);
+      for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(dparams[i], c, Io::template load_carry<N>(dparams[i], c) + dp[i]);
+    });
+  }
+
+  static void add_to(double* sums, Row& row, int64_t n, int64_t stride) {
+    for (int plane = 0; plane < Io::kPlanes; ++plane)
+      for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
+  }
+
+  static void backward(const ScanArgs& args, const Task& k) {
+    const Params params(args, k);
+    const int64_t n = k.c1 - k.c0;
+    Row carry, dparams[Cell::kParams + 1];
+    begin(args.dh_last, k, carry);
+    for (auto& row : dparams) set_row(row, 0);
+    const StoredRow h0(args.h0, k), h_reset(args.h_reset, k);
+    auto flush = [&] {
+      for (int i = 0; i < Cell::kParams; ++i) {
+        add_to(args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, dparams[i], n, args.C);
+        set_row(dparams[i], 0);
+      }
+    };
+    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+      const int64_t t = time(args, s);
+      const bool reset = is_reset(args, k.b, t);
+      const S* h_prev = reset ? h_reset.data : h0.data;
+      int64_t h_plane = Row::kChannels;
+      if (Cell::kUsesState && !reset && s > 0) {
+        h_prev = row_at<Io>(args.states, k.b, time(args, s - 1), k.c0);
+        h_plane = args.states.plane;
+      }
+      if (args.nontemporal)
+        backward_row<true>(args, k, t, params, h_prev, h_plane, carry, dparams);
+      else
+        backward_row<false>(args, k, t, params, h_prev, h_plane, carry, dparams);
+      if (reset) {
+        if (args.dreset) add_to(args.dreset + k.slot * Io::kPlanes * args.C + k.c0, carry, n, args.C);
+        set_row(carry, 0);
+      }
+      if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) flush();
+    }
+    if (args.nontemporal) stream_fence();
+    end(carry, k, args.dh0);
+  }
+
+  static void summarize_backward(const ScanArgs& args, const Task& k) {
+    const Params params(args, k);
+    const double options[] = {args.options[0], args.options[1]};
+    Row scale, offset;
+    set_row(scale, 1);
+    set_row(offset, 0);
+    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+      const int64_t t = time(args, s);
+      const Inputs inputs(args, k, t);
+      const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
+      const int64_t dy_plane = args.dy.plane;
+      for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+        Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+        inputs.template load<N>(c, x);
+        params.template load<N>(c, p);
+        const Value<N> a = conj(Cell::gate(x, p, options).a);
+        const Value<N> g = Io::template load_value<N>(dy, c, dy_plane) + Io::template load_carry<N>(offset, c);
+        Io::template store_carry<N>(scale, c, a * Io::template load_carry<N>(scale, c));
+        Io::template store_carry<N>(offset, c, a * g);
+      });
+      if (is_reset(args, k.b, t)) {
+        set_row(scale, 0);
+        set_row(offset, 0);
+      }
+    }
+    store_map(scale, offset, k);
+  }
+
+  static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine, combine}; }
+};
+
+// The kernels of a cell for a storage; real cells have none for complex storage.
+template <class Cell, bool kComplex>
+Kernels affine_kernels(Storage storage) {
+  switch (storage) {
+    case Storage::f32:
+      return Affine<Cell, RealIo<float, float>>::kernels();
+    case Storage::f64:
+      return Affine<Cell, RealIo<double, double>>::kernels();
+    case Storage::bf16:
+      return Affine<Cell, RealIo<BFloat16, float>>::kernels();
+    case Storage::f16:
+      return Affine<Cell, RealIo<Half, float>>::kernels();
+    default:
+      break;
+  }
+  if constexpr (kComplex) {
+    switch (storage) {
+      case Storage::c64:
+        return Affine<Cell, ComplexIo<float, false>>::kernels();
+      case Storage::c128:
+        return Affine<Cell, ComplexIo<double, false>>::kernels();
+      case Storage::c64_split:
+        return Affine<Cell, ComplexIo<float, true>>::kernels();
+      case Storage::c128_split:
+        return Affine<Cell, ComplexIo<double, true>>::kernels();
+      default:
+        break;
+    }
+  }
+  return {};
+}
+
+}  // namespace lrnn::LRNN_ISA

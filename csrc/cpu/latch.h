@@ -1,0 +1,276 @@
+// The last-write-wins engine: the BMRU (eps = 0, alpha per channel, no resets), whose state is only ever +alpha, -alpha or h0.
+//
+// One bit per element is saved for the backward pass instead of the state: whether it is +alpha. Bits of 32 consecutive steps of
+// one channel share a word, so that a word is filled in lanes and read in lanes. A bit means nothing before the channel's first
+// write; the step of that write is saved too. The tensor is (B, ceil(T/32) + 1, C) of int32, its last row the first writes.
+//
+// Forward, it computes exactly what the generic engine does with Hysteresis at eps = 0; the tests compare the two bit for bit.
+#pragma once
+
+#include "../cells/hysteresis.h"
+#include "rows.h"
+
+namespace lrnn::LRNN_ISA {
+
+inline constexpr int64_t kStepsPerWord = 32;
+
+template <class Io>
+struct Latch {
+  using R = typename Io::R;
+  using S = typename Io::S;
+  using Row = CarryRow<R, 1>;
+  using Word = CarryRow<Int<R>, 1>;  // a 32-bit word per lane, as wide as the lane
+  template <int N>
+  using V = Vec<R, N>;
+  template <int N>
+  using W = Vec<Int<R>, N>;
+  static constexpr int kFlush = 64;
+
+  LRNN_HD static int64_t time(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
+
+  template <int N>
+  LRNN_HD static W<N> load_words(const int32_t* p) {
+    return convert<Int<R>, N>(load_raw<Vec<int32_t, N>>(p));
+  }
+  template <int N>
+  LRNN_HD static void store_words(int32_t* p, W<N> w) {
+    store_raw(p, convert<int32_t, N>(w));
+  }
+  template <int N>
+  LRNN_HD static auto bit_set(W<N> words, Int<R> bit) {
+    return (words & (W<N>{} + bit)) != W<N>{};
+  }
+
+  // The rows of c and beta at one step.
+  struct Inputs {
+    const S *c, *beta;
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t)
+        : c(row_at<Io>(args.inputs[0], k.b, t, k.c0)), beta(row_at<Io>(args.inputs[1], k.b, t, k.c0)) {}
+  };
+
+  // kPending: some channel has not been written yet, so first writes are still being recorded.
+  template <bool kStream, bool kPending, bool kSave>
+  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, Row& state, Word& words, Word& first) {
+    const int64_t t = time(args, s);
+    const Inputs in(args, k, t);
+    S* y = row_at<Io>(args.y, k.b, t, k.c0);
+    const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
+    for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+      const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+      const auto update = abs(c) >= abs(beta);
+      const V<N> h = update ? written(c, alpha) : load_raw<V<N>>(&state.plane[0][i]);
+      store_raw(&state.plane[0][i], h);
+      if constexpr (kSave) {
+        const W<N> word = load_raw<W<N>>(&words.plane[0][i]);
+        store_raw(&words.plane[0][i], word | (h == alpha ? W<N>{} + bit : W<N>{}));
+      }
+      if constexpr (kPending) {
+        const W<N> f = load_raw<W<N>>(&first.plane[0][i]);
+        const W<N> candidate = f == W<N>{} + never ? W<N>{} + step : f;
+        store_raw(&first.plane[0][i], update ? candidate : f);
+      }
+      Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(y, i, 0, h);
+    });
+  }
+
+  static bool any_equal(const Word& row, int64_t n, Int<R> value) {
+    bool found = false;
+    for (int64_t i = 0; i < n; ++i) found |= row.plane[0][i] == value;
+    return found;
+  }
+
+  template <bool kSave>
+  static void forward_steps(const ScanArgs& args, const Task& k, const Row& alphas, Row& state) {
+    const int64_t n = k.c1 - k.c0;
+    const Int<R> never = Int<R>(args.T);
+    Word words{}, first;
+    for (auto& step : first.plane[0]) step = never;
+    bool pending = kSave;
+    for (int64_t s = k.s0; s < k.s1; ++s) {
+      if (args.nontemporal) {
+        if (pending)
+          forward_row<true, true, kSave>(args, k, s, alphas, state, words, first);
+        else
+          forward_row<true, false, kSave>(args, k, s, alphas, state, words, first);
+      } else {
+        if (pending)
+          forward_row<false, true, kSave>(args, k, s, alphas, state, words, first);
+        else
+          forward_row<false, false, kSave>(args, k, s, alphas, state, words, first);
+      }
+      if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
+        int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
+        for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+          store_words<N>(row + i, load_raw<W<N>>(&words.plane[0][i]));
+          store_raw(&words.plane[0][i], W<N>{});
+        });
+        pending = pending && any_equal(first, n, never);
+      }
+    }
+    if (!kSave) return;
+    // A piece writes its own first writes; the caller keeps the earliest of each channel.
+    for (int64_t i = 0; i < n; ++i) args.first_writes[k.slot * args.C + k.c0 + i] = int32_t(first.plane[0][i]);
+  }
+
+  static void forward(const ScanArgs& args, const Task& k) {
+    Row alphas, state;
+    load_ends<Io, false>(args.params[0], k, alphas);
+    if (k.carry_in)
+      load_carry_row(k.carry_in, k.c1 - k.c0, state);
+    else
+      load_ends<Io, false>(args.h0, k, state);
+    if (args.bits.data)
+      forward_steps<true>(args, k, alphas, state);
+    else
+      forward_steps<false>(args, k, alphas, state);
+    if (args.nontemporal) stream_fence();
+    if (k.carry_out)
+      store_carry_row(state, k.c1 - k.c0, k.carry_out);
+    else
+      store_ends<Io>(state, k, args.h_last);
+  }
+
+  // The map of a piece as [held | value]: held is 1 where nothing was written.
+  static void summarize_forward(const ScanArgs& args, const Task& k) {
+    const int64_t n = k.c1 - k.c0;
+    Row alphas, held, value{};
+    load_ends<Io, false>(args.params[0], k, alphas);
+    for (auto& flag : held.plane[0]) flag = 1;
+    for (int64_t s = k.s0; s < k.s1; ++s) {
+      const Inputs in(args, k, time(args, s));
+      for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+        const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+        const auto update = abs(c) >= abs(beta);
+        store_raw(&value.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&value.plane[0][i]));
+        store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
+      });
+    }
+    store_carry_row(held, n, k.carry_out);
+    store_carry_row(value, n, static_cast<R*>(k.carry_out) + n);
+  }
+
+  // Backward, the map of a piece is [held | what its own steps add]: the adjoint of the state passes where nothing was written.
+  static void summarize_backward(const ScanArgs& args, const Task& k) {
+    const int64_t n = k.c1 - k.c0;
+    Row held, carry{};
+    for (auto& flag : held.plane[0]) flag = 1;
+    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+      const int64_t t = time(args, s);
+      const Inputs in(args, k, t);
+      const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
+      for_lanes<R>(n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+        const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i);
+        const auto update = abs(c) >= abs(beta);
+        const V<N> g = load<V<N>>(dy + i) + load_raw<V<N>>(&carry.plane[0][i]);
+        store_raw(&carry.plane[0][i], update ? V<N>{} : g);
+        store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
+      });
+    }
+    store_carry_row(held, n, k.carry_out);
+    store_carry_row(carry, n, static_cast<R*>(k.carry_out) + n);
+  }
+
+  static void combine_forward(const void* map, const void* in, void* out, int64_t n) { combine<false>(map, in, out, n); }
+  static void combine_backward(const void* map, const void* in, void* out, int64_t n) { combine<true>(map, in, out, n); }
+
+  // Where held, the carry passes (backward: and the piece's own part is added); elsewhere the piece's value stands.
+  template <bool kAdd>
+  static void combine(const void* map, const void* in, void* out, int64_t n) {
+    const R *held = static_cast<const R*>(map), *value = held + n, *carry = static_cast<const R*>(in);
+    for (int64_t i = 0; i < n; ++i) {
+      const R passed = kAdd ? carry[i] + value[i] : carry[i];
+      static_cast<R*>(out)[i] = held[i] != 0 ? passed : value[i];
+    }
+  }
+
+  template <bool kStream, bool kPending>
+  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, const Row& h0, const Word& first,
+                                   Row& carry, Row& dalpha) {
+    const int64_t t = time(args, s), before = s > 0 ? s - 1 : 0;
+    const Inputs in(args, k, t);
+    const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
+    S *dc_row = row_at<Io>(args.dinputs[0], k.b, t, k.c0), *dbeta_row = row_at<Io>(args.dinputs[1], k.b, t, k.c0);
+    const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
+    const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
+    const double width = args.options[1];
+    for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+      constexpr bool kWide = kStream && N * sizeof(R) == kVectorBytes;
+      const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+      const V<N> g = load<V<N>>(dy + i) + load_raw<V<N>>(&carry.plane[0][i]);
+      V<N> h_prev = bit_set<N>(load_words<N>(words + i), bit) ? alpha : -alpha;
+      if constexpr (kPending) {
+        const auto was_written = load_raw<W<N>>(&first.plane[0][i]) < W<N>{} + step;
+        h_prev = was_written ? h_prev : load_raw<V<N>>(&h0.plane[0][i]);
+      }
+      V<N> dc, dbeta, da;
+      hysteresis_pullback(c, beta, alpha, width, g, g * (written(c, alpha) - h_prev), dc, dbeta, da);
+      store_raw(&carry.plane[0][i], abs(c) >= abs(beta) ? V<N>{} : g);
+      Io::template store_value<kWide, N>(dc_row, i, 0, dc);
+      Io::template store_value<kWide, N>(dbeta_row, i, 0, dbeta);
+      store_raw(&dalpha.plane[0][i], load_raw<V<N>>(&dalpha.plane[0][i]) + da);
+    });
+  }
+
+  static void backward(const ScanArgs& args, const Task& k) {
+    const int64_t n = k.c1 - k.c0;
+    Row alphas, h0, carry, dalpha{};
+    Word first;
+    load_ends<Io, false>(args.params[0], k, alphas);
+    load_ends<Io, false>(args.h0, k, h0);
+    if (k.carry_in)
+      load_carry_row(k.carry_in, n, carry);
+    else
+      load_ends<Io, false>(args.dh_last, k, carry);
+    const int32_t* saved_first =
+        args.saved_bits.data + k.b * args.saved_bits.stride_b + (args.T + kStepsPerWord - 1) / kStepsPerWord * args.saved_bits.stride_t;
+    int64_t last_pending = 0;  // the latest first write of any channel: later steps need not ask
+    for (int64_t i = 0; i < n; ++i) {
+      first.plane[0][i] = saved_first[k.c0 + i];
+      if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
+    }
+    double* sums = args.dparams + k.slot * args.C + k.c0;
+    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+      const bool pending = s <= last_pending;
+      if (args.nontemporal) {
+        if (pending)
+          backward_row<true, true>(args, k, s, alphas, h0, first, carry, dalpha);
+        else
+          backward_row<true, false>(args, k, s, alphas, h0, first, carry, dalpha);
+      } else {
+        if (pending)
+          backward_row<false, true>(args, k, s, alphas, h0, first, carry, dalpha);
+        else
+          backward_row<false, false>(args, k, s, alphas, h0, first, carry, dalpha);
+      }
+      if ((s - k.s0) % kFlush == 0)
+        for (int64_t i = 0; i < n; ++i) {
+          sums[i] += dalpha.plane[0][i];
+          dalpha.plane[0][i] = 0;
+        }
+    }
+    if (args.nontemporal) stream_fence();
+    if (k.carry_out)
+      store_carry_row(carry, n, k.carry_out);
+    else
+      store_ends<Io>(carry, k, args.dh0);
+  }
+
+  static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine_forward, combine_backward}; }
+};
+
+inline Kernels latch_kernels(Storage storage) {
+  switch (storage) {
+    case Storage::f32:
+      return Latch<RealIo<float, float>>::kernels();
+    case Storage::f64:
+      return Latch<RealIo<double, double>>::kernels();
+    case Storage::bf16:
+      return Latch<RealIo<BFloat16, float>>::kernels();
+    case Storage::f16:
+      return Latch<RealIo<Half, float>>::kernels();
+    default:
+      return {};
+  }
+}
+
+}  // namespace lrnn::LRNN_ISA

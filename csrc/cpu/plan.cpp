@@ -1,0 +1,47 @@
+#include "plan.h"
+
+#include <algorithm>
+
+namespace lrnn {
+namespace {
+
+// Waking a second thread costs microseconds when it is hot and milliseconds when it sleeps; half a megabyte takes about 25 us.
+constexpr int64_t kBytesPerThread = 512 << 10;
+
+// A piece of a split sequence is read twice, the second time from L2: large enough to hide the hand-over of the carry,
+// small enough to stay there.
+constexpr int64_t kChunkBytes = 192 << 10;
+
+// Pieces start on a whole word of saved bits and on a whole flush of parameter sums.
+constexpr int64_t kChunkMultiple = 64;
+
+constexpr int64_t kLineChannels = 64;  // channel blocks end on cache lines whatever the element size
+
+}  // namespace
+
+Plan make_plan(const Problem& p, const Machine& machine) {
+  Plan plan;
+  const int64_t total = p.B * p.T * p.step_bytes;
+  plan.threads = std::clamp<int64_t>(total / kBytesPerThread, 1, std::max<int64_t>(machine.threads, 1));
+  plan.block = std::min(p.C, p.channels_per_row);
+  plan.chunk = std::max<int64_t>(p.T, 1);
+  plan.nontemporal = p.aligned && total > machine.last_level_cache;
+  if (plan.threads == 1) return plan;
+
+  // Too few (batch, block) lanes for the threads. Splitting time keeps whole rows together and is preferred where there are
+  // enough steps; otherwise channels are shared out in whole cache lines.
+  const int64_t lanes = p.B * plan.blocks(p.C);
+  if (lanes >= plan.threads) return plan;
+  const int64_t steps = std::max<int64_t>(kChunkBytes / std::max<int64_t>(p.step_bytes, 1), 1);
+  const int64_t chunk = (steps + kChunkMultiple - 1) / kChunkMultiple * kChunkMultiple;
+  if (p.T >= 2 * chunk * plan.threads) {
+    plan.chunk = chunk;
+  } else {
+    const int64_t blocks = (plan.threads + p.B - 1) / p.B;
+    const int64_t block = ((p.C + blocks - 1) / blocks + kLineChannels - 1) / kLineChannels * kLineChannels;
+    plan.block = std::min(plan.block, block);
+  }
+  return plan;
+}
+
+}  // namespace lrnn

@@ -1,0 +1,143 @@
+// Rows of channels: how one row of a stream is addressed, loaded and stored (Io), and how a row is walked lane by lane.
+#pragma once
+
+#include "args.h"
+#include "simd.h"
+
+namespace lrnn::LRNN_ISA {
+
+// Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB L1 cache.
+inline constexpr int64_t kRowBytes = 4096;
+
+// Calls body.operator()<lanes>(c) so that every c in [0, n) is covered once: full registers, then 16-byte registers, then
+// single channels; the other way round when descending, which keeps memory accesses monotonic in a reverse scan.
+template <class R, class Body>
+LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
+  constexpr int kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R);
+  const int64_t wide = n - n % kWide, narrow = n - n % kNarrow;
+  if (!descending) {
+    for (int64_t c = 0; c < wide; c += kWide) body.template operator()<kWide>(c);
+    if constexpr (kNarrow < kWide)
+      for (int64_t c = wide; c < narrow; c += kNarrow) body.template operator()<kNarrow>(c);
+    for (int64_t c = narrow; c < n; ++c) body.template operator()<1>(c);
+  } else {
+    for (int64_t c = n - 1; c >= narrow; --c) body.template operator()<1>(c);
+    if constexpr (kNarrow < kWide)
+      for (int64_t c = narrow - kNarrow; c >= wide; c -= kNarrow) body.template operator()<kNarrow>(c);
+    for (int64_t c = wide - kWide; c >= 0; c -= kWide) body.template operator()<kWide>(c);
+  }
+}
+
+// A row in the carry type, in L1: one plane for real values, two for complex ones.
+template <class R, int kPlanes>
+struct alignas(64) CarryRow {
+  static constexpr int64_t kChannels = kRowBytes / sizeof(R);
+  R plane[kPlanes][kChannels];
+};
+
+// Real values of storage S (float, double, BFloat16, Half), carried as R.
+template <class S_, class R_>
+struct RealIo {
+  using S = S_;
+  using R = R_;
+  static constexpr int kPlanes = 1;
+  static constexpr int kScalars = 1;  // storage scalars per channel and plane
+  template <int N>
+  using Value = Vec<R, N>;
+
+  template <int N>
+  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t) {
+    return load<Value<N>>(row + c);
+  }
+  template <bool kStream, int N>
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v) {
+    store<kStream>(row + c, v);
+  }
+  template <int N>
+  LRNN_HD static Value<N> load_carry(const CarryRow<R, 1>& row, int64_t c) {
+    return load_raw<Value<N>>(&row.plane[0][c]);
+  }
+  template <int N>
+  LRNN_HD static void store_carry(CarryRow<R, 1>& row, int64_t c, Value<N> v) {
+    store_raw(&row.plane[0][c], v);
+  }
+};
+
+// Complex values of storage R, re and im alternating or in two planes.
+template <class R_, bool kSplit>
+struct ComplexIo {
+  using S = R_;
+  using R = R_;
+  static constexpr int kPlanes = 2;
+  static constexpr int kScalars = kSplit ? 1 : 2;
+  template <int N>
+  using Value = Complex<Vec<R, N>>;
+
+  template <int N>
+  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t plane) {
+    using V = Vec<R, N>;
+    if constexpr (kSplit)
+      return {load_raw<V>(row + c), load_raw<V>(row + plane + c)};
+    else
+      return load_interleaved<V>(row + 2 * c);
+  }
+  template <bool kStream, int N>
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v) {
+    if constexpr (kSplit) {
+      store<kStream>(row + c, v.re);
+      store<kStream>(row + plane + c, v.im);
+    } else {
+      store_interleaved<kStream>(row + 2 * c, v);
+    }
+  }
+  template <int N>
+  LRNN_HD static Value<N> load_carry(const CarryRow<R, 2>& row, int64_t c) {
+    return {load_raw<Vec<R, N>>(&row.plane[0][c]), load_raw<Vec<R, N>>(&row.plane[1][c])};
+  }
+  template <int N>
+  LRNN_HD static void store_carry(CarryRow<R, 2>& row, int64_t c, Value<N> v) {
+    store_raw(&row.plane[0][c], v.re);
+    store_raw(&row.plane[1][c], v.im);
+  }
+};
+
+// The address of a stream's row at (b, t), moved to channel c0.
+template <class Io, class Void>
+LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
+  if constexpr (__is_same(Void, const void)) {
+    return static_cast<const typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+  } else {
+    return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+  }
+}
+
+// Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved or, for states of split
+// streams, in two planes. These run once per task, not per step.
+template <class Io, bool kInterleaved>
+void load_ends(const Input& x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
+  const auto* p = static_cast<const typename Io::R*>(x.data);
+  constexpr int kStep = kInterleaved ? Io::kPlanes : 1;
+  for (int plane = 0; plane < Io::kPlanes; ++plane)
+    for (int64_t c = 0; c < k.c1 - k.c0; ++c)
+      row.plane[plane][c] = p ? p[k.b * x.stride_b + (k.c0 + c) * kStep + plane * (kInterleaved ? 1 : x.plane)] : 0;
+}
+template <class Io>
+void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, const Output& x) {
+  auto* p = static_cast<typename Io::R*>(x.data);
+  if (!p) return;
+  for (int plane = 0; plane < Io::kPlanes; ++plane)
+    for (int64_t c = 0; c < k.c1 - k.c0; ++c)
+      p[k.b * x.stride_b + (k.c0 + c) * Io::kScalars + plane * (Io::kScalars == 2 ? 1 : x.plane)] = row.plane[plane][c];
+}
+
+// The carries between the pieces of a split sequence: [plane][channels] of the carry type.
+template <class R, int kPlanes>
+void load_carry_row(const void* from, int64_t n, CarryRow<R, kPlanes>& row) {
+  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(row.plane[plane], static_cast<const R*>(from) + plane * n, n * sizeof(R));
+}
+template <class R, int kPlanes>
+void store_carry_row(const CarryRow<R, kPlanes>& row, int64_t n, void* to) {
+  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(static_cast<R*>(to) + plane * n, row.plane[plane], n * sizeof(R));
+}
+
+}  // namespace lrnn::LRNN_ISA

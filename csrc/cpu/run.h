@@ -1,0 +1,20 @@
+// Runs a scan's tasks over threads, and a split sequence's pieces in order of their carries.
+#pragma once
+
+#include "kernels.h"
+#include "plan.h"
+
+namespace lrnn {
+
+// Calls work(context, i) for every i in [0, count), possibly at once; the binding passes torch's thread pool.
+using ParallelFor = void (*)(int64_t count, void (*work)(void* context, int64_t i), void* context);
+
+// Bytes of a carry row, per channel.
+struct CarryType {
+  int64_t bytes_per_channel;
+};
+
+void run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel);
+void run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel);
+
+}  // namespace lrnn

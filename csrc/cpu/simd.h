@@ -1,0 +1,196 @@
+// SIMD registers as GCC/Clang vector types, and loads and stores of every storage scalar.
+#pragma once
+
+#include <stdint.h>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "../cells/complex.h"
+
+namespace lrnn::LRNN_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kVectorBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr int kVectorBytes = 32;
+#else
+inline constexpr int kVectorBytes = 16;
+#endif
+
+template <class T, int N>
+struct VecOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+template <class T>
+struct VecOf<T, 1> {
+  using type = T;
+};
+// N lanes of T; one lane is T itself, so that a tail runs the same source.
+template <class T, int N>
+using Vec = typename VecOf<T, N>::type;
+
+template <class V>
+LRNN_HD V load_raw(const void* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+LRNN_HD void store_raw(void* p, V v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+// A store that bypasses the caches; p must be aligned to the register.
+template <class V>
+LRNN_HD void stream_raw(void* p, V v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(p), bit_cast<__m512i>(v));
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(p), bit_cast<__m256i>(v));
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16) return _mm_stream_si128(static_cast<__m128i*>(p), bit_cast<__m128i>(v));
+#endif
+  store_raw(p, v);
+}
+
+// Makes streamed stores visible before the task is reported done.
+inline void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+template <class T, int N, class From>
+LRNN_HD Vec<T, N> convert(From x) {
+  if constexpr (N == 1)
+    return static_cast<T>(x);
+  else
+    return __builtin_convertvector(x, Vec<T, N>);
+}
+
+// 16-bit storage types. They are bits; arithmetic is in float.
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Half {
+  uint16_t bits;
+};
+
+template <class V>
+LRNN_HD V widen(Vec<uint16_t, kLanes<V>> bits, BFloat16) {
+  using U = Vec<uint32_t, kLanes<V>>;
+  return bit_cast<V>(convert<uint32_t, kLanes<V>>(bits) << 16);
+}
+
+template <class V>
+LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, BFloat16) {  // to nearest, ties to even
+  using U = Vec<uint32_t, kLanes<V>>;
+  const U bits = bit_cast<U>(x);
+  const U rounded = (bits + (((bits >> 16) & 1u) + 0x7fffu)) >> 16;
+  return convert<uint16_t, kLanes<V>>(x == x ? rounded : (U{} + 0x7fc0u));
+}
+
+template <class V>
+LRNN_HD V widen(Vec<uint16_t, kLanes<V>> half, Half) {
+#if defined(__AVX512F__)
+  if constexpr (kLanes<V> == 16) return bit_cast<V>(_mm512_cvtph_ps(bit_cast<__m256i>(half)));
+#endif
+#if defined(__F16C__)
+  if constexpr (kLanes<V> == 8) return bit_cast<V>(_mm256_cvtph_ps(bit_cast<__m128i>(half)));
+#endif
+  using U = Vec<uint32_t, kLanes<V>>;
+  const U h = convert<uint32_t, kLanes<V>>(half);
+  const U magnitude = (h & 0x7fffu) << 13;
+  const U finite = bit_cast<U>(bit_cast<V>(magnitude) * Scalar<V>(0x1p112f));  // exact, subnormals included
+  const U special = magnitude | 0x7f800000u;
+  return bit_cast<V>(((h & 0x7c00u) == 0x7c00u ? special : finite) | ((h & 0x8000u) << 16));
+}
+
+template <class V>
+LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, Half) {  // to nearest, ties to even
+  using H = Vec<uint16_t, kLanes<V>>;
+#if defined(__AVX512F__)
+  if constexpr (kLanes<V> == 16) return bit_cast<H>(_mm512_cvtps_ph(bit_cast<__m512>(x), _MM_FROUND_TO_NEAREST_INT));
+#endif
+#if defined(__F16C__)
+  if constexpr (kLanes<V> == 8) return bit_cast<H>(_mm256_cvtps_ph(bit_cast<__m256>(x), _MM_FROUND_TO_NEAREST_INT));
+#endif
+  using U = Vec<uint32_t, kLanes<V>>;
+  const U bits = bit_cast<U>(x), sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+  // Subnormal results: adding 1/2 puts the rounding position at the last bit of a float whose integer part is then dropped.
+  const U subnormal = bit_cast<U>(bit_cast<V>(magnitude) + Scalar<V>(0.5)) - 0x3f000000u;
+  const U normal = (magnitude - 0x38000000u + (((magnitude >> 13) & 1u) + 0xfffu)) >> 13;
+  const U infinite = U{} + 0x7c00u, nan = U{} + 0x7e00u;
+  const U finite = magnitude < 0x38800000u ? subnormal : (magnitude >= 0x477ff000u ? infinite : normal);
+  return convert<uint16_t, kLanes<V>>(sign | (x == x ? finite : nan));
+}
+
+// Loads kLanes<V> storage scalars as V; store is its inverse.
+template <class V, class S>
+LRNN_HD V load(const S* p) {
+  if constexpr (sizeof(S) == sizeof(Scalar<V>))
+    return load_raw<V>(p);
+  else
+    return widen<V>(load_raw<Vec<uint16_t, kLanes<V>>>(p), S{});
+}
+template <bool kStream, class V, class S>
+LRNN_HD void store(S* p, V v) {
+  if constexpr (sizeof(S) == sizeof(Scalar<V>)) {
+    if constexpr (kStream)
+      stream_raw(p, v);
+    else
+      store_raw(p, v);
+  } else {
+    const auto bits = narrow(v, S{});
+    if constexpr (kStream)
+      stream_raw(p, bits);
+    else
+      store_raw(p, bits);
+  }
+}
+
+template <int...>
+struct Indices {};
+template <int N, int... i>
+struct IndicesUpTo : IndicesUpTo<N - 1, N - 1, i...> {};
+template <int... i>
+struct IndicesUpTo<0, i...> {
+  using type = Indices<i...>;
+};
+template <int N>
+using MakeIndices = typename IndicesUpTo<N>::type;
+
+// Complex values with re and im alternating: two registers in, re and im out.
+template <class V, class S>
+LRNN_HD Complex<V> load_interleaved(const S* p) {
+  constexpr int N = kLanes<V>;
+  if constexpr (N == 1) {
+    return {p[0], p[1]};
+  } else {
+    const V low = load_raw<V>(p), high = load_raw<V>(p + N);
+    return [&]<int... i>(Indices<i...>) __attribute__((always_inline)) {
+      return Complex<V>{__builtin_shufflevector(low, high, (2 * i)...), __builtin_shufflevector(low, high, (2 * i + 1)...)};
+    }(MakeIndices<N>{});
+  }
+}
+template <bool kStream, class V, class S>
+LRNN_HD void store_interleaved(S* p, Complex<V> z) {
+  constexpr int N = kLanes<V>;
+  if constexpr (N == 1) {
+    p[0] = z.re;
+    p[1] = z.im;
+  } else {
+    [&]<int... i>(Indices<i...>) __attribute__((always_inline)) {
+      const V low = __builtin_shufflevector(z.re, z.im, (i / 2 + (i % 2) * N)...);
+      const V high = __builtin_shufflevector(z.re, z.im, (N / 2 + i / 2 + (i % 2) * N)...);
+      store<kStream>(p, low);
+      store<kStream>(p + N, high);
+    }(MakeIndices<N>{});
+  }
+}
+
+}  // namespace lrnn::LRNN_ISA

@@ -1,0 +1,241 @@
+"""Autograd around the compiled operators.
+
+``Scan`` is the ordinary path. ``torch.func`` transforms need the ``setup_context`` form, which costs three times as much per call, so
+that form, ``TransformedScan``, runs only inside a transform. Both share their code; neither knows a cell.
+
+Linear recurrences are differentiable any number of times, forward and backward: where a gradient is itself to be
+differentiated, it is computed by the same public scan, run the other way (``linear_gradients``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+class Static(NamedTuple):
+    """What a scan is, apart from its tensors."""
+
+    kernel: str  # the compiled operator
+    numbers: list[float]  # its options
+    saves: str  # what its backward pass reads: "states" (y), "bits" or "nothing"
+    inputs: int  # how many of the tensors are streams; the rest are parameters
+    reverse: bool
+
+
+def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level >= 0:
+        return Scan.apply(*static, reset, h0, h_reset, *tensors)
+    return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+
+
+def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+    operator = getattr(torch.ops.lrnn_kernels, static.kernel).default
+    n = static.inputs
+    return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
+
+
+_FIXED = len(Static._fields)  # leading arguments of Scan.apply that are no tensors
+
+
+def _save(ctx, args, y: Tensor, saved: Tensor) -> None:
+    static = Static(*args[:_FIXED])
+    reset, h0, h_reset, *tensors = args[_FIXED:]
+    states = {"states": y, "bits": saved, "nothing": None}[static.saves]
+    ctx.static = static
+    ctx.save_for_backward(states, reset, h0, h_reset, *tensors)
+    if is_linear(static.kernel):
+        ctx.save_for_forward(y, reset, h0, h_reset, *tensors)
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | None, ...]:
+    static: Static = ctx.static
+    states, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    if dy is None and dh_last is None:
+        return (None,) * (_FIXED + 3 + len(tensors))
+    if not torch.is_grad_enabled():
+        grads = _gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
+    elif is_linear(static.kernel):
+        grads = linear_gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
+    else:
+        grads = OnceDifferentiable.apply(*static, states, reset, h0, h_reset, dy, dh_last, *tensors)
+    *dtensors, dh0, dh_reset = grads
+    dh0 = dh0 if h0 is not None else None
+    dh_reset = dh_reset if h_reset is not None and reset is not None else None
+    return (*(None,) * _FIXED, None, dh0, dh_reset, *dtensors)
+
+
+def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
+    operator = getattr(torch.ops.lrnn_kernels, static.kernel + "_backward").default
+    n = static.inputs
+    return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, states, dy, dh_last)
+
+
+class Scan(Function):
+    """y, h_last = Scan.apply(*static, reset, h0, h_reset, *tensors)."""
+
+    @staticmethod
+    def forward(ctx, *args):
+        static = Static(*args[:_FIXED])
+        reset, h0, h_reset, *tensors = args[_FIXED:]
+        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=True)
+        _save(ctx, args, y, saved)
+        return y, h_last
+
+    @staticmethod
+    def backward(ctx, dy, dh_last):
+        return _backward(ctx, dy, dh_last)
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        return _jvp(ctx, *tangents)
+
+
+class TransformedScan(Function):
+    """The same under torch.func: what is saved must be an output, and the batching rules of the operators do the vmap."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*args):
+        static = Static(*args[:_FIXED])
+        reset, h0, h_reset, *tensors = args[_FIXED:]
+        return _forward(static, reset, h0, h_reset, tensors, save=True)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        y, _, saved = output
+        ctx.mark_non_differentiable(saved)
+        _save(ctx, inputs, y, saved)
+
+    @staticmethod
+    def backward(ctx, dy, dh_last, _):
+        return _backward(ctx, dy, dh_last)
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        return (*_jvp(ctx, *tangents), None)
+
+
+class OnceDifferentiable(Function):
+    """The fused gradient where somebody might differentiate it again, which is an error for a cell with a surrogate."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(*args):
+        return tuple(_gradients(Static(*args[:_FIXED]), *args[_FIXED:]))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.kernel = inputs[0]
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise NotImplementedError(
+            f"{ctx.kernel}: second derivatives exist only for linear_scan and lru; use backend='reference' for this cell"
+        )
+
+
+def is_linear(kernel: str) -> bool:
+    return kernel in ("linear", "linear_per_channel")
+
+
+def _split_linear(static: Static, tensors) -> tuple[Tensor, Tensor, bool]:
+    """(a, b) of a linear scan, a broadcast over (B,T); and whether complex values are stored as two real halves."""
+    if static.kernel == "linear":
+        if static.inputs == 1:  # packed: [a | b] side by side
+            a, b = tensors[0].chunk(2, dim=-1)
+            return a, b, False
+        return tensors[0], tensors[1], False
+    b, a = tensors
+    split = a.is_complex() and not b.is_complex()
+    a = a if a.dim() == 1 else a[:, None]  # (C,) or (B,C) against (B,T,C)
+    return a, (to_complex(b) if split else b), split
+
+
+def to_complex(x: Tensor) -> Tensor:
+    return torch.complex(*x.chunk(2, dim=-1))
+
+
+def to_split(z: Tensor) -> Tensor:
+    return torch.cat([z.real, z.imag], dim=-1)
+
+
+def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset: Tensor | None, reverse: bool) -> Tensor:
+    """The state before each step, [B, T, C], of states y."""
+    first = torch.zeros_like(y[:, :1]) if h0 is None else h0[:, None].to(y.dtype)
+    T = y.shape[1]
+    before = torch.cat([y, first], 1)[:, 1:] if reverse else torch.cat([first, y], 1)[:, :T]
+    if reset is not None:
+        at_reset = torch.zeros_like(y[0, 0]) if h_reset is None else h_reset.to(y.dtype)
+        before = torch.where(reset[..., None], at_reset if at_reset.dim() == 1 else at_reset[:, None], before)
+    return before
+
+
+def _linear_scan(a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> Tensor:
+    """y of a linear scan, differentiable; a broadcasts against b."""
+    static = Static("linear", [], "states", 2, reverse)
+    carry = torch.float32 if b.dtype in (torch.bfloat16, torch.float16) else b.dtype
+    h0, h_reset = (None if h is None else h.to(carry) for h in (h0, h_reset))
+    return apply(static, reset, h0, h_reset, [a.expand_as(b).to(b.dtype), b])[0]
+
+
+def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
+    """The gradients of a linear scan from differentiable operations: g[t] = dy[t] + conj(a[t+1]) g[t+1] is a scan the other way."""
+    a, b, split = _split_linear(static, tensors)
+    if split:
+        y, h0, h_reset, dy, dh_last = (None if x is None else to_complex(x) for x in (y, h0, h_reset, dy, dh_last))
+    if dy is None:
+        dy = torch.zeros_like(b)
+    conj_a = a.conj().expand_as(b)
+    passed = conj_a if reset is None else torch.where(reset[..., None], torch.zeros((), dtype=b.dtype, device=b.device), conj_a)
+    one = torch.ones_like(passed[:, :1])  # dh_last enters the last step's adjoint as it is
+    after = torch.cat([one, passed[:, :-1]], 1) if static.reverse else torch.cat([passed[:, 1:], one], 1)
+    g = _linear_scan(after, dy, dh_last, None, None, not static.reverse)
+    before = previous_states(y, h0, reset, h_reset, static.reverse)
+    da = before.conj() * g
+    flow = conj_a * g  # what each step hands to the state before it
+    end = -1 if static.reverse else 0
+    dh0 = flow[:, end] if reset is None else torch.where(reset[:, end, None], 0, flow[:, end])
+    dh_reset = None
+    if h_reset is not None and reset is not None:
+        dh_reset = torch.where(reset[..., None], flow, 0).sum(1)
+        dh_reset = (dh_reset.sum(0) if h_reset.dim() == 1 else dh_reset).to(h_reset.dtype)
+    carry = b.dtype if h0 is None else h0.dtype
+    dh0 = dh0.to(carry)
+    if split:
+        g, dh0 = to_split(g), to_split(dh0)
+        dh_reset = None if dh_reset is None else to_split(dh_reset)
+    if static.kernel == "linear_per_channel":
+        param = tensors[1]
+        return [g, (da.sum((0, 1)) if param.dim() == 1 else da.sum(1)).to(param.dtype), dh0, dh_reset]
+    if static.inputs == 1:
+        return [torch.cat([da, g], -1), dh0, dh_reset]
+    return [da, g, dh0, dh_reset]
+
+
+def _jvp(ctx, *tangents):
+    """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
+    static: Static = ctx.static
+    if not is_linear(static.kernel):
+        raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
+    y, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    _, t_h0, t_h_reset, *t_tensors = tangents[_FIXED:]
+    a, b, split = _split_linear(static, tensors)
+    t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
+    t_a, t_b, _ = _split_linear(static, t_tensors)
+    if split:
+        y, h0, h_reset, t_h0, t_h_reset = (None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset))
+    before = previous_states(y, h0, reset, h_reset, static.reverse)
+    drive = (t_a * before + t_b).to(b.dtype)
+    n = Static("linear", [], "states", 2, static.reverse)
+    t_y, t_last = apply(n, reset, t_h0, t_h_reset, [a.expand_as(b), drive])
+    return (to_split(t_y), to_split(t_last)) if split else (t_y, t_last)

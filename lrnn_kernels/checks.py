@@ -1,0 +1,106 @@
+"""Checks of a call's arguments, with messages that name the argument, what was got and what was expected."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .reference import carry_dtype
+from .registry import Cell
+
+COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+class Layout:
+    """What a checked call looks like: its sizes, dtypes and how complex values are stored."""
+
+    __slots__ = ("B", "C", "T", "carry", "dtype", "packed", "param", "split", "width")
+
+    def __init__(self, cell: Cell, inputs: list[Tensor], params: list[Tensor], packed: bool) -> None:
+        first = inputs[0]
+        self.B, self.T, channels = first.shape
+        self.dtype = first.dtype
+        self.split = bool(params) and params[0].is_complex() and not first.is_complex()
+        streams = len(cell.inputs) * (2 if self.split else 1)
+        self.packed = packed
+        self.C = channels // (streams if packed else 2 if self.split else 1)
+        self.width = 2 * self.C if self.split else self.C  # channels of y, h0 and h_reset
+        self.carry = carry_dtype(self.dtype)
+        self.param = COMPLEX_OF.get(self.carry, self.carry) if self.split else self.carry
+
+
+def shape(x: Tensor) -> str:
+    return f"({', '.join(map(str, x.shape))}{',' if x.dim() == 1 else ''})"
+
+
+def tensor(name: str, x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
+
+
+def streams(cell: Cell, inputs: list[Tensor], packed: bool) -> list[Tensor]:
+    """Checks the (B,T,C) inputs against each other and brings them to one dtype, the widest."""
+    names = ("packed",) if packed else cell.inputs
+    first = inputs[0]
+    for name, x in zip(names, inputs, strict=True):
+        tensor(name, x)
+        if x.dim() != 3:
+            raise ValueError(f"{name} must have shape (B, T, C), got {shape(x)}")
+        if not (x.is_floating_point() or x.is_complex()):
+            raise TypeError(f"{name} must be floating point or complex, got {x.dtype}")
+        if x.shape != first.shape:
+            raise ValueError(f"{name} must have the shape of {names[0]}, {shape(first)}, got {shape(x)}")
+        if x.device != first.device:
+            raise ValueError(f"{name} must be on the device of {names[0]}, {first.device}, got {x.device}")
+    if first.shape[2] < 1:
+        raise ValueError(f"{names[0]} must have at least one channel, got {shape(first)}")
+    if all(x.dtype == first.dtype for x in inputs):
+        return inputs
+    dtype = first.dtype
+    for x in inputs[1:]:
+        dtype = torch.promote_types(dtype, x.dtype)
+    return [x.to(dtype) for x in inputs]
+
+
+def dtypes(cell: Cell, layout: Layout) -> None:
+    dtype = layout.param if layout.split else layout.dtype
+    if dtype not in cell.dtypes:
+        expected = ", ".join(str(d).removeprefix("torch.") for d in cell.dtypes)
+        name = cell.inputs[0]
+        raise TypeError(f"{name} has dtype {layout.dtype}, but {cell.name} takes {expected}")
+
+
+def ends(name: str, x: Tensor, layout: Layout, first: Tensor, channels: int, dtype: torch.dtype, per_batch: bool, shared: bool) -> Tensor:
+    """Checks a tensor without time, (C,) where shared and (B,C) where per_batch, and widens it to dtype."""
+    tensor(name, x)
+    allowed = ([(channels,)] if shared else []) + ([(layout.B, channels)] if per_batch else [])
+    if tuple(x.shape) not in allowed:
+        expected = " or ".join(str(s) for s in allowed)
+        raise ValueError(f"{name} must have shape {expected}, got {shape(x)}")
+    if x.device != first.device:
+        raise ValueError(f"{name} must be on the device of the inputs, {first.device}, got {x.device}")
+    if x.dtype == dtype:
+        return x
+    if torch.promote_types(x.dtype, dtype) != dtype:
+        raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype} or narrower for {layout.dtype} inputs")
+    return x.to(dtype)
+
+
+def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
+    tensor("reset", reset)
+    if reset.dtype != torch.bool:
+        raise TypeError(f"reset must be a bool tensor, got {reset.dtype}")
+    if tuple(reset.shape) != (layout.B, layout.T):
+        raise ValueError(f"reset must have shape ({layout.B}, {layout.T}), got {shape(reset)}")
+    if reset.device != first.device:
+        raise ValueError(f"reset must be on the device of the inputs, {first.device}, got {reset.device}")
+
+
+def number(name: str, x: object, low: float, high: float, *, open_low: bool = False) -> float:
+    """A plain number in [low, high], or (low, high] where open_low."""
+    if not isinstance(x, (int, float)) or isinstance(x, bool):
+        raise TypeError(f"{name} must be a number, got {type(x).__name__}")
+    if not (low < x if open_low else low <= x) or not x <= high:
+        bracket = "(" if open_low else "["
+        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}], got {x:g}")
+    return float(x)

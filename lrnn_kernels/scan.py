@@ -1,0 +1,98 @@
+"""The one path from a public operator to a backend: check, choose, run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from . import autograd, checks, dispatch, reference
+from .registry import CELLS, Cell
+
+
+def run(
+    cell: str,
+    inputs: list[Tensor],
+    params: list[Tensor],
+    options: Mapping[str, Any],
+    *,
+    h0: Tensor | None = None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
+    reverse: bool = False,
+    backend: str = "auto",
+    packed: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Runs a cell over time and returns (y, h_last).
+
+    packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
+    then comes back in one buffer too.
+    """
+    entry, layout, inputs, params, h0, h_reset = check(cell, inputs, params, h0, reset, h_reset, packed)
+    choice = dispatch.choose(backend, entry, inputs[0])
+    if choice.backend == "reference":
+        return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
+    kernel = entry.kernel(options, reset is not None)
+    static = autograd.Static(kernel, entry.numbers(options), entry.saves(kernel), len(inputs), reverse)
+    return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
+
+
+def check(cell, inputs, params, h0, reset, h_reset, packed):
+    """Checks all tensors of a call and brings them to the dtypes that its kernels take."""
+    entry = CELLS[cell]
+    inputs = checks.streams(entry, inputs, packed)
+    first = inputs[0]
+    for name, x in zip(entry.params, params, strict=True):
+        checks.tensor(name, x)
+    layout = checks.Layout(entry, inputs, params, packed)
+    checks.dtypes(entry, layout)
+    params = [
+        checks.ends(name, x, layout, first, layout.C, layout.param, per_batch=True, shared=True)
+        for name, x in zip(entry.params, params, strict=True)
+    ]
+    if h0 is not None:
+        h0 = checks.ends("h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False)
+    if reset is not None:
+        checks.reset_mask(reset, layout, first)
+    if h_reset is not None:
+        if reset is None:
+            raise ValueError("h_reset was given without reset; the state before the first step is h0")
+        h_reset = checks.ends("h_reset", h_reset, layout, first, layout.width, layout.carry, per_batch=True, shared=True)
+    return entry, layout, inputs, params, h0, h_reset
+
+
+def _reference(entry: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:
+    if layout.packed:
+        inputs = list(inputs[0].split(layout.width, dim=-1))
+    if layout.split:
+        inputs = [autograd.to_complex(x) for x in inputs]
+        h0, h_reset = (None if h is None else autograd.to_complex(h) for h in (h0, h_reset))
+    y, h = reference.scan(entry.step, inputs, params, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, **options)
+    return (autograd.to_split(y), autograd.to_split(h)) if layout.split else (y, h)
+
+
+def run_step(
+    cell: str,
+    inputs: list[Tensor],
+    params: list[Tensor],
+    options: Mapping[str, Any],
+    h: Tensor | None,
+    *,
+    reset=None,
+    h_reset=None,
+    backend="auto",
+):
+    """One step of a cell for streaming: inputs (B, C), state h (B, C). Returns (y, h)."""
+    names = CELLS[cell].inputs
+    for name, x in zip(names, inputs, strict=True):
+        checks.tensor(name, x)
+        if x.dim() != 2:
+            raise ValueError(f"{name} must have shape (B, C), got {checks.shape(x)}")
+    if reset is not None:
+        checks.tensor("reset", reset)
+        if reset.dim() != 1:
+            raise ValueError(f"reset must have shape (B,), got {checks.shape(reset)}")
+        reset = reset[:, None]
+    y, h = run(cell, [x[:, None] for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
+    return y[:, 0], h

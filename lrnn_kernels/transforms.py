@@ -1,0 +1,145 @@
+"""What torch must know of the compiled operators beyond running them: shapes without data, and vmap.
+
+Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in the tests.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .reference import carry_dtype
+from .registry import CELLS
+
+#: Streams of each compiled operator.
+STREAMS = {
+    "linear": 2,
+    "linear_per_channel": 1,
+    "hysteresis": 2,
+    "hysteresis_per_step": 3,
+    "cmru": 2,
+    "cmru_per_step": 3,
+    "fq_bmru": 1,
+    "min_gru": 2,
+    "min_gru_positive": 2,
+    "bmru": 2,
+}
+
+STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
+
+
+def register() -> None:
+    """Registers fakes and batching rules for every operator of the loaded library."""
+    for kernel in STREAMS:
+        torch.library.register_fake(f"lrnn_kernels::{kernel}", _forward_fake(kernel))
+        torch.library.register_fake(f"lrnn_kernels::{kernel}_backward", _backward_fake)
+        torch.library.register_vmap(f"lrnn_kernels::{kernel}", _forward_vmap(kernel))
+        torch.library.register_vmap(f"lrnn_kernels::{kernel}_backward", _backward_vmap(kernel))
+
+
+def _new_rows(like: Tensor, channels: int) -> Tensor:
+    """(B, T, channels) in the memory order of like: time-major where that is."""
+    B, T, _ = like.shape
+    if B > 1 and T > 1 and like.stride(0) != 0 and like.stride(0) < like.stride(1):
+        return like.new_empty((T, B, channels)).transpose(0, 1)
+    return like.new_empty((B, T, channels))
+
+
+def _forward_fake(kernel: str):
+    def fake(inputs, params, options, h0, reset, h_reset, reverse, save):
+        first = inputs[0]
+        B, T, channels = first.shape
+        split = bool(params) and params[0].is_complex() and not first.is_complex()
+        streams = STREAMS[kernel]
+        width = channels // streams if len(inputs) == 1 and not split else channels
+        y = _new_rows(first, width)
+        h_last = first.new_empty((B, width), dtype=carry_dtype(first.dtype))
+        bits = (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, width) if save and kernel == "bmru" else (0,)
+        return y, h_last, first.new_empty(bits, dtype=torch.int32)
+
+    return fake
+
+
+def _backward_fake(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
+    first = inputs[0]
+    carry = carry_dtype(first.dtype)
+    given = [g for g in (dy, dh_last) if g is not None]
+    width = given[0].shape[-1] if given else params[0].shape[-1]
+    has_reset = reset is not None and h_reset is not None
+    return [
+        *(_new_rows(first, x.shape[2]) for x in inputs),
+        *(p.new_empty(p.shape) for p in params),
+        first.new_empty((first.shape[0], width), dtype=carry),
+        h_reset.new_empty(h_reset.shape) if has_reset else first.new_empty((0,), dtype=carry),
+    ]
+
+
+def _folded(x: Tensor | None, dim: int | None, size: int, batch_dims: int) -> Tensor | None:
+    """x with its mapped dimension (or a new one) folded into the batch; batch_dims = 0 for a (C,) tensor, which becomes (V, C)."""
+    if x is None:
+        return None
+    x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    return x.flatten(0, 1) if batch_dims else x
+
+
+def _fold_ends(x: Tensor | None, dim: int | None, size: int, B: int) -> Tensor | None:
+    """A (C,) or (B,C) tensor, mapped or not, as (V*B, C)."""
+    if x is None:
+        return None
+    x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+    if x.dim() == 2:  # (V, C)
+        x = x[:, None].expand(size, B, x.shape[-1])
+    return x.reshape(size * B, x.shape[-1])
+
+
+def _fold_call(size, in_dims, inputs, params, h0, reset, h_reset):
+    """The call with V folded into B; parameters become one row per batch element, so that their gradients stay apart."""
+    inputs_d, params_d, _, h0_d, reset_d, h_reset_d = in_dims[:6]
+    folded = [_folded(x, d, size, 1) for x, d in zip(inputs, inputs_d, strict=True)]
+    B = folded[0].shape[0] // size
+    ends = [_fold_ends(p, d, size, B) for p, d in zip(params, params_d, strict=True)]
+    return folded, ends, _folded(h0, h0_d, size, 1), _folded(reset, reset_d, size, 1), _fold_ends(h_reset, h_reset_d, size, B), B
+
+
+def _forward_vmap(kernel: str):
+    def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, save):
+        size = info.batch_size
+        inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
+        operator = getattr(torch.ops.lrnn_kernels, kernel)
+        y, h_last, saved = operator(inputs, params, options, h0, reset, h_reset, reverse, save)
+        bits = saved.dim() == 3
+        saved = saved.unflatten(0, (size, B)) if bits else saved
+        return (y.unflatten(0, (size, B)), h_last.unflatten(0, (size, B)), saved), (0, 0, 0 if bits else None)
+
+    return rule
+
+
+def _backward_vmap(kernel: str):
+    def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
+        size = info.batch_size
+        shared = [p.dim() - (d is not None) == 1 for p, d in zip(params, in_dims[1], strict=True)]
+        reset_shared = h_reset is not None and h_reset.dim() - (in_dims[5] is not None) == 1
+        inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
+        states_d, dy_d, dh_last_d = in_dims[7:]
+        states, dy, dh_last = (_folded(x, d, size, 1) for x, d in ((states, states_d), (dy, dy_d), (dh_last, dh_last_d)))
+        states = None if states is None else states.contiguous()
+        operator = getattr(torch.ops.lrnn_kernels, kernel + "_backward")
+        grads = operator(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last)
+        *dtensors, dh0, dh_reset = grads
+        n = len(inputs)
+        out = [g.unflatten(0, (size, B)) for g in dtensors]
+        for i, is_shared in enumerate(shared):
+            out[n + i] = out[n + i].sum(1) if is_shared else out[n + i]
+        has_reset = dh_reset.dim() == 2
+        if has_reset:
+            dh_reset = dh_reset.unflatten(0, (size, B))
+            dh_reset = dh_reset.sum(1) if reset_shared else dh_reset
+        return [*out, dh0.unflatten(0, (size, B)), dh_reset], [0] * (len(out) + 1) + [0 if has_reset else None]
+
+    return rule
+
+
+def kernels_of(cell: str) -> list[str]:
+    """The compiled operators that a cell may run."""
+    entry = CELLS[cell]
+    return sorted({entry.kernel({**entry.options, **extra}, reset) for extra in ({}, {"eps": 0.5}) for reset in (False, True)})

@@ -1,0 +1,1 @@
+"""Triton kernels for every cell; see README.md for what is here."""
