@@ -1,0 +1,55 @@
+"""What this installation is and can do, in words: ``python -m lrnn_kernels info``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from . import extension, testing
+from .version import __version__
+
+ISAS = ("baseline", "avx2", "avx512")  # in the order of csrc/cpu/kernels.h
+
+
+def report() -> str:
+    """Version, build, instruction sets, torch, output pool and backends, one line each."""
+    lines = [("lrnn_kernels", __version__), ("kernels", _kernels())]
+    if extension.available:
+        lines += [("instruction set", _isa()), ("output pool", _pool())]
+    lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
+    lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
+    lines += [(f"backend {name}", why or "available") for name, why in testing.backends().items()]
+    lines += [("backend reference", "available")]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
+
+
+def _kernels() -> str:
+    if extension.extension.path is None:
+        return f"none: {extension.reason}"
+    return f"{_place(extension.extension.path)}, {extension.reason}"
+
+
+def _place(path: Path) -> str:
+    """Where the library lies, relative to what a user knows: the package, the cache or the home directory."""
+    cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
+    for name, root in (("the package", Path(__file__).parent), ("the cache", cache)):
+        if path.is_relative_to(root):
+            return f"{path.relative_to(root)} in {name}"
+    return path.name
+
+
+def _isa() -> str:
+    library = extension.extension.library
+    available = [name for number, name in enumerate(ISAS) if library.lrnn_isa_available(number)]
+    return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
+
+
+def _pool() -> str:
+    from . import memory
+
+    stats = memory.stats()
+    numbers = {"in use": stats.in_use, "cached": stats.cached, "limit": stats.limit, "mapped since the start": stats.mapped_total}
+    return ", ".join(f"{name} {value / 2**20:.0f} MiB" for name, value in numbers.items())
