@@ -1,1 +1,17 @@
+"""Recurrent layers with torch.nn.GRU's interface.
 
+rnn = lrnn_kernels.nn.BMRU(28, 256, num_layers=2, batch_first=True)
+out, h_n = rnn(x)               # also rnn(x, h_0, reset)
+y, state = rnn.step(x_t, state)  # streaming, the same values
+
+What all of them share is said once, in ``lrnn_kernels.nn.base.Recurrent``.
+"""
+
+from .anneal import EpsAnneal
+from .base import Recurrent
+from .fq_bmru import FQBMRU
+from .hysteresis import BMRU, CMRU, AlphaCMRU
+from .lru import LRU
+from .min_gru import MinGRU
+
+__all__ = ["BMRU", "CMRU", "FQBMRU", "LRU", "AlphaCMRU", "EpsAnneal", "MinGRU", "Recurrent"]

@@ -1,0 +1,318 @@
+"""What the recurrent layers share: layers and directions, initial states, resets, packed sequences, streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from .. import checks
+from ..scan import run
+
+INITIAL_STATES = ("zero", "learned")
+
+
+class Recurrent(nn.Module):
+    """A stack of recurrent layers, called as torch.nn.GRU is: ``out, h_n = rnn(x, h_0=None, reset=None)``.
+
+    Each layer is one GEMM, whose output the fused scan reads as it lies, and the scan. Neither the forward nor the backward pass copies a
+    tensor the size of an activation between the two, for either memory order. (Bidirectional layers do concatenate their outputs.)
+
+    Constructor arguments, common to all layers:
+        input_size, hidden_size: channels of x and, per direction, of the output.
+        num_layers: stacked layers; each reads the outputs of the one below.
+        bias: whether the pre-activations have a bias.
+        batch_first: x, out and reset have the batch first: (B,T,...) in place of (T,B,...). h_0 and h_n do not change.
+        dropout: probability of dropout on the outputs of every layer but the last, in training.
+        bidirectional: a second scan per layer, from the last step to the first; the outputs are concatenated, forward first.
+        initial_state (keyword): "learned", one value per channel, layer and direction; or "zero".
+        backend (keyword): as in ``lrnn_kernels.affine``.
+
+    Arguments of the call, with D = 2 if bidirectional, else 1:
+        x: (T,B,input_size), (B,T,input_size) if batch_first, (T,input_size) without a batch, or a PackedSequence.
+        h_0: (num_layers*D,B,hidden_size), the states before the first step (in the reverse direction: before the last), layer by layer
+            and forward first; (num_layers*D,hidden_size) without a batch. The layer's initial state if None.
+        reset: bool, (T,B), (B,T) if batch_first, (T,) without a batch: True where an episode starts. Before such a step every layer and
+            direction has its initial state, also where h_0 is given. The reverse direction enters an episode at its last step, so for it
+            the mask acts one step earlier; where a sequence itself ends, h_0 holds.
+
+    Returns:
+        out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit under autocast.
+        h_n: the shape of h_0, each direction's state after its last step, in the dtype of states: float32 for 16-bit activations, else
+            that of the activations.
+
+    A PackedSequence is padded once, all layers run on the padded tensor, and the result is packed again. Every direction starts and ends at
+    each sequence's own ends, h_0 and h_n are in the order of the original batch, and so is ``reset``, given as for the padded
+    tensor. Its h_n are read from the outputs, so in 16 bits they carry the rounding of these. One combination is refused with a
+    ValueError: a bidirectional layer, sequences of several lengths, h_0 and reset at once.
+
+    Raises TypeError or ValueError, naming the argument, what was got and what was expected.
+    """
+
+    cell: str  # the scan's name in the registry
+
+    def __init__(
+        self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state: str, backend: str
+    ) -> None:
+        super().__init__()
+        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if initial_state not in INITIAL_STATES:
+            raise ValueError(f"initial_state must be one of {', '.join(map(repr, INITIAL_STATES))}, got {initial_state!r}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bool(bias)
+        self.batch_first = bool(batch_first)
+        self.dropout = checks.number("dropout", dropout, 0.0, 1.0)
+        self.bidirectional = bool(bidirectional)
+        self.initial_state = initial_state
+        self.backend = backend
+
+    # What a cell defines.
+
+    def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one layer's and direction's parameters, in the order of the state_dict."""
+        raise NotImplementedError
+
+    def _init(self, p: Mapping[str, Tensor]) -> None:
+        """Draws one layer's and direction's parameters, in place."""
+        raise NotImplementedError
+
+    def _drive(self, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
+        """The scan's packed input from x, both with the channels last."""
+        return F.linear(x, p["weight_ih"], p.get("bias_ih"))
+
+    def _streams(self, drive: Tensor) -> list[Tensor]:
+        """The scan's inputs from ``_drive``'s output: itself, packed, or the streams one by one."""
+        return [drive]
+
+    def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
+        """The scan's parameters, one value per channel each."""
+        return []
+
+    def _scan_options(self) -> dict[str, Any]:
+        return {}
+
+    def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
+        """The initial state, (C,) as the scan stores it, or None for zero."""
+        return p.get("h0")
+
+    def _read_out(self, y: Tensor, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
+        """The layer's output from its states and its input."""
+        return y
+
+    def _store(self, h: Tensor) -> Tensor:
+        """A user's (B,C) state as the scan stores it."""
+        return h
+
+    def _load(self, h: Tensor) -> Tensor:
+        """The inverse of ``_store``."""
+        return h
+
+    # Parameters.
+
+    def _build(self, device, dtype) -> None:
+        """Creates and draws the parameters, once a subclass has set its options."""
+        self._suffixes: list[list[str]] = []  # [layer][direction]
+        self._names: list[list[str]] = []  # [layer]
+        for layer in range(self.num_layers):
+            shapes = self._shapes(self.input_size if layer == 0 else self.hidden_size * (2 if self.bidirectional else 1))
+            self._suffixes.append([f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"])
+            self._names.append(list(shapes))
+            for suffix in self._suffixes[-1]:
+                for name, shape in shapes.items():
+                    self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.reset_parameters()
+
+    def _parameters_of(self, layer: int, reverse: bool) -> dict[str, Tensor]:
+        suffix = self._suffixes[layer][reverse]
+        return {name: getattr(self, name + suffix) for name in self._names[layer]}
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draws all parameters anew."""
+        for layer, suffixes in enumerate(self._suffixes):
+            for reverse in range(len(suffixes)):
+                self._init(self._parameters_of(layer, bool(reverse)))
+
+    def _extra_options(self) -> dict[str, Any]:
+        """A cell's own options, with their values, as extra_repr shows them."""
+        return {}
+
+    def extra_repr(self) -> str:
+        shown = {}
+        for name, default in (("num_layers", 1), ("bias", True), ("batch_first", False), ("dropout", 0.0), ("bidirectional", False)):
+            if getattr(self, name) != default:
+                shown[name] = getattr(self, name)
+        shown |= {"initial_state": self.initial_state, **self._extra_options()}
+        if self.backend != "auto":
+            shown["backend"] = self.backend
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *(f"{k}={v!r}" for k, v in shown.items())])
+
+    # The call.
+
+    def forward(
+        self, x: Tensor | PackedSequence, h_0: Tensor | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        if isinstance(x, PackedSequence):
+            return self._forward_packed(x, h_0, reset)
+        checks.tensor("x", x)
+        if x.dim() not in (2, 3):
+            raise ValueError(f"x must have shape {self._expected('TB')} or {self._expected('T')}, got {checks.shape(x)}")
+        self._check_channels(x)
+        if x.dim() == 3:
+            B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
+            self._check_state("h_0", h_0, (B,))
+            self._check_reset(reset, (B, T) if self.batch_first else (T, B))
+            if reset is not None and not self.batch_first:
+                reset = reset.transpose(0, 1)
+            return self._stack(x, h_0, reset, None, self.batch_first)
+        self._check_state("h_0", h_0, ())
+        self._check_reset(reset, (x.shape[0],))
+        h_0 = None if h_0 is None else h_0.unsqueeze(1)
+        out, h_n = self._stack(x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True)
+        return out.squeeze(0), h_n.squeeze(1)
+
+    def step(self, x: Tensor, state: Tensor | None = None, reset: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One time step of all layers, for streaming; the values are those of the scan.
+
+        Args:
+            x: (B,input_size), or (input_size,).
+            state: (num_layers,B,hidden_size), or (num_layers,hidden_size): what the last step returned; the initial state if None.
+            reset: (B,) bool, or (): whether an episode starts.
+
+        Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a bidirectional layer.
+        """
+        if self.bidirectional:
+            raise RuntimeError("step is for one direction: a bidirectional layer's output needs the steps to come")
+        checks.tensor("x", x)
+        if x.dim() not in (1, 2):
+            raise ValueError(f"x must have shape {self._expected('B')} or {self._expected('')}, got {checks.shape(x)}")
+        self._check_channels(x)
+        batch = tuple(x.shape[:-1])
+        self._check_state("state", state, batch)
+        self._check_reset(reset, batch)
+        time = x.dim() - 1 if self.batch_first else 0
+        out, state = self(x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time))
+        return out.squeeze(time), state
+
+    def _forward_packed(self, x: PackedSequence, h_0: Tensor | None, reset: Tensor | None) -> tuple[PackedSequence, Tensor]:
+        data, batch_sizes, order, inverse = x
+        if data.dim() != 2:
+            raise ValueError(f"x.data must have shape (N, {self.input_size}), got {checks.shape(data)}")
+        self._check_channels(data)
+        padded, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))  # longest first, as the data lie
+        T, B, _ = padded.shape
+        self._check_state("h_0", h_0, (B,))
+        self._check_reset(reset, (B, T) if self.batch_first else (T, B))
+        if reset is not None:
+            reset = reset if self.batch_first else reset.transpose(0, 1)
+            reset = reset if order is None else reset.index_select(0, order)
+        if h_0 is not None and order is not None:
+            h_0 = h_0.index_select(1, order)
+        out, h_n = self._stack(padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False)
+        packed = pack_padded_sequence(out, lengths)
+        return PackedSequence(packed.data, batch_sizes, order, inverse), h_n if inverse is None else h_n.index_select(1, inverse)
+
+    def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
+        """All layers and directions; reset is (B,T), and lengths (B,) where the sequences differ in length."""
+        B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
+        masks = [reset]
+        if self.bidirectional:
+            if lengths is not None and h_0 is not None and reset is not None:
+                raise ValueError(
+                    "reset must be None where a bidirectional layer gets h_0 and sequences of several lengths: the reverse direction "
+                    "would need two kinds of restart, from h_0 and from the initial state"
+                )
+            masks.append(_reverse_reset(reset, lengths, B, T, x.device))
+        last = None if lengths is None else lengths.to(x.device) - 1
+        states = []
+        for layer in range(self.num_layers):
+            if layer and self.dropout:
+                x = F.dropout(x, self.dropout, self.training)
+            outputs = []
+            for reverse, mask in enumerate(masks):
+                h0 = None if h_0 is None else self._store(h_0[len(states)])
+                y, h = self._direction(x, self._parameters_of(layer, bool(reverse)), h0, mask, bool(reverse), last, batch_first)
+                outputs.append(y)
+                states.append(h)
+            x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
+        return x, torch.stack(states)
+
+    def _direction(self, x: Tensor, p, h0, mask, reverse: bool, last: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
+        drive = self._drive(x, p)  # in the order of x, so that the GEMM reads and writes rows as they lie
+        drive = drive if batch_first else drive.transpose(0, 1)
+        initial = self._initial(p)
+        at_reset = initial
+        if h0 is None:
+            h0 = None if initial is None else initial.expand(drive.shape[0], -1)
+        elif reverse and last is not None:
+            at_reset = h0  # the reverse scan passes the padding first; the restart at a sequence's last step is its start
+        streams = self._streams(drive)
+        y, h = run(
+            self.cell,
+            streams,
+            self._scan_params(p),
+            self._scan_options(),
+            h0=h0,
+            reset=mask,
+            h_reset=None if mask is None else at_reset,
+            reverse=reverse,
+            backend=self.backend,
+            packed=len(streams) == 1,
+        )
+        if last is not None and not reverse:
+            h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
+        y = y if batch_first else y.transpose(0, 1)
+        return self._read_out(y, x, p), self._load(h)
+
+    # Checks.
+
+    def _expected(self, dims: str) -> str:
+        dims = "BT" if dims == "TB" and self.batch_first else dims
+        return f"({', '.join([*dims, str(self.input_size)])}{'' if dims else ','})"
+
+    def _check_channels(self, x: Tensor) -> None:
+        if x.shape[-1] != self.input_size:
+            raise ValueError(f"x must have input_size = {self.input_size} channels, got {x.shape[-1]}")
+
+    def _check_state(self, name: str, h: Tensor | None, batch: tuple[int, ...]) -> None:
+        if h is None:
+            return
+        checks.tensor(name, h)
+        expected = (self.num_layers * (2 if self.bidirectional else 1), *batch, self.hidden_size)
+        if tuple(h.shape) != expected:
+            raise ValueError(f"{name} must have shape {expected}, got {checks.shape(h)}")
+
+    def _check_reset(self, reset: Tensor | None, expected: tuple[int, ...]) -> None:
+        if reset is None:
+            return
+        checks.tensor("reset", reset)
+        if reset.dtype != torch.bool:
+            raise TypeError(f"reset must be a bool tensor, got {reset.dtype}")
+        if tuple(reset.shape) != expected:
+            raise ValueError(f"reset must have shape {expected}, got {checks.shape(reset)}")
+
+
+def _reverse_reset(reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device) -> Tensor | None:
+    """The mask of the reverse direction, (B,T).
+
+    An episode that starts at t parts from the one before it at t-1, which is where the reverse scan enters that one. Of a padded sequence
+    it enters the last step from the padding, so it restarts there.
+    """
+    mask = None
+    if reset is not None:
+        mask = torch.zeros_like(reset)
+        mask[:, :-1] = reset[:, 1:]
+    if lengths is not None:
+        ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
+        mask = ends if mask is None else mask | ends
+    return mask

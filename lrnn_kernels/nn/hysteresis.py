@@ -1,0 +1,207 @@
+"""The bistable memory recurrent unit and its cumulative forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .. import checks
+from ..reference import Sign
+from .anneal import Annealed
+from .base import Recurrent
+from .init import lecun_normal_, random_choice_
+
+
+class _Hysteresis(Recurrent):
+    """What BMRU and CMRU share: all but eps."""
+
+    cell = "bmru"
+    _eps = 1.0
+
+    def _set_options(self, width: float, quantize_initial_state: bool) -> None:
+        self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
+        self.quantize_initial_state = bool(quantize_initial_state)
+        if self.quantize_initial_state and self.initial_state != "learned":
+            raise ValueError("quantize_initial_state needs initial_state='learned', got initial_state='zero'")
+
+    def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
+        H = self.hidden_size
+        shapes = {"weight_ih": (2 * H, input_size), "bias_ih": (2 * H,), "alpha": (H,), "s0": (H,)}
+        if not self.bias:
+            del shapes["bias_ih"]
+        if self.initial_state == "zero":
+            del shapes["s0"]
+        return shapes
+
+    def _init(self, p: Mapping[str, Tensor]) -> None:
+        lecun_normal_(p["weight_ih"])
+        if self.bias:
+            p["bias_ih"][: self.hidden_size].zero_()  # b_c
+            p["bias_ih"][self.hidden_size :].fill_(1.0)  # b_beta
+        p["alpha"].fill_(1.0)
+        if "s0" in p:
+            random_choice_(p["s0"], -1.0, 1.0)
+
+    def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
+        return [p["alpha"]]
+
+    def _scan_options(self) -> dict[str, Any]:
+        return {"eps": self._eps, "width": self.width}
+
+    def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
+        if "s0" not in p:
+            return None
+        return p["alpha"] * (Sign.apply(p["s0"], self.width) if self.quantize_initial_state else p["s0"])
+
+    def _extra_options(self) -> dict[str, Any]:
+        return {"width": self.width, "quantize_initial_state": self.quantize_initial_state}
+
+
+class BMRU(_Hysteresis, Annealed):
+    """Bistable memory recurrent unit: states -alpha and +alpha, written where the candidate leaves the band of its threshold.
+
+        c[t] = W_c x[t] + b_c,  beta[t] = W_beta x[t] + b_beta,  z[t] = H(|c[t]| - |beta[t]|)
+        h[t] = (1-z[t]) h[t-1] + z[t] (alpha S(c[t]) + eps h[t-1]),  h[0] = alpha s[0]
+
+    H(0) = 1, S(0) = +1; the output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and resets.
+
+    Keyword arguments:
+        eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1 the CMRU. An attribute that training may lower from
+            1 to 0, see ``EpsAnneal``. torch.compile compiles every value anew, so anneal uncompiled.
+        width: of the surrogate derivative kappa(u) = w / (1 + (pi w u)^2) of H; S has 2 kappa.
+        initial_state: "learned" (default) or "zero".
+        quantize_initial_state: h[0] = alpha S(s[0]), S with its surrogate, in place of alpha s[0].
+
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (2H, in): rows W_c, then W_beta. LeCun-normal.
+        bias_ih_l{k} (2H,): b_c = 0, then b_beta = 1. Without a bias, thresholds start near 0 and nearly every step updates.
+        alpha_l{k} (H,): 1, of any sign.
+        s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        eps: float = 0.0,
+        width: float = 1.0,
+        initial_state: str = "learned",
+        quantize_initial_state: bool = False,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        self.eps = eps
+        self._set_options(width, quantize_initial_state)
+        self._build(device, dtype)
+
+    def _extra_options(self) -> dict[str, Any]:
+        return {"eps": self.eps, **super()._extra_options()}
+
+
+class CMRU(_Hysteresis):
+    """Cumulative memory recurrent unit: h[t] = h[t-1] + z[t] alpha S(c[t]), a staircase whose every level is held while z = 0.
+
+    The BMRU with eps = 1, so gradients pass every update. Equations, arguments, initial state and state_dict: see ``BMRU``.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        width: float = 1.0,
+        initial_state: str = "learned",
+        quantize_initial_state: bool = False,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        self._set_options(width, quantize_initial_state)
+        self._build(device, dtype)
+
+
+class AlphaCMRU(Recurrent):
+    """CMRU whose step size follows the input: h[t] = h[t-1] + z[t] alpha[t] S(c[t]), alpha[t] = W_alpha x[t] + b_alpha.
+
+    c, z and S as in ``BMRU``. This form is reconstructed from the description of the unit, not from published equations. See ``Recurrent``
+    for the arguments that all layers share, for shapes and resets.
+
+    Keyword arguments:
+        absolute: the step size is |alpha[t]|. This alone costs a copy of the pre-activations' gradient.
+        width: of the surrogate derivative, as in ``BMRU``.
+        initial_state: "learned" (default) or "zero".
+
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (3H, in): rows W_c, W_beta, W_alpha. LeCun-normal.
+        bias_ih_l{k} (3H,): b_c = 0, b_beta = 1, b_alpha = 1.
+        h0_l{k} (H,): the learned initial state itself, drawn from {-1, +1}: there is no alpha before the first step to scale it.
+    """
+
+    cell = "alpha_cmru"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        absolute: bool = False,
+        width: float = 1.0,
+        initial_state: str = "learned",
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        self.absolute = bool(absolute)
+        self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
+        self._build(device, dtype)
+
+    def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
+        H = self.hidden_size
+        shapes = {"weight_ih": (3 * H, input_size), "bias_ih": (3 * H,), "h0": (H,)}
+        if not self.bias:
+            del shapes["bias_ih"]
+        if self.initial_state == "zero":
+            del shapes["h0"]
+        return shapes
+
+    def _init(self, p: Mapping[str, Tensor]) -> None:
+        lecun_normal_(p["weight_ih"])
+        if self.bias:
+            p["bias_ih"][: self.hidden_size].zero_()  # b_c
+            p["bias_ih"][self.hidden_size :].fill_(1.0)  # b_beta, b_alpha
+        if "h0" in p:
+            random_choice_(p["h0"], -1.0, 1.0)
+
+    def _scan_options(self) -> dict[str, Any]:
+        return {"eps": 1.0, "width": self.width}
+
+    def _streams(self, drive: Tensor) -> list[Tensor]:
+        if not self.absolute:
+            return [drive]
+        c, beta, alpha = drive.split(self.hidden_size, dim=-1)
+        return [c, beta, alpha.abs()]
+
+    def _extra_options(self) -> dict[str, Any]:
+        return {"absolute": self.absolute, "width": self.width}

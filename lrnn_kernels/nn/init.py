@@ -1,0 +1,39 @@
+"""The distributions that the papers draw their parameters from."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+#: Standard deviation of N(0,1) cut to (-2,2): what the draw is divided by, so that its own variance is the one asked for.
+_TRUNCATED_STD = 0.87962566103423978
+
+
+@torch.no_grad()
+def lecun_normal_(weight: Tensor) -> Tensor:
+    """Fills an (out,in) weight from a normal cut at two standard deviations, with variance 1/in."""
+    std = 1 / math.sqrt(weight.shape[1]) / _TRUNCATED_STD
+    return torch.nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+@torch.no_grad()
+def random_choice_(x: Tensor, low: float, high: float) -> Tensor:
+    """Fills x with low or high, each with probability one half."""
+    return x.bernoulli_(0.5).mul_(high - low).add_(low)
+
+
+@torch.no_grad()
+def lru_ring_(nu: Tensor, theta: Tensor, gamma: Tensor, r_min: float, r_max: float, max_phase: float) -> None:
+    """Fills nu, theta and gamma so that lambda is uniform on the ring between r_min and r_max, its phase on [0, max_phase].
+
+    nu = log(-1/2 log(u1 (r_max^2 - r_min^2) + r_min^2)), theta = log(max_phase u2), gamma = log sqrt(1 - |lambda|^2), u1, u2 ~ U(0,1).
+    """
+    tiny = torch.finfo(torch.float32).tiny
+    u1, u2 = (torch.empty(nu.shape, dtype=torch.float32, device=nu.device).uniform_().clamp_(min=tiny) for _ in range(2))
+    # |lambda|^2 = 0 or 1 would make nu infinite; float32's neighbours of both are close enough.
+    squared = (u1 * (r_max**2 - r_min**2) + r_min**2).clamp_(tiny, 1 - 2**-24)
+    nu.copy_((-0.5 * squared.log()).log())
+    theta.copy_((max_phase * u2).log())
+    gamma.copy_(0.5 * torch.log1p(-squared))

@@ -1,0 +1,72 @@
+"""The minGRU layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .base import Recurrent
+from .init import lecun_normal_
+
+
+class MinGRU(Recurrent):
+    """minGRU in linear space: h[t] = (1 - z[t]) h[t-1] + z[t] v[t], z[t] = sigmoid(k[t]) (Feng et al. 2024, sec. 3.1).
+
+        k[t] = W_z x[t] + b_z,  v[t] = W_h x[t] + b_h
+
+    The output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and resets.
+
+    Keyword arguments:
+        positive: g(v) = v + 1/2 for v >= 0, sigmoid(v) below, in place of v (ibid., app. B).
+        initial_state: "zero" (default) or "learned".
+
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (2H, in): rows W_z, then W_h. The paper names no draw; LeCun-normal here.
+        bias_ih_l{k} (2H,): b_z, then b_h; 0.
+        h0_l{k} (H,), where the initial state is learned: 0.
+    """
+
+    cell = "min_gru"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        positive: bool = False,
+        initial_state: str = "zero",
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        self.positive = bool(positive)
+        self._build(device, dtype)
+
+    def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
+        H = self.hidden_size
+        shapes = {"weight_ih": (2 * H, input_size)}
+        if self.bias:
+            shapes["bias_ih"] = (2 * H,)
+        if self.initial_state == "learned":
+            shapes["h0"] = (H,)
+        return shapes
+
+    def _init(self, p: Mapping[str, Tensor]) -> None:
+        lecun_normal_(p["weight_ih"])
+        for name in ("bias_ih", "h0"):
+            if name in p:
+                p[name].zero_()
+
+    def _scan_options(self) -> dict[str, Any]:
+        return {"positive": self.positive}
+
+    def _extra_options(self) -> dict[str, Any]:
+        return {"positive": self.positive}
