@@ -1,0 +1,62 @@
+"""python -m benchmarks: check, then speed, then learning."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from . import machine, report
+
+SECTIONS = ("check", "speed", "learn")
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--section", choices=SECTIONS, action="append", help="run only this; may be repeated. Speed always checks first.")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter sequences, less training")
+    parser.add_argument("--out", type=Path, default=HERE / "out", help="where the JSON and the plot go (default: benchmarks/out)")
+    args = parser.parse_args()
+    sections = args.section or list(SECTIONS)
+    started = time.perf_counter()
+    about = machine.describe()
+    print(f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['threads']} threads; torch {about['torch']}")
+
+    if ("check" in sections or "speed" in sections) and not check():
+        print("\nThe check failed: the speed of wrong results is of no interest.", file=sys.stderr)
+        return 1
+    results: dict = {"machine": about, "quick": args.quick}
+    name = machine.slug(about)
+    if "speed" in sections:
+        from .speed import Speed
+
+        speed = Speed(args.quick)
+        speed.run()
+        report.print_speed(speed)
+        results["speed"] = speed.as_json()
+        print(f"Plot: {report.plot(speed, about, args.out, name)}")
+    if "learn" in sections:
+        from .learning import digits
+
+        results["learning"] = digits.run(quick=args.quick)
+        print(report.table(digits.HEADER, [digits.cells(row) for row in results["learning"]], digits.TITLE))
+    results["seconds"] = round(time.perf_counter() - started, 1)
+    if "speed" in sections or "learn" in sections:
+        print(f"\nResults: {report.save(results, args.out, name)}")
+    print(f"{results['seconds']:.0f} s in all.")
+    return 0
+
+
+def check() -> bool:
+    """Compares every operator with the reference, and prints the table."""
+    from lrnn_kernels.check import run_check
+
+    done = run_check()
+    print(done)
+    return done.ok
+
+
+if __name__ == "__main__":
+    sys.exit(main())

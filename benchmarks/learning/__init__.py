@@ -1,0 +1,1 @@
+"""Does it learn: the same small network around every cell. ``python -m benchmarks.learning TASK``."""

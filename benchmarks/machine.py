@@ -1,0 +1,83 @@
+"""What was measured on: everything that a number in results/ depends on."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import torch
+
+import lrnn_kernels
+from lrnn_kernels import build, extension
+
+
+def describe() -> dict:
+    """Processor, caches, threads, versions and date, for the JSON."""
+    return {
+        "date": datetime.datetime.now().isoformat(timespec="seconds"),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "caches": caches(),
+        "memory_gb": round(memory_bytes() / 1e9, 1),
+        "isa": extension.extension.library.lrnn_isa().decode() if extension.available else None,
+        "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "system": platform.platform(),
+        "compiler": _compiler(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lrnn_kernels": lrnn_kernels.__version__,
+        "sources": build.source_hash(),
+        "packages": {name: version for name in ("numpy", "numba", "scikit-learn") if (version := _version(name))},
+    }
+
+
+def slug(machine: dict) -> str:
+    """A file name: the date and the processor."""
+    words = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores {machine['isa']}".lower()).strip("-")
+    return f"{machine['date'][:10]}-{words}"
+
+
+def cpu_model() -> str:
+    found = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo") or "", re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def caches() -> dict[str, str]:
+    """Size of each cache of the first core, "L2": "1024K"."""
+    sizes = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (_read(index / part) for part in ("level", "type", "size"))
+        if kind != "Instruction" and size:
+            sizes[f"L{level}"] = size
+    return sizes
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _compiler() -> str | None:
+    compiler = build.find_compiler()
+    if compiler is None:
+        return None
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _read(path: str | Path) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None

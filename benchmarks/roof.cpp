@@ -1,0 +1,86 @@
+// The roof: copies that run on torch's own threads, so that the operators and what they are compared with wake the same workers.
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+constexpr size_t kLine = 64;
+
+struct Copy {
+  char* dst;
+  const char* src;
+  size_t bytes, piece;
+  bool nontemporal;
+  std::atomic<size_t> next{0};
+};
+
+// Stores that bypass the caches save the read of the line that a plain store overwrites.
+void copy_nontemporal(char* dst, const char* src, size_t bytes) {
+#if defined(__SSE2__)
+  for (size_t i = 0; i < bytes; i += kLine) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(dst + i), _mm512_load_si512(src + i));
+#elif defined(__AVX__)
+    const __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(src + i));
+    const __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(src + i + 32));
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(dst + i), low);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(dst + i + 32), high);
+#else
+    for (size_t k = 0; k < kLine; k += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(dst + i + k), _mm_load_si128(reinterpret_cast<const __m128i*>(src + i + k)));
+#endif
+  }
+  _mm_sfence();
+#else
+  memcpy(dst, src, bytes);
+#endif
+}
+
+// Vector loads and plain stores. memcpy would switch to non-temporal stores by itself at some size, and the two must stay apart.
+void copy_plain(char* dst, const char* src, size_t bytes) {
+#if defined(__AVX__)
+  for (size_t i = 0; i < bytes; i += kLine) {
+    const __m256i low = _mm256_load_si256(reinterpret_cast<const __m256i*>(src + i));
+    const __m256i high = _mm256_load_si256(reinterpret_cast<const __m256i*>(src + i + 32));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(dst + i), low);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(dst + i + 32), high);
+    asm volatile("" ::: "memory");  // else the compiler recognizes memcpy
+  }
+#else
+  memcpy(dst, src, bytes);
+#endif
+}
+
+void work(void* context) {
+  Copy& copy = *static_cast<Copy*>(context);
+  // Not by thread number: should the runtime grant fewer threads than asked for, the remaining pieces are still copied.
+  for (size_t start; (start = copy.next.fetch_add(copy.piece)) < copy.bytes;) {
+    const size_t n = copy.bytes - start < copy.piece ? copy.bytes - start : copy.piece;
+    (copy.nontemporal ? copy_nontemporal : copy_plain)(copy.dst + start, copy.src + start, n);
+  }
+}
+
+}  // namespace
+
+using GompParallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
+
+// Copies bytes, rounded down to cache lines, between buffers aligned to 64 bytes. gomp_parallel: the address of that function
+// in the OpenMP runtime that torch uses; null makes threads of its own.
+extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int nontemporal, int threads, void* gomp_parallel) {
+  bytes = bytes / kLine * kLine;
+  Copy copy{dst, src, bytes, (bytes / threads / kLine + 1) * kLine, nontemporal != 0};
+  if (threads == 1) return work(&copy);
+  if (gomp_parallel) return reinterpret_cast<GompParallel>(gomp_parallel)(work, &copy, threads, 0);
+  std::vector<std::thread> helpers;
+  for (int i = 1; i < threads; ++i) helpers.emplace_back(work, &copy);
+  work(&copy);
+  for (auto& helper : helpers) helper.join();
+}

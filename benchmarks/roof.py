@@ -1,0 +1,99 @@
+"""The roof: the fastest copy of as many bytes as an operator must move, in the same process, on the same threads and huge pages.
+
+For every size there are four candidates, plain or non-temporal stores on one thread or on all, and the fastest is the roof: plain
+stores win while the data stays in the last-level cache, one thread where waking a second costs more than it brings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lrnn_kernels import build
+
+HUGE_PAGE = 2 << 20
+
+
+def huge_empty(num_bytes: int) -> Tensor:
+    """A uint8 tensor on huge pages, aligned to one and touched, so that no later access faults."""
+    region = mmap.mmap(-1, num_bytes + HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        region.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(region, dtype=np.uint8)
+    start = -whole.ctypes.data % HUGE_PAGE
+    used = whole[start : start + num_bytes]
+    used.fill(0)
+    return torch.from_numpy(used)
+
+
+class Roof:
+    """Copies between two buffers of its own; ``fastest(total)`` is the quickest way to move total bytes, read plus written."""
+
+    def __init__(self, largest_total: int):
+        half = largest_total // 2 + HUGE_PAGE
+        self.src, self.dst = huge_empty(half), huge_empty(half)
+        self.library = _library()
+        self.gomp = _gomp_parallel()
+        self.how = "copy in C++ on torch's threads" if self.library else "torch's copy_ (no C++ compiler was found)"
+
+    def copy(self, total: int, nontemporal: bool, threads: int) -> Callable[[], None]:
+        """A function that reads total/2 bytes and writes them elsewhere."""
+        num_bytes = total // 2
+        if self.library is None:
+            src, dst = self.src[:num_bytes], self.dst[:num_bytes]
+            return lambda: dst.copy_(src)
+        arguments = (self.dst.data_ptr(), self.src.data_ptr(), num_bytes, int(nontemporal), threads, self.gomp)
+        return lambda: self.library.lrnn_roof_copy(*arguments)
+
+    def candidates(self, total: int, threads: int) -> dict[str, Callable[[], None]]:
+        if self.library is None:
+            return {"torch copy_": self.copy(total, False, threads)}
+        kinds = {"plain": False, "non-temporal": True}
+        counts = {1, threads} if total < (8 << 20) else {threads}  # more threads never lose on large sizes
+        return {f"{kind} x{n}": self.copy(total, nt, n) for kind, nt in kinds.items() for n in sorted(counts)}
+
+
+def _library() -> ctypes.CDLL | None:
+    compiler = build.find_compiler()
+    if compiler is None:
+        return None
+    source = Path(__file__).with_name("roof.cpp")
+    # -march=native: the binary is good for this processor only, whose features therefore name it.
+    key = hashlib.sha256(source.read_bytes() + build.host_isa().encode() + compiler.encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
+    path = cache / f"roof-{key}.so"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        flags = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread"]
+        subprocess.run([compiler, *flags, str(source), "-o", str(fresh)], check=True)
+        fresh.rename(path)
+    library = ctypes.CDLL(str(path))
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    library.lrnn_roof_copy.argtypes = [pointer, pointer, size, ctypes.c_int, ctypes.c_int, pointer]
+    library.lrnn_roof_copy.restype = None
+    return library
+
+
+def _gomp_parallel() -> int | None:
+    """The address of GOMP_parallel in the OpenMP runtime that is already loaded, torch's; None if it has another runtime."""
+    try:
+        paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    except OSError:
+        return None
+    torch_lib = str(Path(torch.__file__).parent)
+    for path in sorted(paths, key=lambda p: torch_lib not in p):
+        try:
+            return ctypes.cast(ctypes.CDLL(path).GOMP_parallel, ctypes.c_void_p).value
+        except (OSError, AttributeError):
+            continue
+    return None

@@ -1,0 +1,86 @@
+"""Timing of several things side by side.
+
+What is compared is interleaved in one loop, since a shared machine's speed drifts by a factor of two within seconds: only ratios
+taken within one round mean anything, and their median is what is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+try:
+    import resource
+except ImportError:  # not a Unix
+    resource = None
+
+Times = dict[str, list[float]]  # seconds per call, one entry a round
+
+MIN_SECONDS = 300e-6  # per timed piece: below that, the clock and the call around it would show
+MIN_ROUNDS = 3
+TRIES = 2  # of a piece that was preempted
+
+#: Timed pieces so far, and how many of them another program cut into to the end: how quiet the machine was.
+pieces = {"timed": 0, "preempted": 0}
+
+
+def interleave(
+    cases: dict[str, Callable[[], object]],
+    rounds: int,
+    budget: float = 2.0,
+    before: Callable[[str], object] = lambda name: None,
+) -> Times:
+    """Seconds per call of every case, round after round, for at most about ``budget`` seconds; before(name) runs first, untimed."""
+    stop = time.perf_counter() + budget
+    repeats = {}
+    for name, call in cases.items():
+        before(name)
+        repeats[name] = _repeats(call)
+    times: Times = {name: [] for name in cases}
+    for done in range(rounds):
+        if done >= MIN_ROUNDS and time.perf_counter() > stop:
+            break
+        for name, call in cases.items():
+            before(name)
+            call()  # untimed: wakes the threads of this case and lets those of the case before it go to sleep
+            times[name].append(_timed(call, repeats[name]))
+    return times
+
+
+def _timed(call: Callable[[], object], n: int) -> float:
+    """Seconds per call. A piece that another program preempted is timed again, whatever it is that is timed; the fastest try counts."""
+    best = float("inf")
+    pieces["timed"] += 1
+    for _ in range(TRIES):
+        preempted = _preemptions()
+        start = time.perf_counter()
+        for _ in range(n):
+            call()
+        best = min(best, (time.perf_counter() - start) / n)
+        if _preemptions() == preempted:
+            return best
+    pieces["preempted"] += 1
+    return best
+
+
+def _preemptions() -> int:
+    """Times that a thread of this process had to leave its core although it had work."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
+
+
+def _repeats(call: Callable[[], object]) -> int:
+    call()  # compiles, fills the output pool
+    start = time.perf_counter()
+    call()
+    return max(1, min(1000, int(MIN_SECONDS / max(time.perf_counter() - start, 1e-7))))
+
+
+def ratio(times: Times, numerator: str, denominator: str) -> float:
+    """The median over rounds of numerator's time by denominator's."""
+    return median(a / b for a, b in zip(times[numerator], times[denominator], strict=True))
+
+
+def best_of(times: Times, names: list[str]) -> str:
+    """Which of the names is fastest, by median."""
+    return min(names, key=lambda name: median(times[name]))

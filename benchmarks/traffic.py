@@ -1,0 +1,142 @@
+"""The operators under measurement: their inputs, and the least bytes per element that each must move.
+
+One element is one (batch, time, channel) position; every stream holds one value there, of ``itemsize`` bytes (complex64: 8). A pass over
+memory cannot be avoided for: forward, every input stream read and y written; backward, the streams whose values the
+gradient depends on, the incoming gradient dy, the states (or what replaces them) read, and one gradient per stream written. Parameters,
+h0 and gradients of either are 1/(B T) or 1/T of that and count as nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import lrnn_kernels as lk
+from lrnn_kernels.registry import CELLS
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator: how to call it, and its streams read and written."""
+
+    name: str
+    cell: str  # in the registry
+    call: Callable[..., tuple[Tensor, Tensor]]
+    forward: tuple[int, int]  # streams read, streams written
+    backward: tuple[int, int]
+    why: str  # what the backward pass reads
+    params: Callable[[int, torch.dtype], list[Tensor]]
+    streams: tuple[str, ...]  # how each input stream is drawn: "gate" in (0, 1), "normal"
+    complex: bool = False
+    bits: bool = False  # the backward pass reads, and a forward pass that saves for it writes, one bit per element
+
+    def itemsize(self, dtype: torch.dtype) -> int:
+        """Bytes of one value of a stream; dtype is the real one."""
+        return dtype.itemsize * (2 if self.complex else 1)
+
+    def bytes_per_element(self, dtype: torch.dtype, backward: bool) -> float:
+        return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (0.125 if self.bits and backward else 0)
+
+
+def _carry(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype.itemsize == 2 else dtype
+
+
+def _vectors(*ranges: tuple[float, float]) -> Callable[[int, torch.dtype], list[Tensor]]:
+    return lambda C, dtype: [torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges]
+
+
+def _lam(C: int, dtype: torch.dtype) -> list[Tensor]:
+    return [torch.polar(torch.linspace(0.9, 0.999, C), torch.linspace(0, 3, C))]
+
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in [
+        Op("linear_scan", "linear_scan", lk.linear_scan, (2, 1), (3, 2), "a, h, dy -> da, db", _vectors(), ("gate", "normal")),
+        Op(
+            "linear_scan (C,)",
+            "linear_scan_per_channel",
+            lambda b, a, **k: lk.linear_scan(a, b, **k),
+            (1, 1),
+            (2, 1),
+            "h, dy -> db; da is summed over b and t",
+            _vectors((0.9, 0.999)),
+            ("normal",),
+        ),
+        Op("lru", "lru", lk.lru, (1, 1), (2, 1), "h, dy -> du, complex; dlam is summed", _lam, ("normal",), complex=True),
+        Op(
+            "bmru",
+            "bmru",
+            lk.bmru,
+            (2, 1),
+            (3, 2),
+            "c, beta, dy and 1 bit of h -> dc, dbeta",
+            _vectors((0.5, 1.5)),
+            ("normal", "normal"),
+            bits=True,
+        ),
+        Op("cmru", "cmru", lk.cmru, (2, 1), (3, 2), "c, beta, dy -> dc, dbeta: h cancels", _vectors((0.5, 1.5)), ("normal", "normal")),
+        Op(
+            "alpha_cmru",
+            "alpha_cmru",
+            lk.cmru,
+            (3, 1),
+            (4, 3),
+            "c, beta, alpha, dy -> dc, dbeta, dalpha",
+            _vectors(),
+            ("normal", "normal", "gate"),
+        ),
+        Op(
+            "fq_bmru",
+            "fq_bmru",
+            lk.fq_bmru,
+            (1, 1),
+            (3, 1),
+            "x, h, dy -> dx; the thresholds' gradients are summed",
+            _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)),
+            ("normal",),
+        ),
+        Op("min_gru", "min_gru", lk.min_gru, (2, 1), (4, 2), "k, v, h, dy -> dk, dv", _vectors(), ("normal", "normal")),
+    ]
+}
+
+
+class Calls:
+    """One operator on given streams: forward without gradients, backward alone, and the whole training step, as functions."""
+
+    def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor):
+        self.op, self.streams, self.params, self.dy = op, streams, params, dy
+        cell = CELLS[op.cell]
+        self._kernel = cell.kernel(cell.options, False)
+        self._numbers, self._saves = cell.numbers(cell.options), cell.saves(self._kernel)
+        self._leaves = [x.detach().requires_grad_() for x in streams]
+        self._param_leaves = [p.detach().requires_grad_() for p in params]
+        self._states: Tensor | None = None
+
+    def forward(self) -> None:
+        with torch.no_grad():
+            self.op.call(*self.streams, *self.params)
+
+    def reference(self) -> None:
+        with torch.no_grad():
+            self.op.call(*self.streams, *self.params, backend="reference")
+
+    def prepare_backward(self) -> None:
+        """Runs the forward pass once more, to keep what the backward pass reads."""
+        forward = getattr(torch.ops.lrnn_kernels, self._kernel).default
+        y, _, saved = forward(self.streams, self.params, self._numbers, None, None, None, False, True)
+        self._states = {"states": y, "bits": saved, "nothing": None}[self._saves]
+        self._backward = getattr(torch.ops.lrnn_kernels, self._kernel + "_backward").default
+
+    def backward(self) -> None:
+        # The operator that autograd calls, called directly. The other way, a training step minus a forward pass, is a difference of two
+        # noisy times and books autograd's own work to the kernel; the training step is reported beside it, whole.
+        self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
+
+    def train(self, backend: str = "auto") -> None:
+        y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=backend)
+        torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)
