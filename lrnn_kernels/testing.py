@@ -265,8 +265,8 @@ def run(call: Call, backend: str = "auto", *, gradients: bool = True) -> dict[st
     y, h_last = call.apply(backend, **leaves)
     result = {"y": y.detach(), "h_last": h_last.detach()}
     if gradients:
-        pairs = [(out, given) for out, given in ((y, call.dy), (h_last, call.dh_last)) if given is not None]
-        outputs, given = zip(*pairs, strict=True)
+        pairs = [(out, dout) for out, dout in ((y, call.dy), (h_last, call.dh_last)) if dout is not None and out.requires_grad]
+        outputs, given = zip(*pairs, strict=True) if pairs else ((), ())
         grads = torch.autograd.grad(outputs, list(leaves.values()), given, materialize_grads=True)
         result |= {"d_" + name: grad for name, grad in zip(leaves, grads, strict=True)}
     return result

@@ -1,0 +1,73 @@
+"""What the tests share: the grid of cells, options and types, the backends of this machine, threads, poisoned buffers."""
+
+from contextlib import contextmanager
+
+import hypothesis
+import pytest
+import torch
+
+from lrnn_kernels import memory, testing
+from lrnn_kernels.registry import CELLS
+
+# Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a failure.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, print_blob=True)
+hypothesis.settings.load_profile("suite")
+
+#: The compiled CPU kernels are ours to provide: where they are missing every test fails, rather than being skipped.
+BACKENDS = ["cpu", *(name for name, missing in testing.backends().items() if not missing and name != "cpu")]
+
+#: Every cell with each of its option sets.
+VARIANTS = [(cell, options) for cell in CELLS for options in testing.variants(cell)]
+
+#: ... and each of its types.
+GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
+
+
+def name_of(value) -> str | None:
+    """Test ids: cells as they are, options as eps0.5, types as bfloat16."""
+    if isinstance(value, dict):
+        return "-".join(f"{name}{x:g}" for name, x in value.items() if name != "width") or "plain"
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    return None
+
+
+def over(names: str, values) -> pytest.MarkDecorator:
+    """parametrize with readable ids."""
+    return pytest.mark.parametrize(names, values, ids=name_of)
+
+
+def check(call: testing.Call, backend: str, **kwargs) -> None:
+    """Asserts that values and all gradients of a call are those of the float64 reference."""
+    bad = [e for e in testing.check_call(call.to(testing.device_of(backend)), backend, **kwargs) if not e.ok]
+    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
+
+
+def assert_same(got: dict, expected: dict) -> None:
+    """Asserts that two results hold the same bits, up to the sign of zero."""
+    different = [name for name, x in expected.items() if not testing.bits_equal(got[name], x)]
+    assert not different, f"{', '.join(different)} differ"
+
+
+@contextmanager
+def threads(count: int):
+    """Within the block, torch runs on this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def poisoned():
+    """Every output buffer starts as NaN."""
+    with memory.poisoned():
+        yield
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request) -> str:
+    """Each backend that runs here."""
+    return request.param
