@@ -20,7 +20,8 @@ class Recurrent(nn.Module):
     """A stack of recurrent layers, called as torch.nn.GRU is: ``out, h_n = rnn(x, h_0=None, reset=None)``.
 
     Each layer is one GEMM, whose output the fused scan reads as it lies, and the scan. Neither the forward nor the backward pass copies a
-    tensor the size of an activation between the two, for either memory order. (Bidirectional layers do concatenate their outputs.)
+    tensor the size of an activation between the two, with the batch or the time first, and for transposed views of either; out lies
+    in memory as x does. (Bidirectional layers do concatenate their outputs.)
 
     Constructor arguments, common to all layers:
         input_size, hidden_size: channels of x and, per direction, of the output.
@@ -224,6 +225,10 @@ class Recurrent(nn.Module):
 
     def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
         """All layers and directions; reset is (B,T), and lengths (B,) where the sequences differ in length."""
+        if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+            # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and the output is a view again.
+            out, h_n = self._stack(x.transpose(0, 1), h_0, reset, lengths, not batch_first)
+            return out.transpose(0, 1), h_n
         B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
         masks = [reset]
         if self.bidirectional:

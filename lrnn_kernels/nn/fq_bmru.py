@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from .. import checks
-from ..reference import Heaviside
 from .anneal import Annealed
 from .base import Recurrent
 from .init import random_choice_
+from .surrogate import heaviside
 
 
 class FQBMRU(Recurrent, Annealed):
@@ -93,7 +93,7 @@ class FQBMRU(Recurrent, Annealed):
     def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
         if "s0" not in p:
             return None
-        return p["alpha"] * (Heaviside.apply(p["s0"] - 0.5, self.width) if self.quantize_initial_state else p["s0"])
+        return p["alpha"] * (heaviside(p["s0"] - 0.5, self.width) if self.quantize_initial_state else p["s0"])
 
     def _extra_options(self) -> dict[str, Any]:
         return {"eps": self.eps, "width": self.width, "quantize_initial_state": self.quantize_initial_state}

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from .. import checks
-from ..reference import Sign
 from .anneal import Annealed
 from .base import Recurrent
 from .init import lecun_normal_, random_choice_
+from .surrogate import sign
 
 
 class _Hysteresis(Recurrent):
@@ -53,7 +53,7 @@ class _Hysteresis(Recurrent):
     def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
         if "s0" not in p:
             return None
-        return p["alpha"] * (Sign.apply(p["s0"], self.width) if self.quantize_initial_state else p["s0"])
+        return p["alpha"] * (sign(p["s0"], self.width) if self.quantize_initial_state else p["s0"])
 
     def _extra_options(self) -> dict[str, Any]:
         return {"width": self.width, "quantize_initial_state": self.quantize_initial_state}
