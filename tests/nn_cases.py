@@ -1,0 +1,113 @@
+"""The layers as the tests of lrnn_kernels.nn take them, and a plain loop that says what each must compute."""
+
+import torch
+from torch import Tensor
+
+from lrnn_kernels import nn, reference
+
+#: name -> (class, keyword options). Learned initial states wherever a layer has them, so that resets and starts show.
+LAYERS = {
+    "BMRU": (nn.BMRU, {}),
+    "BMRU-annealing": (nn.BMRU, {"eps": 0.5, "quantize_initial_state": True}),
+    "CMRU": (nn.CMRU, {}),
+    "AlphaCMRU": (nn.AlphaCMRU, {}),
+    "AlphaCMRU-absolute": (nn.AlphaCMRU, {"absolute": True}),
+    "FQBMRU": (nn.FQBMRU, {"eps": 0.25}),
+    "LRU": (nn.LRU, {"initial_state": "learned", "bias": True}),
+    "MinGRU": (nn.MinGRU, {"initial_state": "learned"}),
+    "MinGRU-positive": (nn.MinGRU, {"positive": True}),
+}
+PLAIN = {name: LAYERS[name][0] for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU")}
+
+TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}  # float64: the GEMM and the loop add in different orders
+
+
+def make(name: str, input_size: int, hidden_size: int, *args, **kwargs):
+    """A float64 layer whose biases and initial states are random, so that none of them can be missed."""
+    cls, options = LAYERS[name]
+    torch.manual_seed(0)
+    layer = cls(input_size, hidden_size, *args, **{"dtype": torch.float64, **options, **kwargs})
+    with torch.no_grad():
+        for key, p in layer.named_parameters():
+            if key.startswith(("bias", "h0", "s0", "alpha")):
+                p.add_(0.3 * torch.randn_like(p))
+    return layer
+
+
+def random_state(layer, *batch: int) -> Tensor:
+    dtype = torch.complex128 if isinstance(layer, nn.LRU) else torch.float64
+    return torch.randn(layer.num_layers * (2 if layer.bidirectional else 1), *batch, layer.hidden_size, dtype=dtype)
+
+
+def initial(layer, suffix: str) -> Tensor:
+    """The layer's state where an episode starts, (H,)."""
+    H = layer.hidden_size
+    p = dict(layer.named_parameters())
+    if layer.initial_state == "zero":
+        return torch.zeros(H, dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
+    if isinstance(layer, nn.LRU):
+        return torch.complex(p["h0" + suffix][:H], p["h0" + suffix][H:])
+    if "h0" + suffix in p:
+        return p["h0" + suffix]
+    s0 = p["s0" + suffix]
+    if layer.quantize_initial_state:
+        s0 = reference.Heaviside.apply(s0 - 0.5, layer.width) if isinstance(layer, nn.FQBMRU) else reference.Sign.apply(s0, layer.width)
+    return p["alpha" + suffix] * s0
+
+
+def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """(output, state) after x (I,), from the state h (H,)."""
+    H = layer.hidden_size
+    p = {key.removesuffix(suffix): q for key, q in layer.named_parameters() if key.endswith(suffix)}
+    u = p["weight_ih"] @ x + p.get("bias_ih", 0)
+    if isinstance(layer, nn.LRU):
+        lam = torch.exp(torch.complex(-p["nu"].exp(), p["theta"].exp()))
+        h = lam * h + p["gamma"].exp() * torch.complex(u[:H], u[H:])
+        C = torch.complex(p["weight_ho"][:, :H], -p["weight_ho"][:, H:])
+        skip = p["skip"] * x if p["skip"].dim() == 1 else p["skip"] @ x
+        return (C @ h).real + skip + p["bias_ho"], h
+    if isinstance(layer, nn.MinGRU):
+        h = reference.min_gru(h, u[:H], u[H:], positive=layer.positive)
+    elif isinstance(layer, nn.FQBMRU):
+        lo = p["p1"].abs()
+        h = reference.fq_bmru(h, u, lo, lo + p["p2"].abs(), p["alpha"], eps=layer.eps, width=layer.width)
+    else:
+        alpha = p.get("alpha")
+        if alpha is None:
+            alpha = u[2 * H :].abs() if layer.absolute else u[2 * H :]
+        h = reference.hysteresis(h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width)
+    return h, h
+
+
+def one_sequence(layer, x: Tensor, h_0: Tensor | None, reset: Tensor | None) -> tuple[Tensor, Tensor]:
+    """out (T,D*H) and h_n (L*D,H) of x (T,I), one step at a time."""
+    states = []
+    for k in range(layer.num_layers):
+        directions = []
+        for suffix in [f"_l{k}", f"_l{k}_reverse"] if layer.bidirectional else [f"_l{k}"]:
+            reverse = suffix.endswith("reverse")
+            h = initial(layer, suffix) if h_0 is None else h_0[len(states)]
+            out = [None] * len(x)
+            for t in reversed(range(len(x))) if reverse else range(len(x)):
+                boundary = t + 1 if reverse else t  # the episode start that this direction crosses on its way into step t
+                if reset is not None and boundary < len(x) and reset[boundary]:
+                    h = initial(layer, suffix)
+                out[t], h = one_step(layer, suffix, x[t], h)
+            states.append(h)
+            directions.append(torch.stack(out))
+        x = torch.cat(directions, -1)
+    return x, torch.stack(states)
+
+
+def gradients(outputs, tensors) -> list[Tensor]:
+    """Gradients of a fixed random projection of the outputs; zero where one does not depend on a tensor."""
+    generator = torch.Generator().manual_seed(1)
+    loss = 0
+    for out in outputs:
+        parts = torch.view_as_real(out) if out.is_complex() else out
+        loss = loss + (parts * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)).sum()
+    return list(torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True))
+
+
+def assert_same(got, expected, **tolerance) -> None:
+    torch.testing.assert_close(got, expected, **(tolerance or TOLERANCE))
