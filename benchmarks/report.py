@@ -23,7 +23,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
 def print_speed(speed: Speed) -> None:
     """Every table of the speed section; the speed-up over the loop comes last, since it says least."""
     B, C = SWEEP
-    print(f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, moving as many bytes as the operator must.")
+    print(
+        f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, moving as many bytes as the operator must."
+    )
     print("share = the copy's time by the operator's. Inputs and copies lie on huge pages; the operators allocate their outputs.")
     for dtype in ("float32", "bfloat16"):
         for direction in ("forward", "backward"):

@@ -117,7 +117,7 @@ class Speed:
         big = shape in (MAIN, PIXELS)
         cases: dict[str, Callable[[], object]] = {}
         for dtype in DTYPES:
-            calls, name = self.bank.calls(op, shape, dtype), _name(dtype)
+            calls = self.bank.calls(op, shape, dtype)
             calls.prepare_backward()
             cases |= self._passes(calls, shape, dtype, train=big)
             if dtype is torch.float32 and shape == MAIN and op.name in peers.PEERS:
@@ -127,7 +127,9 @@ class Speed:
             self._keep(op, shape, dtype, times)
         if big:
             for direction in ("forward", "backward"):
-                self._ratio("bfloat16 elements/s by float32's", op, shape, direction, times, f"float32 {direction}", f"bfloat16 {direction}")
+                self._ratio(
+                    "bfloat16 elements/s by float32's", op, shape, direction, times, f"float32 {direction}", f"bfloat16 {direction}"
+                )
         for direction in ("forward", "backward"):
             if f"peer {direction}" in times:
                 self._ratio(f"numba time by ours ({peers.NAME})", op, shape, direction, times, f"peer {direction}", f"float32 {direction}")
@@ -199,17 +201,17 @@ class Speed:
             self._ratio("one thread's time by all threads'", op, LONE, direction, times, f"one thread {direction}", f"float32 {direction}")
 
     def _loop(self, op: Op) -> None:
-        """The reference: one eager step after another, and autograd through them."""
+        """One eager step after another, and autograd through them."""
         for T in LOOP_LENGTHS:
             shape = (SWEEP[0], T, SWEEP[1])
             calls = self.bank.calls(op, shape, torch.float32)
             cases = {
                 "forward": calls.forward,
-                "loop forward": calls.reference,
+                "loop forward": calls.loop_forward,
                 "train": calls.train,
-                "loop train": lambda calls=calls: calls.train("reference"),
+                "loop train": calls.loop_train,
             }
-            times = interleave(cases, 3)
+            times = interleave(cases, 3, budget=0)
             for direction in ("forward", "train"):
                 self._ratio("speed-up over the eager loop", op, shape, direction, times, f"loop {direction}", direction)
 

@@ -121,9 +121,20 @@ class Calls:
         with torch.no_grad():
             self.op.call(*self.streams, *self.params)
 
-    def reference(self) -> None:
+    def loop_forward(self) -> None:
         with torch.no_grad():
-            self.op.call(*self.streams, *self.params, backend="reference")
+            self._loop(self.streams, self.params)
+
+    def loop_train(self) -> None:
+        y = self._loop(self._leaves, self._param_leaves)
+        torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)
+
+    def _loop(self, streams: list[Tensor], params: list[Tensor]) -> Tensor:
+        """What one writes without kernels: torch calls, step after step. (unbind, since the gradient of x[:, t] is as long as x.)"""
+        cell = CELLS[self.op.cell]
+        h = torch.zeros_like(streams[0][:, 0])
+        steps = [h := cell.step(h, *inputs, *params, **cell.options) for inputs in zip(*(x.unbind(1) for x in streams), strict=True)]
+        return torch.stack(steps, dim=1)
 
     def prepare_backward(self) -> None:
         """Runs the forward pass once more, to keep what the backward pass reads."""
@@ -137,6 +148,6 @@ class Calls:
         # noisy times and books autograd's own work to the kernel; the training step is reported beside it, whole.
         self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
 
-    def train(self, backend: str = "auto") -> None:
-        y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=backend)
+    def train(self) -> None:
+        y, _ = self.op.call(*self._leaves, *self._param_leaves)
         torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)

@@ -60,10 +60,14 @@ class Classifier(nn.Module):
     ):
         super().__init__()
         self.embed = nn.Linear(inputs, width)
+        self.first, self.last = MLP(width, expansion, dropout), MLP(width, expansion, dropout)
         self.blocks = nn.Sequential(*(Block(CELLS[cell](width), width, expansion, dropout) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)  # a staircase has no scale of its own: without it the first logits are in the tens
         self.head = nn.Linear(width, classes)
         self.readout = readout
 
     def forward(self, x: Tensor) -> Tensor:  # [B, T, inputs] -> [B, classes]
-        x = self.blocks(self.embed(x))
-        return self.head(x.mean(1) if self.readout == "mean" else x[:, -1])
+        x = self.embed(x)
+        x = self.blocks(x + self.first(x))
+        x = self.norm(x.mean(1) if self.readout == "mean" else x[:, -1])
+        return self.head(x + self.last(x))

@@ -32,7 +32,7 @@ def train(model: nn.Module, x: Tensor, labels: Tensor, recipe: Recipe, *, seed: 
     generator = torch.Generator().manual_seed(seed)
     batches = len(x) // recipe.batch
     steps = recipe.epochs * batches
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cosine(step / steps, recipe.last_lr))
     anneal = EpsAnneal.over(model, steps) if any(isinstance(m, BMRU) for m in model.modules()) else None
     model.train()
