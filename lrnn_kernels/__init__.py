@@ -20,14 +20,17 @@ from .affine import (
     min_gru,
     min_gru_step,
 )
+from .explain import Explanation, explain
 from .version import __version__
 
 __all__ = [
+    "Explanation",
     "__version__",
     "bmru",
     "bmru_step",
     "cmru",
     "cmru_step",
+    "explain",
     "fq_bmru",
     "fq_bmru_step",
     "linear_scan",

@@ -30,7 +30,9 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
     """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
     if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.autograd.forward_ad._current_level >= 0:
+    if torch.compiler.is_compiling():
+        return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
+    if torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
         return Scan.apply(*static, reset, h0, h_reset, *tensors)
     return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
 
@@ -78,8 +80,8 @@ def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, states, dy, dh_last)
 
 
-class Scan(Function):
-    """y, h_last = Scan.apply(*static, reset, h0, h_reset, *tensors)."""
+class CompiledScan(Function):
+    """y, h_last = CompiledScan.apply(*static, reset, h0, h_reset, *tensors); without forward mode, which torch.compile refuses."""
 
     @staticmethod
     def forward(ctx, *args):
@@ -92,6 +94,10 @@ class Scan(Function):
     @staticmethod
     def backward(ctx, dy, dh_last):
         return _backward(ctx, dy, dh_last)
+
+
+class Scan(CompiledScan):
+    """The same outside torch.compile, with forward mode."""
 
     @staticmethod
     def jvp(ctx, *tangents):
@@ -149,20 +155,24 @@ def is_linear(kernel: str) -> bool:
 
 
 def _split_linear(static: Static, tensors) -> tuple[Tensor, Tensor, bool]:
-    """(a, b) of a linear scan, a broadcast over (B,T); and whether complex values are stored as two real halves."""
+    """(a, b) of a linear scan in the carry dtype, a broadcast over (B,T); and whether complex values are stored as two real halves."""
     if static.kernel == "linear":
-        if static.inputs == 1:  # packed: [a | b] side by side
-            a, b = tensors[0].chunk(2, dim=-1)
-            return a, b, False
-        return tensors[0], tensors[1], False
+        a, b = tensors if static.inputs == 2 else tensors[0].chunk(2, dim=-1)  # packed: [a | b] side by side
+        return _widened(a), _widened(b), False
     b, a = tensors
     split = a.is_complex() and not b.is_complex()
     a = a if a.dim() == 1 else a[:, None]  # (C,) or (B,C) against (B,T,C)
-    return a, (to_complex(b) if split else b), split
+    return a, (to_complex(b) if split else _widened(b)), split
+
+
+def _widened(x: Tensor | None) -> Tensor | None:
+    """16-bit values in float32, the type of their states."""
+    return x.float() if x is not None and x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def to_complex(x: Tensor) -> Tensor:
-    return torch.complex(*x.chunk(2, dim=-1))
+    """Split storage (real parts, then imaginary parts, along the channels) as complex numbers; 16-bit ones in float32."""
+    return torch.complex(*_widened(x).chunk(2, dim=-1))
 
 
 def to_split(z: Tensor) -> Tensor:
@@ -182,10 +192,7 @@ def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset:
 
 def _linear_scan(a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> Tensor:
     """y of a linear scan, differentiable; a broadcasts against b."""
-    static = Static("linear", [], "states", 2, reverse)
-    carry = torch.float32 if b.dtype in (torch.bfloat16, torch.float16) else b.dtype
-    h0, h_reset = (None if h is None else h.to(carry) for h in (h0, h_reset))
-    return apply(static, reset, h0, h_reset, [a.expand_as(b).to(b.dtype), b])[0]
+    return apply(Static("linear", [], "states", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])[0]
 
 
 def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
@@ -193,6 +200,7 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     a, b, split = _split_linear(static, tensors)
     if split:
         y, h0, h_reset, dy, dh_last = (None if x is None else to_complex(x) for x in (y, h0, h_reset, dy, dh_last))
+    y, dy = _widened(y), _widened(dy)
     if dy is None:
         dy = torch.zeros_like(b)
     conj_a = a.conj().expand_as(b)
@@ -204,22 +212,24 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     da = before.conj() * g
     flow = conj_a * g  # what each step hands to the state before it
     end = -1 if static.reverse else 0
-    dh0 = flow[:, end] if reset is None else torch.where(reset[:, end, None], 0, flow[:, end])
+    if b.shape[1] == 0:
+        dh0 = torch.zeros_like(b[:, :0].sum(1)) if dh_last is None else dh_last
+    elif reset is None:
+        dh0 = flow[:, end]
+    else:
+        dh0 = torch.where(reset[:, end, None], 0, flow[:, end])
     dh_reset = None
     if h_reset is not None and reset is not None:
         dh_reset = torch.where(reset[..., None], flow, 0).sum(1)
-        dh_reset = (dh_reset.sum(0) if h_reset.dim() == 1 else dh_reset).to(h_reset.dtype)
-    carry = b.dtype if h0 is None else h0.dtype
-    dh0 = dh0.to(carry)
+        dh_reset = dh_reset.sum(0) if h_reset.dim() == 1 else dh_reset
     if split:
         g, dh0 = to_split(g), to_split(dh0)
         dh_reset = None if dh_reset is None else to_split(dh_reset)
     if static.kernel == "linear_per_channel":
-        param = tensors[1]
-        return [g, (da.sum((0, 1)) if param.dim() == 1 else da.sum(1)).to(param.dtype), dh0, dh_reset]
-    if static.inputs == 1:
-        return [torch.cat([da, g], -1), dh0, dh_reset]
-    return [da, g, dh0, dh_reset]
+        inputs, params = [g], [da.sum((0, 1)) if tensors[1].dim() == 1 else da.sum(1)]
+    else:
+        inputs, params = ([torch.cat([da, g], -1)] if static.inputs == 1 else [da, g]), []
+    return [*(d.to(tensors[0].dtype) for d in inputs), *params, dh0, dh_reset]
 
 
 def _jvp(ctx, *tangents):
@@ -234,8 +244,9 @@ def _jvp(ctx, *tangents):
     t_a, t_b, _ = _split_linear(static, t_tensors)
     if split:
         y, h0, h_reset, t_h0, t_h_reset = (None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset))
-    before = previous_states(y, h0, reset, h_reset, static.reverse)
-    drive = (t_a * before + t_b).to(b.dtype)
-    n = Static("linear", [], "states", 2, static.reverse)
-    t_y, t_last = apply(n, reset, t_h0, t_h_reset, [a.expand_as(b), drive])
-    return (to_split(t_y), to_split(t_last)) if split else (t_y, t_last)
+    before = previous_states(_widened(y), h0, reset, h_reset, static.reverse)
+    drive = t_a * before + t_b
+    t_y, t_last = apply(Static("linear", [], "states", 2, static.reverse), reset, t_h0, t_h_reset, [a.expand_as(b), drive])
+    if split:
+        t_y, t_last = to_split(t_y), to_split(t_last)
+    return t_y.to(tensors[0].dtype), t_last

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from . import extension
-from .registry import Cell
 
 BACKENDS = ("auto", "cpu", "reference")
 
@@ -24,7 +23,14 @@ class Choice:
     reason: str
 
 
-def choose(backend: str, cell: Cell, first: Tensor) -> Choice:
+@dataclass(frozen=True)
+class Ask:
+    """Passed in place of a backend's name: explain the call instead of running it."""
+
+    backend: str
+
+
+def choose(backend: str, first: Tensor) -> Choice:
     """Resolves "auto", or checks that a named backend can run; raises otherwise."""
     if backend == "reference":
         return Choice("reference", "asked for by name")

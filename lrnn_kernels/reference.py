@@ -103,7 +103,7 @@ def scan(
     first = inputs[0]
     B, T, C = first.shape
     carry = carry_dtype(first.dtype)
-    inputs = [x.to(carry) for x in inputs]
+    inputs = [x.to(carry).unbind(1) for x in inputs]  # one gradient buffer a stream; x[:, t] would make one a step
     h = torch.zeros(B, C, dtype=carry, device=first.device) if h0 is None else h0
     if h_reset is None:
         h_reset = torch.zeros(C, dtype=carry, device=first.device)
@@ -111,7 +111,7 @@ def scan(
     for t in reversed(range(T)) if reverse else range(T):
         if reset is not None:
             h = torch.where(reset[:, t, None], h_reset, h)
-        h = step(h, *(x[:, t] for x in inputs), *params, **options)
+        h = step(h, *(x[t] for x in inputs), *params, **options)
         outputs[t] = h
     y = torch.stack(outputs, dim=1).to(first.dtype) if T else first.clone()
     return y, h

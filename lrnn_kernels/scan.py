@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from . import autograd, checks, dispatch, reference
+from .explain import explain_call
 from .registry import CELLS, Cell
 
 
@@ -30,10 +31,12 @@ def run(
     then comes back in one buffer too.
     """
     entry, layout, inputs, params, h0, h_reset = check(cell, inputs, params, h0, reset, h_reset, packed)
-    choice = dispatch.choose(backend, entry, inputs[0])
+    kernel = entry.kernel(options, reset is not None)
+    if isinstance(backend, dispatch.Ask):
+        return explain_call(kernel, entry, inputs, params, dispatch.choose(backend.backend, inputs[0]))
+    choice = dispatch.choose(backend, inputs[0])
     if choice.backend == "reference":
         return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
-    kernel = entry.kernel(options, reset is not None)
     static = autograd.Static(kernel, entry.numbers(options), entry.saves(kernel), len(inputs), reverse)
     return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
 
@@ -69,7 +72,7 @@ def _reference(entry: Cell, layout, inputs, params, options, h0, reset, h_reset,
         inputs = [autograd.to_complex(x) for x in inputs]
         h0, h_reset = (None if h is None else autograd.to_complex(h) for h in (h0, h_reset))
     y, h = reference.scan(entry.step, inputs, params, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, **options)
-    return (autograd.to_split(y), autograd.to_split(h)) if layout.split else (y, h)
+    return (autograd.to_split(y).to(layout.dtype), autograd.to_split(h)) if layout.split else (y, h)
 
 
 def run_step(

@@ -158,13 +158,7 @@ def test_states_are_float32_for_16_bit_layers_and_else_of_the_layer(name, dtype)
     assert h_n.dtype == (real.to_complex() if name == "LRU" else real)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="lru: 16-bit split storage is misread") if name == "LRU" else ())
-        for name in PLAIN
-    ],
-)
+@plain_layers
 @pytest.mark.parametrize("input_size", [5, 8])
 def test_autocast_gives_16_bit_outputs_and_float32_states(name, input_size):
     layer = PLAIN[name](input_size, 8, 2)
@@ -204,7 +198,6 @@ def test_layers_on_the_meta_device_are_drawn_once_they_have_memory(name):
     assert all(p.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.xfail(strict=True, reason="torch.compile refuses an autograd.Function with a jvp, which autograd.Scan has")
 @plain_layers
 def test_compiles_in_one_graph(name):
     torch.compiler.reset()

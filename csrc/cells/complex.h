@@ -28,6 +28,17 @@ LRNN_HD Complex<V> conj(Complex<V> x) {
   return {x.re, -x.im};
 }
 
+// if_zero where a is exactly 0, else otherwise: a factor of 0 drops what it multiplies, infinite or not.
+template <class V>
+LRNN_HD V where_zero(V a, V if_zero, V otherwise) {
+  return a == V{} ? if_zero : otherwise;
+}
+template <class V>
+LRNN_HD Complex<V> where_zero(Complex<V> a, Complex<V> if_zero, Complex<V> otherwise) {
+  const auto zero = (a.re == V{}) & (a.im == V{});
+  return {zero ? if_zero.re : otherwise.re, zero ? if_zero.im : otherwise.im};
+}
+
 // x * y + z, each product rounded once where the target has a fused multiply-add.
 template <class V>
 LRNN_HD V multiply_add(V x, V y, V z) {

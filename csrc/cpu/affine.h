@@ -67,11 +67,11 @@ struct Affine {
       store_ends<Io>(row, k, ends);
   }
 
-  template <bool kStream>
-  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, Row& state) {
+  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, Row& state, OutputRow<Io>& y) {
     const Inputs inputs(args, k, t);
-    S* y = row_at<Io>(args.y, k.b, t, k.c0);
-    const int64_t y_plane = args.y.plane;
+    y.begin(args, args.y, k, t);
+    S* const y_data = y.data;
+    const int64_t y_plane = y.plane;
     const double options[] = {args.options[0], args.options[1]};
     for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
@@ -80,43 +80,44 @@ struct Affine {
       const auto gate = Cell::gate(x, p, options);
       const Value<N> h = multiply_add(gate.a, Io::template load_carry<N>(state, c), gate.b);
       Io::template store_carry<N>(state, c, h);
-      Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(y, c, y_plane, h);
+      Io::template store_value<N>(y_data, c, y_plane, h);
     });
+    y.finish(args, k.c1 - k.c0);
   }
 
   static void forward(const ScanArgs& args, const Task& k) {
     const Params params(args, k);
     Row state, h_reset;
+    OutputRow<Io> y;
     begin(args.h0, k, state);
-    load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     for (int64_t s = k.s0; s < k.s1; ++s) {
       const int64_t t = time(args, s);
       if (is_reset(args, k.b, t)) state = h_reset;
-      if (args.nontemporal)
-        forward_row<true>(args, k, t, params, state);
-      else
-        forward_row<false>(args, k, t, params, state);
+      forward_row(args, k, t, params, state, y);
     }
     if (args.nontemporal) stream_fence();
     end(state, k, args.h_last);
   }
 
-  static void set_row(Row& row, R re) {
+  // The first n channels of a row, to a real number.
+  static void set_row(Row& row, int64_t n, R re) {
     for (int plane = 0; plane < Io::kPlanes; ++plane)
-      for (auto& value : row.plane[plane]) value = plane == 0 ? re : R(0);
+      for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
   }
 
   static void summarize_forward(const ScanArgs& args, const Task& k) {
     const Params params(args, k);
+    const int64_t n = k.c1 - k.c0;
     const double options[] = {args.options[0], args.options[1]};
     Row scale, offset, h_reset;
-    set_row(scale, 1);
-    set_row(offset, 0);
-    load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    set_row(scale, n, 1);
+    set_row(offset, n, 0);
+    if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     for (int64_t s = k.s0; s < k.s1; ++s) {
       const int64_t t = time(args, s);
       if (is_reset(args, k.b, t)) {
-        set_row(scale, 0);
+        set_row(scale, n, 0);
         offset = h_reset;
       }
       const Inputs inputs(args, k, t);
@@ -145,7 +146,7 @@ struct Affine {
     load_carry_row(in, n, carry);
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       const auto a = Io::template load_carry<N>(scale, c), b = Io::template load_carry<N>(offset, c);
-      Io::template store_carry<N>(carry, c, multiply_add(a, Io::template load_carry<N>(carry, c), b));
+      Io::template store_carry<N>(carry, c, where_zero(a, b, multiply_add(a, Io::template load_carry<N>(carry, c), b)));
     });
     store_carry_row(carry, n, out);
   }
@@ -158,14 +159,13 @@ struct Affine {
       Row row;
       load_ends<Io, kInterleavedEnds>(ends, k, row);
       for_lanes<R>(k.c1 - k.c0, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-        Io::template store_value<false, N>(data, c, Row::kChannels, Io::template load_carry<N>(row, c));
+        Io::template store_value<N>(data, c, Row::kChannels, Io::template load_carry<N>(row, c));
       });
     }
   };
 
-  template <bool kStream>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, const S* h_prev, int64_t h_plane,
-                                   Row& carry, Row* dparams) {
+                                   Row& carry, Row* dparams, OutputRow<Io>* outputs) {
     const Inputs inputs(args, k, t);
     const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
     const int64_t dy_plane = args.dy.plane;
@@ -173,8 +173,9 @@ struct Affine {
     S* dx_row[Cell::kInputs];
     int64_t dx_plane[Cell::kInputs];
     for (int i = 0; i < Cell::kInputs; ++i) {
-      dx_row[i] = row_at<Io>(args.dinputs[i], k.b, t, k.c0);
-      dx_plane[i] = args.dinputs[i].plane;
+      outputs[i].begin(args, args.dinputs[i], k, t);
+      dx_row[i] = outputs[i].data;
+      dx_plane[i] = outputs[i].plane;
     }
     for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       Value<N> x[Cell::kInputs], p[Cell::kParams + 1], dx[Cell::kInputs], dp[Cell::kParams + 1];
@@ -185,10 +186,10 @@ struct Affine {
       if constexpr (Cell::kUsesState) h = Io::template load_value<N>(h_prev, c, h_plane);
       Cell::pullback(x, p, options, h, g, dx, dp);
       Io::template store_carry<N>(carry, c, conj(Cell::gate(x, p, options).a) * g);
-      for (int i = 0; i < Cell::kInputs; ++i)
-        Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(dx_row[i], c, dx_plane[i], dx[i]);
+      for (int i = 0; i < Cell::kInputs; ++i) Io::template store_value<N>(dx_row[i], c, dx_plane[i], dx[i]);
       for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(dparams[i], c, Io::template load_carry<N>(dparams[i], c) + dp[i]);
     });
+    for (int i = 0; i < Cell::kInputs; ++i) outputs[i].finish(args, k.c1 - k.c0);
   }
 
   static void add_to(double* sums, Row& row, int64_t n, int64_t stride) {
@@ -201,12 +202,13 @@ struct Affine {
     const int64_t n = k.c1 - k.c0;
     Row carry, dparams[Cell::kParams + 1];
     begin(args.dh_last, k, carry);
-    for (auto& row : dparams) set_row(row, 0);
+    for (auto& row : dparams) set_row(row, n, 0);
+    OutputRow<Io> dx[Cell::kInputs];
     const StoredRow h0(args.h0, k), h_reset(args.h_reset, k);
     auto flush = [&] {
       for (int i = 0; i < Cell::kParams; ++i) {
         add_to(args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, dparams[i], n, args.C);
-        set_row(dparams[i], 0);
+        set_row(dparams[i], n, 0);
       }
     };
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
@@ -218,13 +220,10 @@ struct Affine {
         h_prev = row_at<Io>(args.states, k.b, time(args, s - 1), k.c0);
         h_plane = args.states.plane;
       }
-      if (args.nontemporal)
-        backward_row<true>(args, k, t, params, h_prev, h_plane, carry, dparams);
-      else
-        backward_row<false>(args, k, t, params, h_prev, h_plane, carry, dparams);
+      backward_row(args, k, t, params, h_prev, h_plane, carry, dparams, dx);
       if (reset) {
         if (args.dreset) add_to(args.dreset + k.slot * Io::kPlanes * args.C + k.c0, carry, n, args.C);
-        set_row(carry, 0);
+        set_row(carry, n, 0);
       }
       if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) flush();
     }
@@ -234,10 +233,11 @@ struct Affine {
 
   static void summarize_backward(const ScanArgs& args, const Task& k) {
     const Params params(args, k);
+    const int64_t n = k.c1 - k.c0;
     const double options[] = {args.options[0], args.options[1]};
     Row scale, offset;
-    set_row(scale, 1);
-    set_row(offset, 0);
+    set_row(scale, n, 1);
+    set_row(offset, n, 0);
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
       const int64_t t = time(args, s);
       const Inputs inputs(args, k, t);
@@ -253,8 +253,8 @@ struct Affine {
         Io::template store_carry<N>(offset, c, a * g);
       });
       if (is_reset(args, k.b, t)) {
-        set_row(scale, 0);
-        set_row(offset, 0);
+        set_row(scale, n, 0);
+        set_row(offset, n, 0);
       }
     }
     store_map(scale, offset, k);
@@ -281,13 +281,17 @@ Kernels affine_kernels(Storage storage) {
   if constexpr (kComplex) {
     switch (storage) {
       case Storage::c64:
-        return Affine<Cell, ComplexIo<float, false>>::kernels();
+        return Affine<Cell, ComplexIo<float, float, false>>::kernels();
       case Storage::c128:
-        return Affine<Cell, ComplexIo<double, false>>::kernels();
-      case Storage::c64_split:
-        return Affine<Cell, ComplexIo<float, true>>::kernels();
-      case Storage::c128_split:
-        return Affine<Cell, ComplexIo<double, true>>::kernels();
+        return Affine<Cell, ComplexIo<double, double, false>>::kernels();
+      case Storage::f32_split:
+        return Affine<Cell, ComplexIo<float, float, true>>::kernels();
+      case Storage::f64_split:
+        return Affine<Cell, ComplexIo<double, double, true>>::kernels();
+      case Storage::bf16_split:
+        return Affine<Cell, ComplexIo<BFloat16, float, true>>::kernels();
+      case Storage::f16_split:
+        return Affine<Cell, ComplexIo<Half, float, true>>::kernels();
       default:
         break;
     }

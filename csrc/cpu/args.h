@@ -7,7 +7,7 @@ namespace lrnn {
 
 // How a stream lies in memory. Complex values are interleaved (torch's complex dtypes) or split (a row of C real parts, then C
 // imaginary parts), so that a real GEMM can produce and consume them.
-enum class Storage { f32, f64, bf16, f16, c64, c128, c64_split, c128_split };
+enum class Storage { f32, f64, bf16, f16, c64, c128, f32_split, f64_split, bf16_split, f16_split };
 
 inline constexpr int kMaxStreams = 3;
 

@@ -49,11 +49,13 @@ struct Latch {
   };
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
-  template <bool kStream, bool kPending, bool kSave>
-  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, Row& state, Word& words, Word& first) {
+  template <bool kPending, bool kSave>
+  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, Row& state, Word& words, Word& first,
+                                  OutputRow<Io>& y) {
     const int64_t t = time(args, s);
     const Inputs in(args, k, t);
-    S* y = row_at<Io>(args.y, k.b, t, k.c0);
+    y.begin(args, args.y, k, t);
+    S* const y_data = y.data;
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
     for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
@@ -69,8 +71,9 @@ struct Latch {
         const W<N> candidate = f == W<N>{} + never ? W<N>{} + step : f;
         store_raw(&first.plane[0][i], update ? candidate : f);
       }
-      Io::template store_value<kStream && N * sizeof(R) == kVectorBytes, N>(y, i, 0, h);
+      Io::template store_value<N>(y_data, i, 0, h);
     });
+    y.finish(args, k.c1 - k.c0);
   }
 
   static bool any_equal(const Word& row, int64_t n, Int<R> value) {
@@ -84,20 +87,14 @@ struct Latch {
     const int64_t n = k.c1 - k.c0;
     const Int<R> never = Int<R>(args.T);
     Word words{}, first;
+    OutputRow<Io> y;
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
     for (int64_t s = k.s0; s < k.s1; ++s) {
-      if (args.nontemporal) {
-        if (pending)
-          forward_row<true, true, kSave>(args, k, s, alphas, state, words, first);
-        else
-          forward_row<true, false, kSave>(args, k, s, alphas, state, words, first);
-      } else {
-        if (pending)
-          forward_row<false, true, kSave>(args, k, s, alphas, state, words, first);
-        else
-          forward_row<false, false, kSave>(args, k, s, alphas, state, words, first);
-      }
+      if (pending)
+        forward_row<true, kSave>(args, k, s, alphas, state, words, first, y);
+      else
+        forward_row<false, kSave>(args, k, s, alphas, state, words, first, y);
       if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
         int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
         for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -183,18 +180,19 @@ struct Latch {
     }
   }
 
-  template <bool kStream, bool kPending>
+  template <bool kPending>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, const Row& h0, const Word& first,
-                                   Row& carry, Row& dalpha) {
+                                   Row& carry, Row& dalpha, OutputRow<Io>& dc_out, OutputRow<Io>& dbeta_out) {
     const int64_t t = time(args, s), before = s > 0 ? s - 1 : 0;
     const Inputs in(args, k, t);
     const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
-    S *dc_row = row_at<Io>(args.dinputs[0], k.b, t, k.c0), *dbeta_row = row_at<Io>(args.dinputs[1], k.b, t, k.c0);
+    dc_out.begin(args, args.dinputs[0], k, t);
+    dbeta_out.begin(args, args.dinputs[1], k, t);
+    S *const dc_row = dc_out.data, *const dbeta_row = dbeta_out.data;
     const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
     const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
     const double width = args.options[1];
     for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-      constexpr bool kWide = kStream && N * sizeof(R) == kVectorBytes;
       const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const V<N> g = load<V<N>>(dy + i) + load_raw<V<N>>(&carry.plane[0][i]);
       V<N> h_prev = bit_set<N>(load_words<N>(words + i), bit) ? alpha : -alpha;
@@ -205,16 +203,19 @@ struct Latch {
       V<N> dc, dbeta, da;
       hysteresis_pullback(c, beta, alpha, width, g, g * (written(c, alpha) - h_prev), dc, dbeta, da);
       store_raw(&carry.plane[0][i], abs(c) >= abs(beta) ? V<N>{} : g);
-      Io::template store_value<kWide, N>(dc_row, i, 0, dc);
-      Io::template store_value<kWide, N>(dbeta_row, i, 0, dbeta);
+      Io::template store_value<N>(dc_row, i, 0, dc);
+      Io::template store_value<N>(dbeta_row, i, 0, dbeta);
       store_raw(&dalpha.plane[0][i], load_raw<V<N>>(&dalpha.plane[0][i]) + da);
     });
+    dc_out.finish(args, k.c1 - k.c0);
+    dbeta_out.finish(args, k.c1 - k.c0);
   }
 
   static void backward(const ScanArgs& args, const Task& k) {
     const int64_t n = k.c1 - k.c0;
     Row alphas, h0, carry, dalpha{};
     Word first;
+    OutputRow<Io> dc, dbeta;
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);
     if (k.carry_in)
@@ -231,17 +232,10 @@ struct Latch {
     double* sums = args.dparams + k.slot * args.C + k.c0;
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
       const bool pending = s <= last_pending;
-      if (args.nontemporal) {
-        if (pending)
-          backward_row<true, true>(args, k, s, alphas, h0, first, carry, dalpha);
-        else
-          backward_row<true, false>(args, k, s, alphas, h0, first, carry, dalpha);
-      } else {
-        if (pending)
-          backward_row<false, true>(args, k, s, alphas, h0, first, carry, dalpha);
-        else
-          backward_row<false, false>(args, k, s, alphas, h0, first, carry, dalpha);
-      }
+      if (pending)
+        backward_row<true>(args, k, s, alphas, h0, first, carry, dalpha, dc, dbeta);
+      else
+        backward_row<false>(args, k, s, alphas, h0, first, carry, dalpha, dc, dbeta);
       if ((s - k.s0) % kFlush == 0)
         for (int64_t i = 0; i < n; ++i) {
           sums[i] += dalpha.plane[0][i];

@@ -1,5 +1,6 @@
 // The CPU implementation of every affine operator: describes the call to the kernels, plans it, and runs it on torch's threads.
-#include <unistd.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include <string>
 
@@ -17,11 +18,18 @@ void parallel_for(int64_t count, void (*work)(void*, int64_t), void* context) {
   });
 }
 
+// The size of the last-level cache that one core sees. sysconf adds up all of a socket's caches on some processors.
+int64_t last_level_cache() {
+  int64_t kib = 0;
+  if (FILE* const file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r")) {
+    if (fscanf(file, "%" SCNd64 "K", &kib) != 1) kib = 0;
+    fclose(file);
+  }
+  return kib > 0 ? kib << 10 : int64_t{32} << 20;
+}
+
 Machine this_machine() {
-  static const int64_t cache = [] {
-    const long size = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    return size > 0 ? int64_t{size} : int64_t{32} << 20;
-  }();
+  static const int64_t cache = last_level_cache();
   return {torch::stable::get_num_threads(), cache};
 }
 
@@ -62,7 +70,7 @@ struct Call {
     args.T = first.size(1);
     args.C = packed ? first.size(2) / streams : first.size(2);
     args.reverse = reverse;
-    time_major = is_time_major(first);
+    time_major = is_time_major(given_inputs[0]);
     storage = find_storage();
     kernels = find_kernels(index, storage);
     STD_TORCH_CHECK(kernels.forward, cell.name, ": no CPU kernel for this dtype");
@@ -84,13 +92,13 @@ struct Call {
   Storage find_storage() const {
     switch (type) {
       case ScalarType::Float:
-        return split ? Storage::c64_split : Storage::f32;
+        return split ? Storage::f32_split : Storage::f32;
       case ScalarType::Double:
-        return split ? Storage::c128_split : Storage::f64;
+        return split ? Storage::f64_split : Storage::f64;
       case ScalarType::BFloat16:
-        return Storage::bf16;
+        return split ? Storage::bf16_split : Storage::bf16;
       case ScalarType::Half:
-        return Storage::f16;
+        return split ? Storage::f16_split : Storage::f16;
       case ScalarType::ComplexFloat:
         return Storage::c64;
       case ScalarType::ComplexDouble:

@@ -10,22 +10,20 @@ namespace lrnn::LRNN_ISA {
 inline constexpr int64_t kRowBytes = 4096;
 
 // Calls body.operator()<lanes>(c) so that every c in [0, n) is covered once: full registers, then 16-byte registers, then
-// single channels; the other way round when descending, which keeps memory accesses monotonic in a reverse scan.
+// single channels. Descending, a row is walked downwards, since hardware prefetchers lose a reverse scan that jumps up at every
+// row, but upwards within two cache lines.
 template <class R, class Body>
 LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
-  constexpr int kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R);
-  const int64_t wide = n - n % kWide, narrow = n - n % kNarrow;
-  if (!descending) {
-    for (int64_t c = 0; c < wide; c += kWide) body.template operator()<kWide>(c);
-    if constexpr (kNarrow < kWide)
-      for (int64_t c = wide; c < narrow; c += kNarrow) body.template operator()<kNarrow>(c);
-    for (int64_t c = narrow; c < n; ++c) body.template operator()<1>(c);
-  } else {
-    for (int64_t c = n - 1; c >= narrow; --c) body.template operator()<1>(c);
-    if constexpr (kNarrow < kWide)
-      for (int64_t c = narrow - kNarrow; c >= wide; c -= kNarrow) body.template operator()<kNarrow>(c);
-    for (int64_t c = wide - kWide; c >= 0; c -= kWide) body.template operator()<kWide>(c);
-  }
+  constexpr int64_t kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R), kSpan = 128 / sizeof(R);
+  const int64_t spans = n - n % kSpan, wide = n - n % kWide, narrow = n - n % kNarrow;
+  const int64_t step = descending ? -kSpan : kSpan;
+  int64_t c = descending ? spans - kSpan : 0;
+  for (int64_t i = 0; i < spans; i += kSpan, c += step)
+    for (int64_t j = c; j < c + kSpan; j += kWide) body.template operator()<kWide>(j);
+  for (c = spans; c < wide; c += kWide) body.template operator()<kWide>(c);
+  if constexpr (kNarrow < kWide)
+    for (c = wide; c < narrow; c += kNarrow) body.template operator()<kNarrow>(c);
+  for (c = narrow; c < n; ++c) body.template operator()<1>(c);
 }
 
 // A row in the carry type, in L1: one plane for real values, two for complex ones.
@@ -49,9 +47,9 @@ struct RealIo {
   LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t) {
     return load<Value<N>>(row + c);
   }
-  template <bool kStream, int N>
+  template <int N>
   LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v) {
-    store<kStream>(row + c, v);
+    store(row + c, v);
   }
   template <int N>
   LRNN_HD static Value<N> load_carry(const CarryRow<R, 1>& row, int64_t c) {
@@ -63,10 +61,10 @@ struct RealIo {
   }
 };
 
-// Complex values of storage R, re and im alternating or in two planes.
-template <class R_, bool kSplit>
+// Complex values of storage S, carried as R: re and im alternating (S is R then), or in two planes.
+template <class S_, class R_, bool kSplit>
 struct ComplexIo {
-  using S = R_;
+  using S = S_;
   using R = R_;
   static constexpr int kPlanes = 2;
   static constexpr int kScalars = kSplit ? 1 : 2;
@@ -77,17 +75,17 @@ struct ComplexIo {
   LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t plane) {
     using V = Vec<R, N>;
     if constexpr (kSplit)
-      return {load_raw<V>(row + c), load_raw<V>(row + plane + c)};
+      return {load<V>(row + c), load<V>(row + plane + c)};
     else
       return load_interleaved<V>(row + 2 * c);
   }
-  template <bool kStream, int N>
+  template <int N>
   LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v) {
     if constexpr (kSplit) {
-      store<kStream>(row + c, v.re);
-      store<kStream>(row + plane + c, v.im);
+      store(row + c, v.re);
+      store(row + plane + c, v.im);
     } else {
-      store_interleaved<kStream>(row + 2 * c, v);
+      store_interleaved(row + 2 * c, v);
     }
   }
   template <int N>
@@ -110,6 +108,32 @@ LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
     return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
   }
 }
+
+// Where a kernel writes one output row: in place, or, if outputs bypass the caches, in L1 first, from where the finished row is
+// streamed. One pass through L1 is cheap, lets every store be an ordinary one, and fills cache lines whole and in order whatever
+// the element size and the direction of the scan.
+template <class Io>
+struct OutputRow {
+  using S = typename Io::S;
+  static constexpr int64_t kPlane = kRowBytes / sizeof(typename Io::R) * Io::kScalars;
+  alignas(64) S staged[kPlane * (Io::kPlanes / Io::kScalars)];
+  const Output* out;
+  S* target;  // the row in memory
+  S* data;    // the row to write
+  int64_t plane;
+
+  LRNN_HD void begin(const ScanArgs& args, const Output& output, const Task& k, int64_t t) {
+    out = &output;
+    target = row_at<Io>(output, k.b, t, k.c0);
+    data = args.nontemporal ? staged : target;
+    plane = args.nontemporal ? kPlane : output.plane;
+  }
+  LRNN_HD void finish(const ScanArgs& args, int64_t n) const {
+    if (!args.nontemporal) return;
+    for (int i = 0; i < Io::kPlanes / Io::kScalars; ++i)
+      stream_lines(staged + i * kPlane, target + i * out->plane, n * Io::kScalars * sizeof(S));
+  }
+};
 
 // Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved or, for states of split
 // streams, in two planes. These run once per task, not per step.

@@ -42,19 +42,25 @@ LRNN_HD void store_raw(void* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
-// A store that bypasses the caches; p must be aligned to the register.
-template <class V>
-LRNN_HD void stream_raw(void* p, V v) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(p), bit_cast<__m512i>(v));
-#endif
-#if defined(__AVX__)
-  if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(p), bit_cast<__m256i>(v));
-#endif
+// Copies whole cache lines, from and to aligned, with stores that bypass the caches.
+inline void stream_lines(const void* from, void* to, int64_t bytes) {
 #if defined(__SSE2__)
-  if constexpr (sizeof(V) == 16) return _mm_stream_si128(static_cast<__m128i*>(p), bit_cast<__m128i>(v));
+  const auto* source = static_cast<const char*>(from);
+  auto* target = static_cast<char*>(to);
+  for (int64_t i = 0; i < bytes; i += 64) {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(target + i), _mm512_load_si512(source + i));
+#elif defined(__AVX__)
+    for (int j = 0; j < 64; j += 32)
+      _mm256_stream_si256(reinterpret_cast<__m256i*>(target + i + j), _mm256_load_si256(reinterpret_cast<const __m256i*>(source + i + j)));
+#else
+    for (int j = 0; j < 64; j += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(target + i + j), _mm_load_si128(reinterpret_cast<const __m128i*>(source + i + j)));
 #endif
-  store_raw(p, v);
+  }
+#else
+  __builtin_memcpy(to, from, bytes);
+#endif
 }
 
 // Makes streamed stores visible before the task is reported done.
@@ -80,9 +86,23 @@ struct Half {
   uint16_t bits;
 };
 
+// The low 16 bits of each lane; the values fit. GCC 12 has no short sequence for this conversion on AVX2.
+template <int N>
+LRNN_HD Vec<uint16_t, N> low_halves(Vec<uint32_t, N> x) {
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    const __m256i packed = _mm256_packus_epi32(bit_cast<__m256i>(x), bit_cast<__m256i>(x));
+    return bit_cast<Vec<uint16_t, N>>(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+  }
+#endif
+  return convert<uint16_t, N>(x);
+}
+
 template <class V>
 LRNN_HD V widen(Vec<uint16_t, kLanes<V>> bits, BFloat16) {
-  using U = Vec<uint32_t, kLanes<V>>;
+#if defined(__AVX2__)  // GCC 12 widens in two halves
+  if constexpr (kLanes<V> == 8) return bit_cast<V>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bit_cast<__m128i>(bits)), 16));
+#endif
   return bit_cast<V>(convert<uint32_t, kLanes<V>>(bits) << 16);
 }
 
@@ -91,7 +111,7 @@ LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, BFloat16) {  // to nearest, ties to
   using U = Vec<uint32_t, kLanes<V>>;
   const U bits = bit_cast<U>(x);
   const U rounded = (bits + (((bits >> 16) & 1u) + 0x7fffu)) >> 16;
-  return convert<uint16_t, kLanes<V>>(x == x ? rounded : (U{} + 0x7fc0u));
+  return low_halves<kLanes<V>>(x == x ? rounded : (U{} + 0x7fc0u));
 }
 
 template <class V>
@@ -137,20 +157,12 @@ LRNN_HD V load(const S* p) {
   else
     return widen<V>(load_raw<Vec<uint16_t, kLanes<V>>>(p), S{});
 }
-template <bool kStream, class V, class S>
+template <class V, class S>
 LRNN_HD void store(S* p, V v) {
-  if constexpr (sizeof(S) == sizeof(Scalar<V>)) {
-    if constexpr (kStream)
-      stream_raw(p, v);
-    else
-      store_raw(p, v);
-  } else {
-    const auto bits = narrow(v, S{});
-    if constexpr (kStream)
-      stream_raw(p, bits);
-    else
-      store_raw(p, bits);
-  }
+  if constexpr (sizeof(S) == sizeof(Scalar<V>))
+    store_raw(p, v);
+  else
+    store_raw(p, narrow(v, S{}));
 }
 
 template <int...>
@@ -177,7 +189,7 @@ LRNN_HD Complex<V> load_interleaved(const S* p) {
     }(MakeIndices<N>{});
   }
 }
-template <bool kStream, class V, class S>
+template <class V, class S>
 LRNN_HD void store_interleaved(S* p, Complex<V> z) {
   constexpr int N = kLanes<V>;
   if constexpr (N == 1) {
@@ -187,8 +199,8 @@ LRNN_HD void store_interleaved(S* p, Complex<V> z) {
     [&]<int... i>(Indices<i...>) __attribute__((always_inline)) {
       const V low = __builtin_shufflevector(z.re, z.im, (i / 2 + (i % 2) * N)...);
       const V high = __builtin_shufflevector(z.re, z.im, (N / 2 + i / 2 + (i % 2) * N)...);
-      store<kStream>(p, low);
-      store<kStream>(p + N, high);
+      store(p, low);
+      store(p + N, high);
     }(MakeIndices<N>{});
   }
 }
