@@ -10,6 +10,8 @@ from .speed import LONE, MAIN, PIXELS, SWEEP, Speed
 from .timing import pieces
 from .traffic import OPS
 
+QUIET = 0.05  # above this share of preempted pieces, what is measured is the scheduler: copies and operators alike take whole time slices
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> str:
     """Aligned columns: the first to the left, the others to the right."""
@@ -52,7 +54,8 @@ def print_speed(speed: Speed) -> None:
     print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
     _print_peers(speed)
     _print_loop(speed)
-    print(f"\n{pieces['preempted']} of {pieces['timed']} timed pieces were preempted by other programs.")
+    busy = "" if pieces["preempted"] < QUIET * pieces["timed"] else " This machine was busy: do not quote these numbers."
+    print(f"\n{pieces['preempted']} of {pieces['timed']} timed pieces were preempted by other programs.{busy}")
 
 
 def _find(speed: Speed, what: str, **wanted: object) -> list[dict]:

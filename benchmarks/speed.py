@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from . import peers
 from .roof import Roof, huge_empty
-from .timing import Times, best_of, interleave, ratio
+from .timing import Times, best_of, interleave, pieces, ratio
 from .traffic import OPS, Calls, Op
 
 Shape = tuple[int, int, int]  # B, T, C
@@ -109,7 +109,7 @@ class Speed:
         return next((r for r in self.rows if (r.op, r.shape, r.dtype, r.direction, r.threads) == wanted), None)
 
     def as_json(self) -> dict:
-        return {"roof": self.roof.how, "rows": [asdict(row) for row in self.rows], "ratios": self.ratios}
+        return {"roof": self.roof.how, "pieces": dict(pieces), "rows": [asdict(row) for row in self.rows], "ratios": self.ratios}
 
     # What is compared is always one call of interleave: both dtypes, both directions, their copies and their peers.
 
