@@ -44,7 +44,7 @@ def choose(backend: str, first: Tensor) -> Choice:
     if not extension.available:
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {extension.reason}")
-        return _fall_back(extension.reason)
+        return Choice("reference", extension.reason)  # the import has warned already
     return Choice("cpu", "asked for by name" if backend == "cpu" else "the inputs are on the CPU and its kernels are loaded")
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from .reference import carry_dtype
-from .registry import CELLS
 
 #: Streams of each compiled operator.
 STREAMS = {
@@ -137,9 +136,3 @@ def _backward_vmap(kernel: str):
         return [*out, dh0.unflatten(0, (size, B)), dh_reset], [0] * (len(out) + 1) + [0 if has_reset else None]
 
     return rule
-
-
-def kernels_of(cell: str) -> list[str]:
-    """The compiled operators that a cell may run."""
-    entry = CELLS[cell]
-    return sorted({entry.kernel({**entry.options, **extra}, reset) for extra in ({}, {"eps": 0.5}) for reset in (False, True)})

@@ -1,15 +1,12 @@
 """``python -m lrnn_kernels``: the check finds what is wrong, the information is true."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import lrnn_kernels
-from lrnn_kernels import autograd, build, check, extension, testing
+from lrnn_kernels import autograd, check, extension, testing
 from lrnn_kernels.__main__ import main
 from lrnn_kernels.registry import CELLS
 
@@ -112,32 +109,3 @@ def test_check_of_a_missing_backend_raises():
 
 def test_a_check_of_nothing_is_no_success():
     assert not check.Report([], {}).ok
-
-
-ISAS = list(build.X86_ISAS) if build.is_x86() else ["baseline"]
-
-
-@pytest.fixture(scope="session")
-def portable_cache(request) -> Path:
-    """A cache with kernels for every instruction set, built once and kept between runs."""
-    cache = Path(request.config.cache.mkdir("portable"))
-    _run({"LRNN_CACHE": str(cache), "LRNN_BUILD_ISAS": "all"}, "-c", "import lrnn_kernels")
-    return cache
-
-
-def _run(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=900
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize(
-    "isa", [isa for number, isa in enumerate(ISAS) if number <= ISAS.index(build.host_isa() if build.is_x86() else "baseline")]
-)
-def test_every_instruction_set_passes_the_check(isa, portable_cache):
-    """What a portable build would run on an older processor, run here."""
-    environment = {"LRNN_CACHE": str(portable_cache), "LRNN_BUILD_ISAS": "all", "LRNN_ISA": isa}
-    assert f"{isa}, of" in _run(environment, "-m", "lrnn_kernels", "info")
-    assert "0 failed" in _run(environment, "-m", "lrnn_kernels", "check")

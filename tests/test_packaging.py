@@ -1,0 +1,99 @@
+"""What is installed works: wheels with and without compiled kernels, every instruction set, and machines without a compiler."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lrnn_kernels import build
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "csrc", "lrnn_kernels", "triton_kernels"]
+ISAS = list(build.X86_ISAS) if build.is_x86() else ["baseline"]
+RUNNABLE = ISAS[: ISAS.index(build.host_isa()) + 1] if build.is_x86() else ISAS
+
+
+def _run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Runs this Python in cwd, so that the package found there is the one imported."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS")}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, check=False, timeout=1200
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def _wheel(target: Path, **environment: str) -> Path:
+    """Builds a wheel of this checkout against the torch that runs the tests, and unpacks it into target."""
+    source = target / "source"
+    source.mkdir(parents=True)
+    for name in SHIPPED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"))
+        else:
+            shutil.copy(ROOT / name, source)
+    _run(["-m", "pip", "wheel", str(source), "--no-build-isolation", "--no-deps", "-q", "-w", str(target)], target, **environment)
+    (wheel,) = target.glob("*.whl")
+    unpacked = target / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def portable(request) -> Path:
+    """The unpacked wheel with kernels for every instruction set; kept between runs while the sources stay the same."""
+    target = Path(request.config.cache.mkdir("wheel")) / build.source_hash()
+    if not (target / "done").exists():
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        _wheel(target)
+        (target / "done").touch()
+    return target
+
+
+def test_a_compiled_wheel_fits_every_python(portable):
+    (wheel,) = portable.glob("*.whl")
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
+    done = _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_CACHE=str(portable / "unused"))
+    assert "built at install time" in done.stdout
+    assert not (portable / "unused").exists()
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+def test_every_instruction_set_passes_the_check(portable, isa):
+    """What the portable build runs on an older processor, run here."""
+    assert f"{isa}, of" in _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_ISA=isa).stdout
+    assert "0 failed" in _run(["-m", "lrnn_kernels", "check"], portable / "unpacked", LRNN_ISA=isa).stdout
+
+
+def test_a_pure_wheel_carries_the_sources(tmp_path):
+    """Without torch or a compiler at build time, the sources travel and are compiled on first import."""
+    wheel = _wheel(tmp_path, LRNN_BUILD="0")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    done = _run(["-c", "from lrnn_kernels import build; print(build.source_hash())"], tmp_path / "unpacked")
+    assert done.stdout.strip() == build.source_hash()
+
+
+def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):
+    script = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import torch, lrnn_kernels
+    y, _ = lrnn_kernels.min_gru(torch.zeros(1, 3, 2), torch.ones(1, 3, 2))
+ours = [w for w in caught if "lrnn_kernels" in str(w.message)]
+assert len(ours) == 1 and "no C++ compiler" in str(ours[0].message), ours
+torch.testing.assert_close(y[0, :, 0], torch.tensor([0.5, 0.75, 0.875]))
+try:
+    lrnn_kernels.min_gru(torch.zeros(1, 3, 2), torch.ones(1, 3, 2), backend="cpu")
+except RuntimeError as error:
+    assert "no C++ compiler" in str(error)
+else:
+    raise AssertionError("a named backend must run or raise")
+"""
+    _run(["-c", script], ROOT, PATH=str(tmp_path), CXX="", LRNN_CACHE=str(tmp_path / "cache"))

@@ -1,0 +1,45 @@
+"""How the code reads: the formatters agree, files stay short, and the lists that name a cell name every cell."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrnn_kernels import build, registry, testing, transforms
+
+ROOT = Path(__file__).resolve().parents[1]
+CPP = sorted(p for p in (ROOT / "csrc").rglob("*") if p.suffix in (".h", ".cpp"))
+PYTHON = sorted(p for folder in ("lrnn_kernels", "triton_kernels", "benchmarks", "tests") for p in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("arguments", [["check", "."], ["format", "--check", "."]], ids=" ".join)
+def test_ruff(arguments):
+    done = subprocess.run([sys.executable, "-m", "ruff", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_clang_format():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("clang-format"), "--dry-run", "--Werror", *CPP], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_stay_short():
+    long = {str(p.relative_to(ROOT)): n for p in CPP + PYTHON if (n := len(p.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_every_kernel_is_in_every_list():
+    listed = set(re.findall(r"^  X\((\w+),", (ROOT / "csrc/cells/list.h").read_text(), re.M)) | {"bmru"}
+    assert set(transforms.STREAMS) == listed
+    assert set(build.KERNELS) == {p.stem for p in (ROOT / "csrc/cpu").glob("*.cpp")} - {Path(c).stem for c in build.COMMON}
+    reached = {
+        cell.kernel(options, has_reset)
+        for cell in registry.CELLS.values()
+        for options in testing.variants(cell.name)
+        for has_reset in (False, True)
+    }
+    assert reached == listed
