@@ -22,24 +22,20 @@ struct FqBmru {
   template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {
     const V u = relu(x[0]);
-    const V one = constant<V>(1), eps = constant<V>(Scalar<V>(options[0]));
-    const V low = p[0] - u >= V{} ? one : V{}, high = u - p[1] >= V{} ? one : V{};
-    const V hold = (one - low) * (one - high);
-    return {hold + (one - hold) * eps, (one - hold) * high * p[2]};
+    const auto low = p[0] - u >= V{}, high = u - p[1] >= V{};
+    return {low | high ? constant<V>(Scalar<V>(options[0])) : constant<V>(1), zero_unless(high, p[2])};
   }
   template <class V>
   LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
     const V u = relu(x[0]);
-    const V one = constant<V>(1);
-    const V low = p[0] - u >= V{} ? one : V{}, high = u - p[1] >= V{} ? one : V{};
-    const V hold = (one - low) * (one - high), moved = one - hold;
-    const V dhold = g * (h_prev * Scalar<V>(1 - options[0]) - high * p[2]);
-    const V at_low = -dhold * (one - high) * surrogate(p[0] - u, options[1]);
-    const V at_high = (g * moved * p[2] - dhold * (one - low)) * surrogate(u - p[1], options[1]);
+    const auto low = p[0] - u >= V{}, high = u - p[1] >= V{};
+    const V dhold = g * (h_prev * Scalar<V>(1 - options[0]) - zero_unless(high, p[2]));
+    const V at_low = (high ? V{} : -dhold) * surrogate(p[0] - u, options[1]);
+    const V at_high = (zero_unless(low | high, g * p[2]) - (low ? V{} : dhold)) * surrogate(u - p[1], options[1]);
     dx[0] = zero_unless(x[0] > V{}, at_high - at_low);
     dp[0] = at_low;
     dp[1] = -at_high;
-    dp[2] = g * moved * high;
+    dp[2] = zero_unless(high, g);
   }
 };
 

@@ -18,6 +18,10 @@ struct Affine {
   using Value = typename Io::template Value<N>;
   static constexpr bool kInterleavedEnds = Io::kScalars == 2;
 
+  // Full registers worked on together: a processor's window holds too few of a long chain of operations to overlap one register
+  // with the next by itself. Complex values are two chains already.
+  static constexpr int kTogether = Io::kPlanes == 1 ? 2 : 1;
+
   // Steps between two additions of the parameter gradients into double: bounds the float32 rounding of long sums.
   static constexpr int kFlush = 64;
 
@@ -36,8 +40,9 @@ struct Affine {
   struct Inputs {
     const S* row[Cell::kInputs];
     int64_t plane[Cell::kInputs];
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t) {
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, bool upwards) {
       for (int i = 0; i < Cell::kInputs; ++i) {
+        prefetch_next_row<Io>(args.inputs[i], k, t, upwards);
         row[i] = row_at<Io>(args.inputs[i], k.b, t, k.c0);
         plane[i] = args.inputs[i].plane;
       }
@@ -68,19 +73,26 @@ struct Affine {
   }
 
   LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, Row& state, OutputRow<Io>& y) {
-    const Inputs inputs(args, k, t);
+    const Inputs inputs(args, k, t, !args.reverse);
     y.begin(args, args.y, k, t);
     S* const y_data = y.data;
     const int64_t y_plane = y.plane;
     const double options[] = {args.options[0], args.options[1]};
-    for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-      Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
-      inputs.template load<N>(c, x);
-      params.template load<N>(c, p);
-      const auto gate = Cell::gate(x, p, options);
-      const Value<N> h = multiply_add(gate.a, Io::template load_carry<N>(state, c), gate.b);
-      Io::template store_carry<N>(state, c, h);
-      Io::template store_value<N>(y_data, c, y_plane, h);
+    for_lanes<R, kTogether>(k.c1 - k.c0, args.reverse, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
+      Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
+      for (int u = 0; u < U; ++u) {
+        inputs.template load<N>(c + u * N, x[u]);
+        params.template load<N>(c + u * N, p[u]);
+        h[u] = Io::template load_carry<N>(state, c + u * N);
+      }
+      for (int u = 0; u < U; ++u) {
+        const auto gate = Cell::gate(x[u], p[u], options);
+        h[u] = multiply_add(gate.a, h[u], gate.b);
+      }
+      for (int u = 0; u < U; ++u) {
+        Io::template store_carry<N>(state, c + u * N, h[u]);
+        Io::template store_value<N>(y_data, c + u * N, y_plane, h[u]);
+      }
     });
     y.finish(args, k.c1 - k.c0);
   }
@@ -120,7 +132,7 @@ struct Affine {
         set_row(scale, n, 0);
         offset = h_reset;
       }
-      const Inputs inputs(args, k, t);
+      const Inputs inputs(args, k, t, !args.reverse);
       for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
         Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
         inputs.template load<N>(c, x);
@@ -166,7 +178,8 @@ struct Affine {
 
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, const S* h_prev, int64_t h_plane,
                                    Row& carry, Row* dparams, OutputRow<Io>* outputs) {
-    const Inputs inputs(args, k, t);
+    const Inputs inputs(args, k, t, args.reverse);
+    prefetch_next_row<Io>(args.dy, k, t, args.reverse);
     const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
     const int64_t dy_plane = args.dy.plane;
     const double options[] = {args.options[0], args.options[1]};
@@ -177,17 +190,27 @@ struct Affine {
       dx_row[i] = outputs[i].data;
       dx_plane[i] = outputs[i].plane;
     }
-    for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-      Value<N> x[Cell::kInputs], p[Cell::kParams + 1], dx[Cell::kInputs], dp[Cell::kParams + 1];
-      inputs.template load<N>(c, x);
-      params.template load<N>(c, p);
-      const Value<N> g = Io::template load_value<N>(dy, c, dy_plane) + Io::template load_carry<N>(carry, c);
-      Value<N> h{};
-      if constexpr (Cell::kUsesState) h = Io::template load_value<N>(h_prev, c, h_plane);
-      Cell::pullback(x, p, options, h, g, dx, dp);
-      Io::template store_carry<N>(carry, c, conj(Cell::gate(x, p, options).a) * g);
-      for (int i = 0; i < Cell::kInputs; ++i) Io::template store_value<N>(dx_row[i], c, dx_plane[i], dx[i]);
-      for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(dparams[i], c, Io::template load_carry<N>(dparams[i], c) + dp[i]);
+    for_lanes<R, kTogether>(k.c1 - k.c0, !args.reverse, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
+      Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], dx[U][Cell::kInputs], dp[U][Cell::kParams + 1], h[U], g[U], passed[U];
+      for (int u = 0; u < U; ++u) {
+        inputs.template load<N>(c + u * N, x[u]);
+        params.template load<N>(c + u * N, p[u]);
+        g[u] = Io::template load_value<N>(dy, c + u * N, dy_plane) + Io::template load_carry<N>(carry, c + u * N);
+        h[u] = Value<N>{};
+        if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N, h_plane);
+      }
+      for (int u = 0; u < U; ++u) {
+        Cell::pullback(x[u], p[u], options, h[u], g[u], dx[u], dp[u]);
+        passed[u] = conj(Cell::gate(x[u], p[u], options).a) * g[u];
+      }
+      for (int u = 0; u < U; ++u) {
+        Io::template store_carry<N>(carry, c + u * N, passed[u]);
+        for (int i = 0; i < Cell::kInputs; ++i) Io::template store_value<N>(dx_row[i], c + u * N, dx_plane[i], dx[u][i]);
+        for (int i = 0; i < Cell::kParams; ++i) {
+          const auto sum = Io::template load_carry<N>(dparams[i], c + u * N) + dp[u][i];
+          Io::template store_carry<N>(dparams[i], c + u * N, sum);
+        }
+      }
     });
     for (int i = 0; i < Cell::kInputs; ++i) outputs[i].finish(args, k.c1 - k.c0);
   }
@@ -240,7 +263,8 @@ struct Affine {
     set_row(offset, n, 0);
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
       const int64_t t = time(args, s);
-      const Inputs inputs(args, k, t);
+      const Inputs inputs(args, k, t, args.reverse);
+      prefetch_next_row<Io>(args.dy, k, t, args.reverse);
       const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
       const int64_t dy_plane = args.dy.plane;
       for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {

@@ -44,8 +44,11 @@ struct Latch {
   // The rows of c and beta at one step.
   struct Inputs {
     const S *c, *beta;
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t)
-        : c(row_at<Io>(args.inputs[0], k.b, t, k.c0)), beta(row_at<Io>(args.inputs[1], k.b, t, k.c0)) {}
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, bool upwards)
+        : c(row_at<Io>(args.inputs[0], k.b, t, k.c0)), beta(row_at<Io>(args.inputs[1], k.b, t, k.c0)) {
+      prefetch_next_row<Io>(args.inputs[0], k, t, upwards);
+      prefetch_next_row<Io>(args.inputs[1], k, t, upwards);
+    }
   };
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
@@ -53,7 +56,7 @@ struct Latch {
   LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, Row& state, Word& words, Word& first,
                                   OutputRow<Io>& y) {
     const int64_t t = time(args, s);
-    const Inputs in(args, k, t);
+    const Inputs in(args, k, t, !args.reverse);
     y.begin(args, args.y, k, t);
     S* const y_data = y.data;
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
@@ -134,7 +137,7 @@ struct Latch {
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
     for (int64_t s = k.s0; s < k.s1; ++s) {
-      const Inputs in(args, k, time(args, s));
+      const Inputs in(args, k, time(args, s), !args.reverse);
       for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
         const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
         const auto update = abs(c) >= abs(beta);
@@ -153,7 +156,8 @@ struct Latch {
     for (auto& flag : held.plane[0]) flag = 1;
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
       const int64_t t = time(args, s);
-      const Inputs in(args, k, t);
+      const Inputs in(args, k, t, args.reverse);
+      prefetch_next_row<Io>(args.dy, k, t, args.reverse);
       const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
       for_lanes<R>(n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
         const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i);
@@ -184,7 +188,8 @@ struct Latch {
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, const Row& h0, const Word& first,
                                    Row& carry, Row& dalpha, OutputRow<Io>& dc_out, OutputRow<Io>& dbeta_out) {
     const int64_t t = time(args, s), before = s > 0 ? s - 1 : 0;
-    const Inputs in(args, k, t);
+    const Inputs in(args, k, t, args.reverse);
+    prefetch_next_row<Io>(args.dy, k, t, args.reverse);
     const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
     dc_out.begin(args, args.dinputs[0], k, t);
     dbeta_out.begin(args, args.dinputs[1], k, t);
@@ -192,20 +197,31 @@ struct Latch {
     const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
     const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
     const double width = args.options[1];
-    for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-      const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
-      const V<N> g = load<V<N>>(dy + i) + load_raw<V<N>>(&carry.plane[0][i]);
-      V<N> h_prev = bit_set<N>(load_words<N>(words + i), bit) ? alpha : -alpha;
-      if constexpr (kPending) {
-        const auto was_written = load_raw<W<N>>(&first.plane[0][i]) < W<N>{} + step;
-        h_prev = was_written ? h_prev : load_raw<V<N>>(&h0.plane[0][i]);
+    for_lanes<R, 2>(k.c1 - k.c0, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
+      V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U];
+      for (int u = 0; u < U; ++u) {
+        const int64_t j = i + u * N;
+        c[u] = load<V<N>>(in.c + j);
+        beta[u] = load<V<N>>(in.beta + j);
+        alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
+        g[u] = load<V<N>>(dy + j) + load_raw<V<N>>(&carry.plane[0][j]);
+        h_prev[u] = bit_set<N>(load_words<N>(words + j), bit) ? alpha[u] : -alpha[u];
+        if constexpr (kPending) {
+          const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
+          h_prev[u] = was_written ? h_prev[u] : load_raw<V<N>>(&h0.plane[0][j]);
+        }
       }
-      V<N> dc, dbeta, da;
-      hysteresis_pullback(c, beta, alpha, width, g, g * (written(c, alpha) - h_prev), dc, dbeta, da);
-      store_raw(&carry.plane[0][i], abs(c) >= abs(beta) ? V<N>{} : g);
-      Io::template store_value<N>(dc_row, i, 0, dc);
-      Io::template store_value<N>(dbeta_row, i, 0, dbeta);
-      store_raw(&dalpha.plane[0][i], load_raw<V<N>>(&dalpha.plane[0][i]) + da);
+      for (int u = 0; u < U; ++u) {
+        const V<N> dz = g[u] * (written(c[u], alpha[u]) - h_prev[u]);
+        hysteresis_pullback(c[u], beta[u], alpha[u], width, g[u], dz, dc[u], dbeta[u], da[u]);
+      }
+      for (int u = 0; u < U; ++u) {
+        const int64_t j = i + u * N;
+        store_raw(&carry.plane[0][j], abs(c[u]) >= abs(beta[u]) ? V<N>{} : g[u]);
+        Io::template store_value<N>(dc_row, j, 0, dc[u]);
+        Io::template store_value<N>(dbeta_row, j, 0, dbeta[u]);
+        store_raw(&dalpha.plane[0][j], load_raw<V<N>>(&dalpha.plane[0][j]) + da[u]);
+      }
     });
     dc_out.finish(args, k.c1 - k.c0);
     dbeta_out.finish(args, k.c1 - k.c0);

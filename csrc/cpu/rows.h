@@ -9,21 +9,28 @@ namespace lrnn::LRNN_ISA {
 // Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB L1 cache.
 inline constexpr int64_t kRowBytes = 4096;
 
-// Calls body.operator()<lanes>(c) so that every c in [0, n) is covered once: full registers, then 16-byte registers, then
-// single channels. Descending, a row is walked downwards, since hardware prefetchers lose a reverse scan that jumps up at every
-// row, but upwards within two cache lines.
-template <class R, class Body>
+// Covers every c in [0, n) once, kTogether full registers at a time, then single ones, then 16-byte registers, then single channels:
+// body.operator()<lanes, registers>(c), or body.operator()<lanes>(c) if kTogether is 0. Descending, a row is walked downwards,
+// since hardware prefetchers lose a reverse scan that jumps up at every row, but upwards within two cache lines.
+template <class R, int kTogether = 0, class Body>
 LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
   constexpr int64_t kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R), kSpan = 128 / sizeof(R);
   const int64_t spans = n - n % kSpan, wide = n - n % kWide, narrow = n - n % kNarrow;
   const int64_t step = descending ? -kSpan : kSpan;
+  const auto call = [&]<int kLanes, int kRegisters>(int64_t c) __attribute__((always_inline)) {
+    if constexpr (kTogether == 0)
+      body.template operator()<kLanes>(c);
+    else
+      body.template operator()<kLanes, kRegisters>(c);
+  };
+  constexpr int kMany = kTogether > 1 ? kTogether : 1;
   int64_t c = descending ? spans - kSpan : 0;
   for (int64_t i = 0; i < spans; i += kSpan, c += step)
-    for (int64_t j = c; j < c + kSpan; j += kWide) body.template operator()<kWide>(j);
-  for (c = spans; c < wide; c += kWide) body.template operator()<kWide>(c);
+    for (int64_t j = c; j < c + kSpan; j += kMany * kWide) call.template operator()<kWide, kMany>(j);
+  for (c = spans; c < wide; c += kWide) call.template operator()<kWide, 1>(c);
   if constexpr (kNarrow < kWide)
-    for (c = wide; c < narrow; c += kNarrow) body.template operator()<kNarrow>(c);
-  for (c = narrow; c < n; ++c) body.template operator()<1>(c);
+    for (c = wide; c < narrow; c += kNarrow) call.template operator()<kNarrow, 1>(c);
+  for (c = narrow; c < n; ++c) call.template operator()<1, 1>(c);
 }
 
 // A row in the carry type, in L1: one plane for real values, two for complex ones.
@@ -107,6 +114,19 @@ LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
   } else {
     return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
   }
+}
+
+// In a pass upwards in time, asks for the row after t ahead of its use, if the rows of the stream do not follow one another in
+// memory (a slice of wider rows, or one of two planes): hardware prefetchers run on past the end of a row into what is not needed.
+// Worth 1.1 to 1.3 times; downwards, where they behave differently, it costs as much.
+template <class Io>
+LRNN_HD void prefetch_next_row(const Input& x, const Task& k, int64_t t, bool upwards) {
+  const int64_t scalars = (k.c1 - k.c0) * Io::kScalars;
+  if (!upwards || x.stride_t == scalars || x.stride_t == 0) return;
+  const auto* row = row_at<Io>(x, k.b, t + 1, k.c0);
+  constexpr int64_t kLine = 64 / sizeof(typename Io::S);
+  for (int plane = 0; plane < Io::kPlanes / Io::kScalars; ++plane)
+    for (int64_t c = 0; c < scalars; c += kLine) __builtin_prefetch(row + plane * x.plane + c);
 }
 
 // Where a kernel writes one output row: in place, or, if outputs bypass the caches, in L1 first, from where the finished row is
