@@ -59,7 +59,7 @@ def _find_or_build() -> tuple[Path, str]:
     with open(cache / "lock", "w") as lock:  # another process may be compiling the same
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
-            print("lrnn_kernels: compiling the kernels, once for this version; about half a minute ...", file=sys.stderr, flush=True)
+            print("lrnn_kernels: compiling the kernels, once for this version; about a minute ...", file=sys.stderr, flush=True)
             fresh = library.with_suffix(f".{os.getpid()}")
             workdir = cache / ("objects-" + "-".join(isas))
             build.build(fresh, workdir, isas=isas, compiler=compiler, torch_root=Path(torch.__file__).parent)

@@ -27,7 +27,7 @@ struct Affine {
 
   struct Params {
     Row row[Cell::kParams > 0 ? Cell::kParams : 1];
-    Params(const ScanArgs& args, const Task& k) {
+    LRNN_HD Params(const ScanArgs& args, const Task& k) {
       for (int i = 0; i < Cell::kParams; ++i) load_ends<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
     }
     template <int N>
@@ -38,76 +38,71 @@ struct Affine {
 
   // The rows of all inputs at one step.
   struct Inputs {
-    const S* row[Cell::kInputs];
-    int64_t plane[Cell::kInputs];
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, bool upwards) {
-      for (int i = 0; i < Cell::kInputs; ++i) {
-        prefetch_next_row<Io>(args.inputs[i], k, t, upwards);
-        row[i] = row_at<Io>(args.inputs[i], k.b, t, k.c0);
-        plane[i] = args.inputs[i].plane;
-      }
+    Reader<Io> stream[kMaxInputs];
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
+        : stream{{args.inputs[0], k, t, direction}, {args.inputs[1], k, t, direction}, {args.inputs[2], k, t, direction}} {}
+    LRNN_HD void advance() {
+      for (int i = 0; i < Cell::kInputs; ++i) stream[i].advance();
+    }
+    LRNN_HD void ask_ahead(int64_t n) const {
+      for (int i = 0; i < Cell::kInputs; ++i) stream[i].ask_ahead(n);
     }
     template <int N>
     LRNN_HD void load(int64_t c, Value<N>* x) const {
-      for (int i = 0; i < Cell::kInputs; ++i) x[i] = Io::template load_value<N>(row[i], c, plane[i]);
+      for (int i = 0; i < Cell::kInputs; ++i) x[i] = stream[i].template load<N>(c);
     }
   };
 
   LRNN_HD static int64_t time(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
 
-  LRNN_HD static bool is_reset(const ScanArgs& args, int64_t b, int64_t t) {
-    return args.reset.data && args.reset.data[b * args.reset.stride_b + t * args.reset.stride_t];
-  }
-
-  static void begin(const Input& ends, const Task& k, Row& row) {
+  static void begin(Input ends, const Task& k, Row& row) {
     if (k.carry_in)
       load_carry_row(k.carry_in, k.c1 - k.c0, row);
     else
       load_ends<Io, kInterleavedEnds>(ends, k, row);
   }
-  static void end(const Row& row, const Task& k, const Output& ends) {
+  static void end(const Row& row, const Task& k, Output ends) {
     if (k.carry_out)
       store_carry_row(row, k.c1 - k.c0, k.carry_out);
     else
       store_ends<Io>(row, k, ends);
   }
 
-  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, Row& state, OutputRow<Io>& y) {
-    const Inputs inputs(args, k, t, !args.reverse);
-    y.begin(args, args.y, k, t);
-    S* const y_data = y.data;
-    const int64_t y_plane = y.plane;
-    const double options[] = {args.options[0], args.options[1]};
-    for_lanes<R, kTogether>(k.c1 - k.c0, args.reverse, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-      Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
-      for (int u = 0; u < U; ++u) {
-        inputs.template load<N>(c + u * N, x[u]);
-        params.template load<N>(c + u * N, p[u]);
-        h[u] = Io::template load_carry<N>(state, c + u * N);
-      }
-      for (int u = 0; u < U; ++u) {
-        const auto gate = Cell::gate(x[u], p[u], options);
-        h[u] = multiply_add(gate.a, h[u], gate.b);
-      }
-      for (int u = 0; u < U; ++u) {
-        Io::template store_carry<N>(state, c + u * N, h[u]);
-        Io::template store_value<N>(y_data, c + u * N, y_plane, h[u]);
-      }
-    });
-    y.finish(args, k.c1 - k.c0);
-  }
-
-  static void forward(const ScanArgs& args, const Task& k) {
+  static void forward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const Params params(args, k);
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
     Row state, h_reset;
-    OutputRow<Io> y;
     begin(args.h0, k, state);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
-    for (int64_t s = k.s0; s < k.s1; ++s) {
-      const int64_t t = time(args, s);
-      if (is_reset(args, k.b, t)) state = h_reset;
-      forward_row(args, k, t, params, state, y);
-    }
+    Resets resets(args.reset, k, t0, direction);
+    Inputs inputs(args, k, t0, direction);
+    Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      for (int64_t s = k.s0; s < k.s1; ++s) {
+        if (resets.next()) state = h_reset;
+        inputs.ask_ahead(n);
+        for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
+          Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
+          for (int u = 0; u < U; ++u) {
+            inputs.template load<N>(c + u * N, x[u]);
+            params.template load<N>(c + u * N, p[u]);
+            h[u] = Io::template load_carry<N>(state, c + u * N);
+          }
+          for (int u = 0; u < U; ++u) {
+            const auto gate = Cell::gate(x[u], p[u], args.options);
+            h[u] = multiply_add(gate.a, h[u], gate.b);
+          }
+          for (int u = 0; u < U; ++u) {
+            Io::template store_carry<N>(state, c + u * N, h[u]);
+            y.template store<N>(c + u * N, h[u]);
+          }
+        });
+        inputs.advance();
+        y.advance(n);
+      }
+    });
     if (args.nontemporal) stream_fence();
     end(state, k, args.h_last);
   }
@@ -118,30 +113,34 @@ struct Affine {
       for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
   }
 
-  static void summarize_forward(const ScanArgs& args, const Task& k) {
+  static void summarize_forward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t n = k.c1 - k.c0;
-    const double options[] = {args.options[0], args.options[1]};
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
     Row scale, offset, h_reset;
-    set_row(scale, n, 1);
-    set_row(offset, n, 0);
+    set_row(scale, k.c1 - k.c0, 1);
+    set_row(offset, k.c1 - k.c0, 0);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
-    for (int64_t s = k.s0; s < k.s1; ++s) {
-      const int64_t t = time(args, s);
-      if (is_reset(args, k.b, t)) {
-        set_row(scale, n, 0);
-        offset = h_reset;
+    Resets resets(args.reset, k, t0, direction);
+    Inputs inputs(args, k, t0, direction);
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      for (int64_t s = k.s0; s < k.s1; ++s) {
+        if (resets.next()) {
+          set_row(scale, n, 0);
+          offset = h_reset;
+        }
+        for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+          Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+          inputs.template load<N>(c, x);
+          params.template load<N>(c, p);
+          const auto gate = Cell::gate(x, p, args.options);
+          Io::template store_carry<N>(scale, c, gate.a * Io::template load_carry<N>(scale, c));
+          Io::template store_carry<N>(offset, c, multiply_add(gate.a, Io::template load_carry<N>(offset, c), gate.b));
+        });
+        inputs.advance();
       }
-      const Inputs inputs(args, k, t, !args.reverse);
-      for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-        Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
-        inputs.template load<N>(c, x);
-        params.template load<N>(c, p);
-        const auto gate = Cell::gate(x, p, options);
-        Io::template store_carry<N>(scale, c, gate.a * Io::template load_carry<N>(scale, c));
-        Io::template store_carry<N>(offset, c, multiply_add(gate.a, Io::template load_carry<N>(offset, c), gate.b));
-      });
-    }
+    });
     store_map(scale, offset, k);
   }
 
@@ -167,7 +166,7 @@ struct Affine {
   // rounded too, so that a sequence cut in two has the very gradients of the whole.
   struct StoredRow {
     alignas(64) S data[Io::kPlanes * Row::kChannels];
-    StoredRow(const Input& ends, const Task& k) {
+    StoredRow(Input ends, const Task& k) {
       Row row;
       load_ends<Io, kInterleavedEnds>(ends, k, row);
       for_lanes<R>(k.c1 - k.c0, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
@@ -176,111 +175,106 @@ struct Affine {
     }
   };
 
-  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t t, const Params& params, const S* h_prev, int64_t h_plane,
-                                   Row& carry, Row* dparams, OutputRow<Io>* outputs) {
-    const Inputs inputs(args, k, t, args.reverse);
-    prefetch_next_row<Io>(args.dy, k, t, args.reverse);
-    const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
-    const int64_t dy_plane = args.dy.plane;
-    const double options[] = {args.options[0], args.options[1]};
-    S* dx_row[Cell::kInputs];
-    int64_t dx_plane[Cell::kInputs];
-    for (int i = 0; i < Cell::kInputs; ++i) {
-      outputs[i].begin(args, args.dinputs[i], k, t);
-      dx_row[i] = outputs[i].data;
-      dx_plane[i] = outputs[i].plane;
-    }
-    for_lanes<R, kTogether>(k.c1 - k.c0, !args.reverse, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-      Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], dx[U][Cell::kInputs], dp[U][Cell::kParams + 1], h[U], g[U], passed[U];
-      for (int u = 0; u < U; ++u) {
-        inputs.template load<N>(c + u * N, x[u]);
-        params.template load<N>(c + u * N, p[u]);
-        g[u] = Io::template load_value<N>(dy, c + u * N, dy_plane) + Io::template load_carry<N>(carry, c + u * N);
-        h[u] = Value<N>{};
-        if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N, h_plane);
-      }
-      for (int u = 0; u < U; ++u) {
-        Cell::pullback(x[u], p[u], options, h[u], g[u], dx[u], dp[u]);
-        passed[u] = conj(Cell::gate(x[u], p[u], options).a) * g[u];
-      }
-      for (int u = 0; u < U; ++u) {
-        Io::template store_carry<N>(carry, c + u * N, passed[u]);
-        for (int i = 0; i < Cell::kInputs; ++i) Io::template store_value<N>(dx_row[i], c + u * N, dx_plane[i], dx[u][i]);
-        for (int i = 0; i < Cell::kParams; ++i) {
-          const auto sum = Io::template load_carry<N>(dparams[i], c + u * N) + dp[u][i];
-          Io::template store_carry<N>(dparams[i], c + u * N, sum);
-        }
-      }
-    });
-    for (int i = 0; i < Cell::kInputs; ++i) outputs[i].finish(args, k.c1 - k.c0);
-  }
-
   static void add_to(double* sums, Row& row, int64_t n, int64_t stride) {
     for (int plane = 0; plane < Io::kPlanes; ++plane)
       for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
   }
 
-  static void backward(const ScanArgs& args, const Task& k) {
+  static void backward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t n = k.c1 - k.c0;
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
     Row carry, dparams[Cell::kParams + 1];
     begin(args.dh_last, k, carry);
-    for (auto& row : dparams) set_row(row, n, 0);
-    OutputRow<Io> dx[Cell::kInputs];
+    for (auto& row : dparams) set_row(row, k.c1 - k.c0, 0);
     const StoredRow h0(args.h0, k), h_reset(args.h_reset, k);
-    auto flush = [&] {
-      for (int i = 0; i < Cell::kParams; ++i) {
-        add_to(args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, dparams[i], n, args.C);
-        set_row(dparams[i], n, 0);
+    Resets resets(args.reset, k, t1, direction);
+    Inputs inputs(args, k, t1, direction);
+    Reader<Io> dy(args.dy, k, t1, direction), before(args.states, k, t1 + direction, direction);
+    Writer<Io> dx[kMaxInputs] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
+                                 {args.dinputs[1], k, t1, direction, args.nontemporal},
+                                 {args.dinputs[2], k, t1, direction, args.nontemporal}};
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+        const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
+        const S* h_prev = stored ? before.row : (reset ? h_reset.data : h0.data);
+        const int64_t h_plane = stored ? before.plane : Row::kChannels;
+        inputs.ask_ahead(n);
+        dy.ask_ahead(n);
+        for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
+          Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
+          Value<N> h[U], g[U], passed[U];
+          for (int u = 0; u < U; ++u) {
+            inputs.template load<N>(c + u * N, x[u]);
+            params.template load<N>(c + u * N, p[u]);
+            g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(carry, c + u * N);
+            h[u] = Value<N>{};
+            if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N, h_plane);
+          }
+          for (int u = 0; u < U; ++u) {
+            Cell::pullback(x[u], p[u], args.options, h[u], g[u], dinput[u], dparam[u]);
+            passed[u] = conj(Cell::gate(x[u], p[u], args.options).a) * g[u];
+          }
+          for (int u = 0; u < U; ++u) {
+            Io::template store_carry<N>(carry, c + u * N, passed[u]);
+            for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
+            for (int i = 0; i < Cell::kParams; ++i) {
+              const auto sum = Io::template load_carry<N>(dparams[i], c + u * N) + dparam[u][i];
+              Io::template store_carry<N>(dparams[i], c + u * N, sum);
+            }
+          }
+        });
+        if (reset) {
+          if (args.dreset) add_to(args.dreset + k.slot * Io::kPlanes * args.C + k.c0, carry, n, args.C);
+          set_row(carry, n, 0);
+        }
+        if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
+          for (int i = 0; i < Cell::kParams; ++i) {
+            add_to(args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, dparams[i], n, args.C);
+            set_row(dparams[i], n, 0);
+          }
+        }
+        inputs.advance();
+        dy.advance();
+        before.advance();
+        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance(n);
       }
-    };
-    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-      const int64_t t = time(args, s);
-      const bool reset = is_reset(args, k.b, t);
-      const S* h_prev = reset ? h_reset.data : h0.data;
-      int64_t h_plane = Row::kChannels;
-      if (Cell::kUsesState && !reset && s > 0) {
-        h_prev = row_at<Io>(args.states, k.b, time(args, s - 1), k.c0);
-        h_plane = args.states.plane;
-      }
-      backward_row(args, k, t, params, h_prev, h_plane, carry, dparams, dx);
-      if (reset) {
-        if (args.dreset) add_to(args.dreset + k.slot * Io::kPlanes * args.C + k.c0, carry, n, args.C);
-        set_row(carry, n, 0);
-      }
-      if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) flush();
-    }
+    });
     if (args.nontemporal) stream_fence();
     end(carry, k, args.dh0);
   }
 
-  static void summarize_backward(const ScanArgs& args, const Task& k) {
+  static void summarize_backward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t n = k.c1 - k.c0;
-    const double options[] = {args.options[0], args.options[1]};
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
     Row scale, offset;
-    set_row(scale, n, 1);
-    set_row(offset, n, 0);
-    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-      const int64_t t = time(args, s);
-      const Inputs inputs(args, k, t, args.reverse);
-      prefetch_next_row<Io>(args.dy, k, t, args.reverse);
-      const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
-      const int64_t dy_plane = args.dy.plane;
-      for_lanes<R>(k.c1 - k.c0, !args.reverse, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-        Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
-        inputs.template load<N>(c, x);
-        params.template load<N>(c, p);
-        const Value<N> a = conj(Cell::gate(x, p, options).a);
-        const Value<N> g = Io::template load_value<N>(dy, c, dy_plane) + Io::template load_carry<N>(offset, c);
-        Io::template store_carry<N>(scale, c, a * Io::template load_carry<N>(scale, c));
-        Io::template store_carry<N>(offset, c, a * g);
-      });
-      if (is_reset(args, k.b, t)) {
-        set_row(scale, n, 0);
-        set_row(offset, n, 0);
+    set_row(scale, k.c1 - k.c0, 1);
+    set_row(offset, k.c1 - k.c0, 0);
+    Resets resets(args.reset, k, t1, direction);
+    Inputs inputs(args, k, t1, direction);
+    Reader<Io> dy(args.dy, k, t1, direction);
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+        for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+          Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+          inputs.template load<N>(c, x);
+          params.template load<N>(c, p);
+          const Value<N> a = conj(Cell::gate(x, p, args.options).a);
+          const Value<N> g = dy.template load<N>(c) + Io::template load_carry<N>(offset, c);
+          Io::template store_carry<N>(scale, c, a * Io::template load_carry<N>(scale, c));
+          Io::template store_carry<N>(offset, c, a * g);
+        });
+        if (resets.next()) {
+          set_row(scale, n, 0);
+          set_row(offset, n, 0);
+        }
+        inputs.advance();
+        dy.advance();
       }
-    }
+    });
     store_map(scale, offset, k);
   }
 

@@ -43,25 +43,26 @@ struct Latch {
 
   // The rows of c and beta at one step.
   struct Inputs {
-    const S *c, *beta;
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, bool upwards)
-        : c(row_at<Io>(args.inputs[0], k.b, t, k.c0)), beta(row_at<Io>(args.inputs[1], k.b, t, k.c0)) {
-      prefetch_next_row<Io>(args.inputs[0], k, t, upwards);
-      prefetch_next_row<Io>(args.inputs[1], k, t, upwards);
+    Reader<Io> c, beta;
+    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
+        : c(args.inputs[0], k, t, direction), beta(args.inputs[1], k, t, direction) {}
+    LRNN_HD void ask_ahead(int64_t n) const {
+      c.ask_ahead(n);
+      beta.ask_ahead(n);
+    }
+    LRNN_HD void advance() {
+      c.advance();
+      beta.advance();
     }
   };
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
   template <bool kPending, bool kSave>
-  LRNN_HD static void forward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, Row& state, Word& words, Word& first,
-                                  OutputRow<Io>& y) {
-    const int64_t t = time(args, s);
-    const Inputs in(args, k, t, !args.reverse);
-    y.begin(args, args.y, k, t);
-    S* const y_data = y.data;
+  LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, Row& state, Word& words,
+                                  Word& first, Writer<Io>& y) {
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
-    for_lanes<R>(k.c1 - k.c0, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-      const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+    for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+      const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const auto update = abs(c) >= abs(beta);
       const V<N> h = update ? written(c, alpha) : load_raw<V<N>>(&state.plane[0][i]);
       store_raw(&state.plane[0][i], h);
@@ -74,9 +75,8 @@ struct Latch {
         const W<N> candidate = f == W<N>{} + never ? W<N>{} + step : f;
         store_raw(&first.plane[0][i], update ? candidate : f);
       }
-      Io::template store_value<N>(y_data, i, 0, h);
+      y.template store<N>(i, h);
     });
-    y.finish(args, k.c1 - k.c0);
   }
 
   static bool any_equal(const Word& row, int64_t n, Int<R> value) {
@@ -86,18 +86,24 @@ struct Latch {
   }
 
   template <bool kSave>
-  static void forward_steps(const ScanArgs& args, const Task& k, const Row& alphas, Row& state) {
+  static void forward_steps(const ScanArgs& call, const Task& k, const Row& alphas, Row& state) {
+    const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     const Int<R> never = Int<R>(args.T);
     Word words{}, first;
-    OutputRow<Io> y;
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
+    Inputs in(args, k, t0, direction);
+    Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
     for (int64_t s = k.s0; s < k.s1; ++s) {
+      in.ask_ahead(n);
       if (pending)
-        forward_row<true, kSave>(args, k, s, alphas, state, words, first, y);
+        forward_row<true, kSave>(args, n, s, in, alphas, state, words, first, y);
       else
-        forward_row<false, kSave>(args, k, s, alphas, state, words, first, y);
+        forward_row<false, kSave>(args, n, s, in, alphas, state, words, first, y);
+      in.advance();
+      y.advance(n);
       if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
         int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
         for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -131,15 +137,16 @@ struct Latch {
   }
 
   // The map of a piece as [held | value]: held is 1 where nothing was written.
-  static void summarize_forward(const ScanArgs& args, const Task& k) {
+  static void summarize_forward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     Row alphas, held, value{};
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
-    for (int64_t s = k.s0; s < k.s1; ++s) {
-      const Inputs in(args, k, time(args, s), !args.reverse);
+    Inputs in(args, k, time(args, k.s0), args.reverse ? -1 : 1);
+    for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
       for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-        const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+        const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
         const auto update = abs(c) >= abs(beta);
         store_raw(&value.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&value.plane[0][i]));
         store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
@@ -150,19 +157,19 @@ struct Latch {
   }
 
   // Backward, the map of a piece is [held | what its own steps add]: the adjoint of the state passes where nothing was written.
-  static void summarize_backward(const ScanArgs& args, const Task& k) {
+  static void summarize_backward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     Row held, carry{};
     for (auto& flag : held.plane[0]) flag = 1;
-    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-      const int64_t t = time(args, s);
-      const Inputs in(args, k, t, args.reverse);
-      prefetch_next_row<Io>(args.dy, k, t, args.reverse);
-      const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    Inputs in(args, k, t1, direction);
+    Reader<Io> dy(args.dy, k, t1, direction);
+    for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
       for_lanes<R>(n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-        const V<N> c = load<V<N>>(in.c + i), beta = load<V<N>>(in.beta + i);
+        const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i);
         const auto update = abs(c) >= abs(beta);
-        const V<N> g = load<V<N>>(dy + i) + load_raw<V<N>>(&carry.plane[0][i]);
+        const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&carry.plane[0][i]);
         store_raw(&carry.plane[0][i], update ? V<N>{} : g);
         store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
       });
@@ -185,26 +192,21 @@ struct Latch {
   }
 
   template <bool kPending>
-  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t s, const Row& alphas, const Row& h0, const Word& first,
-                                   Row& carry, Row& dalpha, OutputRow<Io>& dc_out, OutputRow<Io>& dbeta_out) {
-    const int64_t t = time(args, s), before = s > 0 ? s - 1 : 0;
-    const Inputs in(args, k, t, args.reverse);
-    prefetch_next_row<Io>(args.dy, k, t, args.reverse);
-    const S* dy = row_at<Io>(args.dy, k.b, t, k.c0);
-    dc_out.begin(args, args.dinputs[0], k, t);
-    dbeta_out.begin(args, args.dinputs[1], k, t);
-    S *const dc_row = dc_out.data, *const dbeta_row = dbeta_out.data;
+  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s, const Inputs& in, const Reader<Io>& dy,
+                                   const Row& alphas, const Row& h0, const Word& first, Row& carry, Row& dalpha, Writer<Io>& dc_out,
+                                   Writer<Io>& dbeta_out) {
+    const int64_t before = s > 0 ? s - 1 : 0;
     const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
     const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
     const double width = args.options[1];
-    for_lanes<R, 2>(k.c1 - k.c0, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
+    for_lanes<R, 2>(n, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
       V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U];
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
-        c[u] = load<V<N>>(in.c + j);
-        beta[u] = load<V<N>>(in.beta + j);
+        c[u] = load<V<N>>(in.c.row + j);
+        beta[u] = load<V<N>>(in.beta.row + j);
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
-        g[u] = load<V<N>>(dy + j) + load_raw<V<N>>(&carry.plane[0][j]);
+        g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
         h_prev[u] = bit_set<N>(load_words<N>(words + j), bit) ? alpha[u] : -alpha[u];
         if constexpr (kPending) {
           const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
@@ -218,20 +220,22 @@ struct Latch {
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         store_raw(&carry.plane[0][j], abs(c[u]) >= abs(beta[u]) ? V<N>{} : g[u]);
-        Io::template store_value<N>(dc_row, j, 0, dc[u]);
-        Io::template store_value<N>(dbeta_row, j, 0, dbeta[u]);
+        dc_out.template store<N>(j, dc[u]);
+        dbeta_out.template store<N>(j, dbeta[u]);
         store_raw(&dalpha.plane[0][j], load_raw<V<N>>(&dalpha.plane[0][j]) + da[u]);
       }
     });
-    dc_out.finish(args, k.c1 - k.c0);
-    dbeta_out.finish(args, k.c1 - k.c0);
   }
 
-  static void backward(const ScanArgs& args, const Task& k) {
+  static void backward(const ScanArgs& call, const Task& k) {
+    const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     Row alphas, h0, carry, dalpha{};
     Word first;
-    OutputRow<Io> dc, dbeta;
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    Inputs in(args, k, t1, direction);
+    Reader<Io> dy(args.dy, k, t1, direction);
+    Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal), dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);
     if (k.carry_in)
@@ -248,10 +252,16 @@ struct Latch {
     double* sums = args.dparams + k.slot * args.C + k.c0;
     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
       const bool pending = s <= last_pending;
+      in.ask_ahead(n);
+      dy.ask_ahead(n);
       if (pending)
-        backward_row<true>(args, k, s, alphas, h0, first, carry, dalpha, dc, dbeta);
+        backward_row<true>(args, k, n, s, in, dy, alphas, h0, first, carry, dalpha, dc, dbeta);
       else
-        backward_row<false>(args, k, s, alphas, h0, first, carry, dalpha, dc, dbeta);
+        backward_row<false>(args, k, n, s, in, dy, alphas, h0, first, carry, dalpha, dc, dbeta);
+      in.advance();
+      dy.advance();
+      dc.advance(n);
+      dbeta.advance(n);
       if ((s - k.s0) % kFlush == 0)
         for (int64_t i = 0; i < n; ++i) {
           sums[i] += dalpha.plane[0][i];

@@ -116,49 +116,104 @@ LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
   }
 }
 
-// In a pass upwards in time, asks for the row after t ahead of its use, if the rows of the stream do not follow one another in
-// memory (a slice of wider rows, or one of two planes): hardware prefetchers run on past the end of a row into what is not needed.
-// Worth 1.1 to 1.3 times; downwards, where they behave differently, it costs as much.
+// Walks the rows of a stream in the direction of a pass, +1 or -1 in time. Kernels keep these and their own copy of the arguments as
+// locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
 template <class Io>
-LRNN_HD void prefetch_next_row(const Input& x, const Task& k, int64_t t, bool upwards) {
-  const int64_t scalars = (k.c1 - k.c0) * Io::kScalars;
-  if (!upwards || x.stride_t == scalars || x.stride_t == 0) return;
-  const auto* row = row_at<Io>(x, k.b, t + 1, k.c0);
-  constexpr int64_t kLine = 64 / sizeof(typename Io::S);
-  for (int plane = 0; plane < Io::kPlanes / Io::kScalars; ++plane)
-    for (int64_t c = 0; c < scalars; c += kLine) __builtin_prefetch(row + plane * x.plane + c);
-}
-
-// Where a kernel writes one output row: in place, or, if outputs bypass the caches, in L1 first, from where the finished row is
-// streamed. One pass through L1 is cheap, lets every store be an ordinary one, and fills cache lines whole and in order whatever
-// the element size and the direction of the scan.
-template <class Io>
-struct OutputRow {
+struct Reader {
   using S = typename Io::S;
-  static constexpr int64_t kPlane = kRowBytes / sizeof(typename Io::R) * Io::kScalars;
-  alignas(64) S staged[kPlane * (Io::kPlanes / Io::kScalars)];
-  const Output* out;
-  S* target;  // the row in memory
-  S* data;    // the row to write
-  int64_t plane;
+  const S* row;
+  int64_t step, plane;
+  bool gaps;
 
-  LRNN_HD void begin(const ScanArgs& args, const Output& output, const Task& k, int64_t t) {
-    out = &output;
-    target = row_at<Io>(output, k.b, t, k.c0);
-    data = args.nontemporal ? staged : target;
-    plane = args.nontemporal ? kPlane : output.plane;
+  LRNN_HD Reader(Input x, const Task& k, int64_t t, int64_t direction) {
+    row = row_at<Io>(x, k.b, t, k.c0);
+    step = direction * x.stride_t;
+    plane = x.plane;
+    gaps = direction > 0 && x.stride_t != 0 && x.stride_t != (k.c1 - k.c0) * Io::kScalars;
   }
-  LRNN_HD void finish(const ScanArgs& args, int64_t n) const {
-    if (!args.nontemporal) return;
+  LRNN_HD void advance() { row += step; }
+  template <int N>
+  LRNN_HD auto load(int64_t c) const {
+    return Io::template load_value<N>(row, c, plane);
+  }
+
+  // In a pass upwards in time, asks for the next row ahead of its use if the rows do not follow one another in memory (a slice of
+  // wider rows, or one of two planes): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to
+  // 1.3 times; downwards, where they behave differently, it costs as much.
+  LRNN_HD void ask_ahead(int64_t n) const {
+    if (!gaps) return;
+    constexpr int64_t kLine = 64 / sizeof(S);
     for (int i = 0; i < Io::kPlanes / Io::kScalars; ++i)
-      stream_lines(staged + i * kPlane, target + i * out->plane, n * Io::kScalars * sizeof(S));
+      for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(row + step + i * plane + c);
   }
 };
+
+// Writes the rows of an output: in place, or, if outputs bypass the caches, in L1 first, from where the finished row is streamed.
+// One pass through L1 is cheap, lets every store be an ordinary one, and fills cache lines whole and in order whatever the
+// element size and the direction of the scan.
+template <class Io>
+struct Writer {
+  using S = typename Io::S;
+  static constexpr int64_t kStagedPlane = kRowBytes / sizeof(typename Io::R) * Io::kScalars;
+  alignas(64) S staged[kStagedPlane * (Io::kPlanes / Io::kScalars)];
+  S *row, *data;  // the row in memory, and where it is written
+  int64_t step, plane, data_plane;
+  bool past_caches;
+
+  LRNN_HD Writer(Output x, const Task& k, int64_t t, int64_t direction, bool past_caches) : past_caches(past_caches) {
+    row = row_at<Io>(x, k.b, t, k.c0);
+    step = direction * x.stride_t;
+    plane = x.plane;
+    data = past_caches ? staged : row;
+    data_plane = past_caches ? kStagedPlane : plane;
+  }
+  template <int N>
+  LRNN_HD void store(int64_t c, typename Io::template Value<N> v) {
+    Io::template store_value<N>(data, c, data_plane, v);
+  }
+  LRNN_HD void advance(int64_t n) {
+    if (past_caches) {
+      for (int i = 0; i < Io::kPlanes / Io::kScalars; ++i)
+        stream_lines(staged + i * kStagedPlane, row + i * plane, n * Io::kScalars * sizeof(S));
+    } else {
+      data += step;
+    }
+    row += step;
+  }
+};
+
+// Tells whether the state is reset before a step, in the direction of a pass.
+struct Resets {
+  const uint8_t* flag;
+  int64_t step;
+
+  LRNN_HD Resets(const Stream<const uint8_t>& x, const Task& k, int64_t t, int64_t direction) {
+    flag = x.data ? x.data + k.b * x.stride_b + t * x.stride_t : nullptr;
+    step = direction * x.stride_t;
+  }
+  LRNN_HD bool next() {
+    if (!flag) return false;
+    const bool reset = *flag;
+    flag += step;
+    return reset;
+  }
+};
+
+// Calls steps.operator()<n>() with the number of channels as a constant for float32 rows of one cache line or two, whose loops then
+// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only.
+template <class Io, class Steps>
+LRNN_HD void with_width(int64_t n, Steps&& steps) {
+  if constexpr (sizeof(typename Io::S) == 4 && Io::kPlanes == 1) {
+    if (n == 16) return steps.template operator()<16>();
+    if (n == 32) return steps.template operator()<32>();
+  }
+  steps.template operator()<0>();
+}
 
 // Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved or, for states of split
 // streams, in two planes. These run once per task, not per step.
 template <class Io, bool kInterleaved>
-void load_ends(const Input& x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
+void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   const auto* p = static_cast<const typename Io::R*>(x.data);
   constexpr int kStep = kInterleaved ? Io::kPlanes : 1;
   for (int plane = 0; plane < Io::kPlanes; ++plane)
@@ -166,7 +221,7 @@ void load_ends(const Input& x, const Task& k, CarryRow<typename Io::R, Io::kPlan
       row.plane[plane][c] = p ? p[k.b * x.stride_b + (k.c0 + c) * kStep + plane * (kInterleaved ? 1 : x.plane)] : 0;
 }
 template <class Io>
-void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, const Output& x) {
+void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output x) {
   auto* p = static_cast<typename Io::R*>(x.data);
   if (!p) return;
   for (int plane = 0; plane < Io::kPlanes; ++plane)
