@@ -15,9 +15,11 @@ def main() -> None:
     task = tasks.add_parser("digits", help=digits.__doc__.split("\n")[0])
     task.add_argument("--cell", choices=CELLS, action="append", help="only this cell; may be repeated")
     task.add_argument("--quick", action="store_true", help="3 epochs")
+    task.add_argument("--validate", action="store_true", help="hold out a fifth of the training set in place of the test set")
     args = parser.parse_args()
-    rows = digits.run(quick=args.quick, cells=args.cell)
-    print(table(digits.HEADER, [digits.cells(row) for row in rows], digits.TITLE))
+    rows = digits.run(quick=args.quick, cells=args.cell, validate=args.validate)
+    title = digits.TITLE + ("; test accuracy on held-out training digits" if args.validate else "")
+    print(table(digits.HEADER, [digits.cells(row) for row in rows], title))
 
 
 if __name__ == "__main__":
