@@ -78,7 +78,7 @@ struct Affine {
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, k, t0, direction);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
-    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) state = h_reset;
@@ -123,7 +123,7 @@ struct Affine {
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, k, t0, direction);
-    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) {
@@ -194,7 +194,7 @@ struct Affine {
     Writer<Io> dx[kMaxInputs] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                  {args.dinputs[1], k, t1, direction, args.nontemporal},
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
-    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
@@ -255,7 +255,7 @@ struct Affine {
     Resets resets(args.reset, k, t1, direction);
     Inputs inputs(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);
-    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
