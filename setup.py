@@ -1,7 +1,8 @@
-"""Installs the package; with torch at hand also compiles the kernels, which are otherwise compiled on first import.
+"""Installs the package, and compiles what can be compiled here; the rest is compiled on first use.
 
 Under pip's build isolation torch is absent (naming it as a build requirement would fetch gigabytes only to build against another
-torch than the user's), so the sources are installed as package data. ``--no-build-isolation`` compiles at install.
+torch than the user's), so the sources are installed as package data. ``--no-build-isolation`` compiles the torch operators at install. The
+fixed-point network needs no torch: any compiler does.
 """
 
 import importlib.util
@@ -12,6 +13,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
 
@@ -34,36 +36,48 @@ def torch_root():
 
 
 build = load_build_module()
-COMPILES = torch_root() is not None and build.find_compiler() is not None and os.environ.get("LRNN_BUILD", "1") != "0"
+COMPILER = build.find_compiler() if os.environ.get("LRNN_BUILD", "1") != "0" else None
+EXTENSIONS = [Extension("lrnn_kernels._kernels", sources=[])] if COMPILER and torch_root() else []
+# Optional: an installation without torch asked for no compiler before, and must not fail for one that is too old.
+EXTENSIONS += [Extension("lrnn_kernels._fixed_point", sources=[], optional=True)] if COMPILER and not build.fixed_point_needs() else []
 
 
 class BuildKernels(build_ext):
     def get_ext_filename(self, fullname):
-        return os.path.join(*fullname.split(".")) + ".so"  # no Python ABI: the library is loaded by torch, not imported
+        *folders, name = fullname.split(".")
+        # No Python's ABI: the operators are loaded by torch, not imported.
+        return os.path.join(*folders, build.FIXED_POINT_FILE if name == "_fixed_point" else name + ".so")
 
     def build_extension(self, ext):
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
         output.parent.mkdir(parents=True, exist_ok=True)
         isas = build.isas_to_build(portable=True)
-        print(f"compiling the kernels for {', '.join(isas)}", file=sys.stderr)
-        workdir = Path(self.build_temp).resolve() / "kernels"
-        build.build(output, workdir, isas=isas, compiler=build.find_compiler(), torch_root=torch_root())
+        print(f"compiling {ext.name} for {', '.join(isas)}", file=sys.stderr)
+        workdir = Path(self.build_temp).resolve() / ext.name
+        try:
+            if ext.name == "lrnn_kernels._fixed_point":
+                build.build_fixed_point(output, workdir, isas=isas, compiler=COMPILER)
+            else:
+                build.build(output, workdir, isas=isas, compiler=COMPILER, torch_root=torch_root())
+        except RuntimeError as error:
+            raise CompileError(str(error)) from error
         output.with_suffix(".hash").write_text(build.source_hash())
 
 
 class AnyPythonWheel(bdist_wheel):
-    """A wheel with kernels fits this platform, but any Python: the library uses torch's stable ABI only."""
+    """A wheel with kernels fits this platform, but any Python: the torch operators use torch's stable ABI only, and the fixed-point
+    network is compiled on first use where the one that is shipped is for another Python."""
 
     def get_tag(self):
         _, _, platform = super().get_tag()
-        return "py3", "none", platform if COMPILES else "any"
+        return "py3", "none", platform if EXTENSIONS else "any"
 
 
 setup(
-    packages=["lrnn_kernels", "lrnn_kernels.nn", "lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"],
+    packages=["lrnn_kernels", "lrnn_kernels.nn", "lrnn_kernels.fixed_point", "lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},
     package_data={"lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "*.md"], "lrnn_kernels": ["*.hash"]},
-    ext_modules=[Extension("lrnn_kernels._kernels", sources=[])] if COMPILES else [],
+    ext_modules=EXTENSIONS,
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},
 )

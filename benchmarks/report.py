@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .speed import LONE, MAIN, PIXELS, SWEEP, Speed
+from . import products
+from .speed import LONE, MAIN, PIXELS, STREAMS, SWEEP, Speed
 from .timing import pieces
 from .traffic import OPS
 
@@ -29,6 +30,7 @@ def print_speed(speed: Speed) -> None:
         f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, moving as many bytes as the operator must."
     )
     print("share = the copy's time by the operator's. Inputs and copies lie on huge pages; the operators allocate their outputs.")
+    print("src and brc are bound by their arithmetic (three functions and a division each, per element): look at their Gelem/s.")
     for dtype in ("float32", "bfloat16"):
         for direction in ("forward", "backward"):
             rows = []
@@ -52,6 +54,8 @@ def print_speed(speed: Speed) -> None:
         rows.append([op, *(f"{r.seconds * 1e3:.2f} {r.share:5.2f}" for r in found), *(_pair(speed, "one thread", op, LONE))])
     header = ["operator", "fwd", "bwd", "1 thread / all, fwd", "bwd"]
     print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
+    _print_streams(speed)
+    _print_products(speed)
     _print_peers(speed)
     _print_loop(speed)
     busy = "" if pieces["preempted"] < QUIET * pieces["timed"] else " This machine was busy: do not quote these numbers."
@@ -69,6 +73,21 @@ def _ratio(speed: Speed, what: str, op: str, shape: tuple, direction: str) -> st
 
 def _pair(speed: Speed, what: str, op: str, shape: tuple) -> list[str]:
     return [_ratio(speed, what, op, shape, direction) for direction in ("forward", "backward")]
+
+
+def _print_streams(speed: Speed) -> None:
+    rows = []
+    for op in OPS:
+        shares = [_ratio(speed, STREAMS, op, shape, n) for shape in (MAIN, PIXELS) for n in ("forward", "backward")]
+        rows += [[op, *shares]] if any(shares) else []
+    if rows:
+        header = ["operator", *(f"{list(shape)} {n}" for shape in (MAIN, PIXELS) for n in ("fwd", "bwd"))]
+        print(table(header, rows, "float32: " + STREAMS + " (as many reads and writes past the caches, no recurrence)"))
+
+
+def _print_products(speed: Speed) -> None:
+    rows = [["nbrc", str(list(shape)), *_pair(speed, products.WHAT, "nbrc", shape)] for shape in products.SHAPES]
+    print(table(["operator", "[B, T, C]", "forward", "backward"], rows, "float32: time by that of the matrix products alone (torch.mm)"))
 
 
 def _print_peers(speed: Speed) -> None:

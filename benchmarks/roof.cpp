@@ -68,6 +68,63 @@ void work(void* context) {
   }
 }
 
+// A pass that only moves: reads several streams, writes several past the caches, adds so that nothing is left out.
+struct Streams {
+  const float* const* reads;
+  float* const* writes;
+  int num_reads, num_writes;
+  size_t floats, piece;
+  std::atomic<size_t> next{0};
+};
+
+#if defined(__SSE2__)
+template <int kReads, int kWrites>
+void move_streams(const Streams& s, size_t begin, size_t end) {
+  for (size_t i = begin; i < end; i += 16)
+    for (size_t k = i; k < i + 16; k += 4) {
+      __m128 sum = _mm_load_ps(s.reads[0] + k);
+      for (int r = 1; r < kReads; ++r) sum = _mm_add_ps(sum, _mm_load_ps(s.reads[r] + k));
+      for (int w = 0; w < kWrites; ++w) _mm_stream_ps(s.writes[w] + k, sum);
+    }
+  _mm_sfence();
+}
+
+template <int kReads>
+void move_streams(const Streams& s, size_t begin, size_t end) {
+  switch (s.num_writes) {
+    case 1:
+      return move_streams<kReads, 1>(s, begin, end);
+    case 2:
+      return move_streams<kReads, 2>(s, begin, end);
+    default:
+      return move_streams<kReads, 3>(s, begin, end);
+  }
+}
+
+void work_streams(void* context) {
+  Streams& s = *static_cast<Streams*>(context);
+  for (size_t begin; (begin = s.next.fetch_add(s.piece)) < s.floats;) {
+    const size_t end = s.floats - begin < s.piece ? s.floats : begin + s.piece;
+    switch (s.num_reads) {
+      case 1:
+        move_streams<1>(s, begin, end);
+        break;
+      case 2:
+        move_streams<2>(s, begin, end);
+        break;
+      case 3:
+        move_streams<3>(s, begin, end);
+        break;
+      case 4:
+        move_streams<4>(s, begin, end);
+        break;
+      default:
+        move_streams<5>(s, begin, end);
+    }
+  }
+}
+#endif
+
 }  // namespace
 
 using GompParallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
@@ -83,4 +140,20 @@ extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int non
   for (int i = 1; i < threads; ++i) helpers.emplace_back(work, &copy);
   work(&copy);
   for (auto& helper : helpers) helper.join();
+}
+
+// Reads floats values of each of num_reads (1 to 5) streams and writes num_writes (1 to 3); returns 0 where this is not implemented.
+extern "C" int lrnn_roof_streams(const float* const* reads, int num_reads, float* const* writes, int num_writes, size_t floats, int threads,
+                                 void* gomp_parallel) {
+#if defined(__SSE2__)
+  floats = floats / 16 * 16;
+  Streams streams{reads, writes, num_reads, num_writes, floats, (floats / threads / 16 + 1) * 16};
+  if (threads > 1 && gomp_parallel)
+    reinterpret_cast<GompParallel>(gomp_parallel)(work_streams, &streams, threads, 0);
+  else
+    work_streams(&streams);
+  return 1;
+#else
+  return 0;
+#endif
 }

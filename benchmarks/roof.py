@@ -25,9 +25,11 @@ HUGE_PAGE = 2 << 20
 
 def huge_empty(num_bytes: int) -> Tensor:
     """A uint8 tensor on huge pages, aligned to one and touched, so that no later access faults."""
-    region = mmap.mmap(-1, num_bytes + HUGE_PAGE)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # shared memory, the default, gets no huge pages
+        region = mmap.mmap(-1, num_bytes + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         region.madvise(mmap.MADV_HUGEPAGE)
+    else:
+        region = mmap.mmap(-1, num_bytes + HUGE_PAGE)
     whole = np.frombuffer(region, dtype=np.uint8)
     start = -whole.ctypes.data % HUGE_PAGE
     used = whole[start : start + num_bytes]
@@ -61,6 +63,24 @@ class Roof:
         counts = {1, threads} if total < (8 << 20) else {threads}  # more threads never lose on large sizes
         return {f"{kind} x{n}": self.copy(total, nt, n) for kind, nt in kinds.items() for n in sorted(counts)}
 
+    def streams(self, reads: int, writes: int, num_bytes: int, threads: int) -> Callable[[], None] | None:
+        """A function that reads and writes so many streams of so many bytes each, and does no more; None where it cannot be had.
+
+        It tells what part of the distance to the copy is the memory's own: several streams are not moved as fast as two.
+        """
+        if self.library is None or (threads > 1 and self.gomp is None):
+            return None
+        stride = -(-num_bytes // HUGE_PAGE) * HUGE_PAGE
+        sources = [self.src.data_ptr() + i * stride for i in range(reads)]
+        targets = [self.dst.data_ptr() + i * stride for i in range(writes)]
+        if (reads * stride > self.src.numel()) or (writes * stride > self.dst.numel()):
+            return None
+        pointers = ((ctypes.c_void_p * reads)(*sources), (ctypes.c_void_p * writes)(*targets))
+        call = self.library.lrnn_roof_streams
+        if not call(pointers[0], reads, pointers[1], writes, 0, 1, None):
+            return None
+        return lambda: call(pointers[0], reads, pointers[1], writes, num_bytes // 4, threads, self.gomp)
+
 
 def _library() -> ctypes.CDLL | None:
     compiler = build.find_compiler()
@@ -81,6 +101,7 @@ def _library() -> ctypes.CDLL | None:
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     library.lrnn_roof_copy.argtypes = [pointer, pointer, size, ctypes.c_int, ctypes.c_int, pointer]
     library.lrnn_roof_copy.restype = None
+    library.lrnn_roof_streams.argtypes = [pointer, ctypes.c_int, pointer, ctypes.c_int, size, ctypes.c_int, pointer]
     return library
 
 

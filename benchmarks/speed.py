@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from . import peers
+from . import peers, products
 from .roof import Roof, huge_empty
 from .timing import Times, best_of, interleave, pieces, ratio
 from .traffic import OPS, Calls, Op
@@ -24,6 +24,7 @@ PIXELS: Shape = (32, 784, 256)  # sequential MNIST, batched
 LONE: Shape = (1, 65536, 16)  # one long sequence: only a split in time can use a second thread
 DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
+STREAMS = "time of only moving the same streams, by ours"
 
 
 @dataclass
@@ -103,6 +104,7 @@ class Speed:
                     bar.set_postfix_str(f"{op.name} {name}")
                     job(op)
                     bar.update()
+        self.ratios += products.measure(self.rounds)
 
     def row(self, op: str, shape: Shape, dtype: str, direction: str, threads: int | None = None) -> Row | None:
         wanted = (op, shape, dtype, direction, threads or self.threads)
@@ -125,6 +127,9 @@ class Speed:
         times = interleave(cases, self._rounds(shape))
         for dtype in DTYPES:
             self._keep(op, shape, dtype, times)
+        for direction in ("forward", "backward"):
+            if f"float32 {direction} streams" in times:
+                self._ratio(STREAMS, op, shape, direction, times, f"float32 {direction} streams", f"float32 {direction}")
         if big:
             for direction in ("forward", "backward"):
                 self._ratio(
@@ -148,6 +153,11 @@ class Speed:
             total = int(_elements(shape) * calls.op.bytes_per_element(dtype, direction == "backward"))
             for kind, copy in self.roof.candidates(total, threads).items():
                 cases[f"{name} {direction} copy {kind}"] = copy
+            # Real streams of one type only: complex ones are as many streams of twice the width.
+            reads, writes = calls.op.backward if direction == "backward" else calls.op.forward
+            move = self.roof.streams(reads, writes, _elements(shape) * calls.op.itemsize(dtype), threads)
+            if train and not calls.op.saved and move is not None:
+                cases[f"{name} {direction} streams"] = move
         if train:
             cases[f"{name} train"] = calls.train
         return cases

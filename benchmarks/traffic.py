@@ -8,14 +8,17 @@ h0 and gradients of either are 1/(B T) or 1/T of that and count as nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import lrnn_kernels as lk
 from lrnn_kernels.registry import CELLS
+from lrnn_kernels.step import CHECKPOINT_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,16 @@ class Op:
     streams: tuple[str, ...]  # how each input stream is drawn: "gate" in (0, 1), "normal"
     complex: bool = False
     bits: bool = False  # the backward pass reads, and a forward pass that saves for it writes, one bit per element
+    saved: float = 0  # values in the states' type that the backward pass reads per element, beside the streams
+    options: Mapping[str, Any] = field(default_factory=dict)  # other than the cell's defaults
 
     def itemsize(self, dtype: torch.dtype) -> int:
         """Bytes of one value of a stream; dtype is the real one."""
         return dtype.itemsize * (2 if self.complex else 1)
 
     def bytes_per_element(self, dtype: torch.dtype, backward: bool) -> float:
-        return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (0.125 if self.bits and backward else 0)
+        beside = (0.125 if self.bits else 0) + self.saved * _carry(dtype).itemsize
+        return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (beside if backward else 0)
 
 
 def _carry(dtype: torch.dtype) -> torch.dtype:
@@ -47,6 +53,12 @@ def _carry(dtype: torch.dtype) -> torch.dtype:
 
 def _vectors(*ranges: tuple[float, float]) -> Callable[[int, torch.dtype], list[Tensor]]:
     return lambda C, dtype: [torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges]
+
+
+def _src(name: str, read: int, saved: float, why: str, **options: Any) -> Op:
+    """An SRC, its bias from rest to firing by itself."""
+    call = partial(lk.src, **options)
+    return Op(name, "src", call, (1, 1), (read, 1), why, _vectors((-6.0, -4.0)), ("gate",), saved=saved, options=options)
 
 
 def _lam(C: int, dtype: torch.dtype) -> list[Tensor]:
@@ -101,6 +113,26 @@ OPS: dict[str, Op] = {
             ("normal",),
         ),
         Op("min_gru", "min_gru", lk.min_gru, (2, 1), (4, 2), "k, v, h, dy -> dk, dv", _vectors(), ("normal", "normal")),
+        _src("src detached", 1, 2, "dy, tanh(i/rho), h -> du"),
+        _src("src full", 1, 3, "dy, tanh(i/rho), h, h_s -> du", gradient="full"),
+        _src(
+            "src checkpoint",
+            2,
+            3 / CHECKPOINT_INTERVAL,
+            "dy, u, and three states every 32 steps, run again -> du",
+            gradient="full",
+            memory=CHECKPOINT_INTERVAL,
+        ),
+        Op(
+            "brc",
+            "brc",
+            lk.brc,
+            (3, 1),
+            (5, 3),
+            "p_a, p_c, p_h, h, dy -> dp_a, dp_c, dp_h",
+            _vectors((0.5, 1.5), (0.5, 1.5)),
+            ("normal", "normal", "normal"),
+        ),
     ]
 }
 
@@ -111,8 +143,9 @@ class Calls:
     def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor):
         self.op, self.streams, self.params, self.dy = op, streams, params, dy
         cell = CELLS[op.cell]
-        self._kernel = cell.kernel(cell.options, False)
-        self._numbers, self._saves = cell.numbers(cell.options), cell.saves(self._kernel)
+        self._options = {**cell.options, **op.options}
+        self._kernel = cell.kernel(self._options, False)
+        self._numbers, self._saves = cell.numbers(self._options), cell.saves(self._kernel)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
         self._states: Tensor | None = None
@@ -132,15 +165,18 @@ class Calls:
     def _loop(self, streams: list[Tensor], params: list[Tensor]) -> Tensor:
         """What one writes without kernels: torch calls, step after step. (unbind, since the gradient of x[:, t] is as long as x.)"""
         cell = CELLS[self.op.cell]
-        h = torch.zeros_like(streams[0][:, 0])
-        steps = [h := cell.step(h, *inputs, *params, **cell.options) for inputs in zip(*(x.unbind(1) for x in streams), strict=True)]
-        return torch.stack(steps, dim=1)
+        states = tuple(torch.zeros_like(streams[0][:, 0]) for _ in cell.states)
+        outputs = []
+        for inputs in zip(*(x.unbind(1) for x in streams), strict=True):
+            states, y = cell.step(states, *inputs, *params, **self._options)
+            outputs.append(y)
+        return torch.stack(outputs, dim=1)
 
     def prepare_backward(self) -> None:
         """Runs the forward pass once more, to keep what the backward pass reads."""
         forward = getattr(torch.ops.lrnn_kernels, self._kernel).default
         y, _, saved = forward(self.streams, self.params, self._numbers, None, None, None, False, True)
-        self._states = {"states": y, "bits": saved, "nothing": None}[self._saves]
+        self._states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
         self._backward = getattr(torch.ops.lrnn_kernels, self._kernel + "_backward").default
 
     def backward(self) -> None:

@@ -75,7 +75,7 @@ inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type)
   return new_tensor(sizes, strides, type);
 }
 
-// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/fakes.py mirrors this.
+// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/transforms.py mirrors this.
 inline bool is_time_major(const Tensor& x) { return x.size(0) > 1 && x.size(1) > 1 && x.stride(0) != 0 && x.stride(0) < x.stride(1); }
 
 inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type) {

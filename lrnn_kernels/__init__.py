@@ -1,36 +1,54 @@
-"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU and minGRU, with gradients.
+"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC and BRC, with gradients.
 
-y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.affine
+y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.affine and lrnn_kernels.step
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
+network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes it; works without torch, too
 """
 
-from . import memory, nn
-from .affine import (
-    bmru,
-    bmru_step,
-    cmru,
-    cmru_step,
-    fq_bmru,
-    fq_bmru_step,
-    linear_scan,
-    linear_scan_step,
-    lru,
-    lru_step,
-    min_gru,
-    min_gru_step,
-)
-from .explain import Explanation, explain
+from . import fixed_point
 from .version import __version__
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+
+    def __getattr__(name: str):
+        if name in __all__:
+            raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
+        raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
+else:
+    from . import memory, nn
+    from .affine import (
+        bmru,
+        bmru_step,
+        cmru,
+        cmru_step,
+        fq_bmru,
+        fq_bmru_step,
+        linear_scan,
+        linear_scan_step,
+        lru,
+        lru_step,
+        min_gru,
+        min_gru_step,
+    )
+    from .explain import Explanation, explain
+    from .step import brc, brc_step, nbrc, nbrc_step, src, src_step
 
 __all__ = [
     "Explanation",
     "__version__",
     "bmru",
     "bmru_step",
+    "brc",
+    "brc_step",
     "cmru",
     "cmru_step",
     "explain",
+    "fixed_point",
     "fq_bmru",
     "fq_bmru_step",
     "linear_scan",
@@ -40,5 +58,9 @@ __all__ = [
     "memory",
     "min_gru",
     "min_gru_step",
+    "nbrc",
+    "nbrc_step",
     "nn",
+    "src",
+    "src_step",
 ]

@@ -6,7 +6,8 @@ import sys
 
 USAGE = """usage: python -m lrnn_kernels COMMAND
 
-  check   compare every operator on every backend of this machine with the float64 reference; exit status 1 if one fails
+  check   compare every operator on every backend of this machine with the float64 reference, and the fixed-point network with its own;
+          exit status 1 if one fails
   info    version, build, instruction set, backends"""
 
 
@@ -18,18 +19,42 @@ def main(arguments: list[str]) -> int:
         print(info.report())
         return 0
     if arguments == ["check"]:
-        from . import check
-
-        report = check.run_check(progress=_show if sys.stderr.isatty() else None)
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-        print(report)
-        return 0 if report.ok else 1
+        operators, fixed_point = _check_operators(), _check_fixed_point()
+        return 0 if operators and fixed_point else 1
     if arguments in (["-h"], ["--help"]):
         print(USAGE)
         return 0
     print(USAGE, file=sys.stderr)
     return 2
+
+
+def _check_operators() -> bool:
+    try:
+        from . import check
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        print("not checked: the operators, which need torch")
+        return True
+    report = check.run_check(progress=_show if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(report)
+    return report.ok
+
+
+def _check_fixed_point() -> bool:
+    from .fixed_point import check
+
+    try:
+        compared, different = check.run_check()
+    except RuntimeError as error:
+        print(f"not checked: fixed point: {error}")
+        return True  # as for any other backend that this machine lacks
+    for name in different:
+        print(f"fixed point: {name} DIFFERS from the reference")
+    print(f"fixed point: {compared} compared bit for bit, {len(different)} differ")
+    return not different
 
 
 def _show(row) -> None:

@@ -21,7 +21,7 @@ class Static(NamedTuple):
 
     kernel: str  # the compiled operator
     numbers: list[float]  # its options
-    saves: str  # what its backward pass reads: "states" (y), "bits" or "nothing"
+    saves: str  # what its backward pass reads: "y", "bits" or "states" (what was saved), or "nothing"
     inputs: int  # how many of the tensors are streams; the rest are parameters
     reverse: bool
 
@@ -30,9 +30,9 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
     """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
     if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
         return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and torch.is_grad_enabled():
         return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
-    if torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
+    if not torch.compiler.is_compiling() and (torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0):
         return Scan.apply(*static, reset, h0, h_reset, *tensors)
     return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
 
@@ -49,7 +49,7 @@ _FIXED = len(Static._fields)  # leading arguments of Scan.apply that are no tens
 def _save(ctx, args, y: Tensor, saved: Tensor) -> None:
     static = Static(*args[:_FIXED])
     reset, h0, h_reset, *tensors = args[_FIXED:]
-    states = {"states": y, "bits": saved, "nothing": None}[static.saves]
+    states = {"y": y, "bits": saved, "states": saved, "nothing": None}[static.saves]
     ctx.static = static
     ctx.save_for_backward(states, reset, h0, h_reset, *tensors)
     if is_linear(static.kernel):
@@ -97,7 +97,15 @@ class CompiledScan(Function):
 
 
 class Scan(CompiledScan):
-    """The same outside torch.compile, with forward mode."""
+    """The same outside torch.compile, with forward mode; saves nothing where nothing requires a gradient."""
+
+    @staticmethod
+    def forward(ctx, *args):
+        static = Static(*args[:_FIXED])
+        reset, h0, h_reset, *tensors = args[_FIXED:]
+        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad))
+        _save(ctx, args, y, saved)
+        return y, h_last
 
     @staticmethod
     def jvp(ctx, *tangents):
@@ -131,7 +139,7 @@ class TransformedScan(Function):
 
 
 class OnceDifferentiable(Function):
-    """The fused gradient where somebody might differentiate it again, which is an error for a cell with a surrogate."""
+    """The fused gradient where somebody might differentiate it again, which is an error for all but linear recurrences."""
 
     generate_vmap_rule = True
 
@@ -192,7 +200,7 @@ def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset:
 
 def _linear_scan(a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> Tensor:
     """y of a linear scan, differentiable; a broadcasts against b."""
-    return apply(Static("linear", [], "states", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])[0]
+    return apply(Static("linear", [], "y", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])[0]
 
 
 def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
@@ -246,7 +254,7 @@ def _jvp(ctx, *tangents):
         y, h0, h_reset, t_h0, t_h_reset = (None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset))
     before = previous_states(_widened(y), h0, reset, h_reset, static.reverse)
     drive = t_a * before + t_b
-    t_y, t_last = apply(Static("linear", [], "states", 2, static.reverse), reset, t_h0, t_h_reset, [a.expand_as(b), drive])
+    t_y, t_last = apply(Static("linear", [], "y", 2, static.reverse), reset, t_h0, t_h_reset, [a.expand_as(b), drive])
     if split:
         t_y, t_last = to_split(t_y), to_split(t_last)
     return t_y.to(tensors[0].dtype), t_last

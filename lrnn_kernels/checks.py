@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 class Layout:
     """What a checked call looks like: its sizes, dtypes and how complex values are stored."""
 
-    __slots__ = ("B", "C", "T", "carry", "dtype", "packed", "param", "split", "width")
+    __slots__ = ("B", "C", "T", "carry", "dtype", "packed", "param", "split", "width", "y_width")
 
     def __init__(self, cell: Cell, inputs: list[Tensor], params: list[Tensor], packed: bool) -> None:
         first = inputs[0]
@@ -24,7 +26,8 @@ class Layout:
         streams = len(cell.inputs) * (2 if self.split else 1)
         self.packed = packed
         self.C = channels // (streams if packed else 2 if self.split else 1)
-        self.width = 2 * self.C if self.split else self.C  # channels of y, h0 and h_reset
+        self.y_width = 2 * self.C if self.split else self.C  # channels of y
+        self.width = len(cell.states) * self.y_width  # channels of h0 and h_reset
         self.carry = carry_dtype(self.dtype)
         self.param = COMPLEX_OF.get(self.carry, self.carry) if self.split else self.carry
 
@@ -72,8 +75,22 @@ def dtypes(cell: Cell, layout: Layout) -> None:
 
 def ends(name: str, x: Tensor, layout: Layout, first: Tensor, channels: int, dtype: torch.dtype, per_batch: bool, shared: bool) -> Tensor:
     """Checks a tensor without time, (C,) where shared and (B,C) where per_batch, and widens it to dtype."""
-    tensor(name, x)
     allowed = ([(channels,)] if shared else []) + ([(layout.B, channels)] if per_batch else [])
+    return _timeless(name, x, layout, first, allowed, dtype)
+
+
+def vector(name: str, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
+    """Checks a parameter with one value per channel, (C,) or (B,C), and widens it."""
+    return _timeless(name, x, layout, first, [(layout.C,), (layout.B, layout.C)], layout.param)
+
+
+def matrix(name: str, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
+    """Checks a parameter of shape (C,C), and widens it."""
+    return _timeless(name, x, layout, first, [(layout.C, layout.C)], layout.param)
+
+
+def _timeless(name: str, x: Tensor, layout: Layout, first: Tensor, allowed: list[tuple[int, ...]], dtype: torch.dtype) -> Tensor:
+    tensor(name, x)
     if tuple(x.shape) not in allowed:
         expected = " or ".join(str(s) for s in allowed)
         raise ValueError(f"{name} must have shape {expected}, got {shape(x)}")
@@ -96,11 +113,10 @@ def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
         raise ValueError(f"reset must be on the device of the inputs, {first.device}, got {reset.device}")
 
 
-def number(name: str, x: object, low: float, high: float, *, open_low: bool = False) -> float:
-    """A plain number in [low, high], or (low, high] where open_low."""
-    if not isinstance(x, (int, float)) or isinstance(x, bool):
+def number(name: str, x: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
+    """A plain number in [low, high], without low where open_low, without high where open_high; never NaN."""
+    if not isinstance(x, Real) or isinstance(x, bool):
         raise TypeError(f"{name} must be a number, got {type(x).__name__}")
-    if not (low < x if open_low else low <= x) or not x <= high:
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}], got {x:g}")
+    if not (low < x if open_low else low <= x) or not (x < high if open_high else x <= high):
+        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}, got {x:g}")
     return float(x)

@@ -10,10 +10,11 @@ from torch import Tensor
 from . import dispatch, extension
 from .registry import CELLS, Cell
 
-ENGINES = {
-    "bits": "last write wins: one bit per element is saved for the backward pass",
-    "states": "affine scan: the backward pass reads y",
-    "nothing": "affine scan: the backward pass needs no states",
+READS = {
+    "bits": "one bit per element is saved for the backward pass",
+    "y": "the backward pass reads y",
+    "states": "the backward pass reads saved states",
+    "nothing": "the backward pass needs no states",
 }
 
 
@@ -36,8 +37,9 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.op}: backend {self.backend!r}, because {self.reason}"]
         if self.kernel:
+            lines.append(f"  kernel    {self.kernel} ({self.isa}); {self.engine}")
+        if self.threads:
             lines += [
-                f"  kernel    {self.kernel} ({self.isa}); {self.engine}",
                 f"  forward   {self.threads} thread(s), tasks of {self.channels_per_task} channels x {self.steps_per_task} steps",
                 f"  stores    {'bypass the caches' if self.past_caches else 'go through the caches'}",
             ]
@@ -46,24 +48,34 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain_call(kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], choice: dispatch.Choice) -> Explanation:
+def explain_call(
+    kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float], choice: dispatch.Choice
+) -> Explanation:
     """The explanation of a checked call."""
     if choice.backend != "cpu" or inputs[0].is_meta:
         return Explanation(cell.name, choice.backend, choice.reason)
-    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False)
-    copied = [name for name, x in zip(cell.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1]
+    isa = extension.extension.library.lrnn_isa().decode()
+    saves = cell.saves(kernel)
+    copied = tuple(name for name, x in zip(cell.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
+    if cell.matrices:
+        engine = "a matrix product and a fused row kernel per step, the batch shared out over threads"
+        return Explanation(cell.name, choice.backend, choice.reason, kernel, f"{engine}: {READS[saves]}", isa, copied=copied)
+    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False, numbers)
+    interval = int(numbers[0]) if saves == "states" else 0
+    reads = f"the backward pass runs {interval} steps at a time again, from saved states" if interval else READS[saves]
+    engine = "last write wins" if saves == "bits" else "step by step" if cell.sequential else "affine scan"
     return Explanation(
         cell.name,
         choice.backend,
         choice.reason,
         kernel,
-        ENGINES[cell.saves(kernel)],
-        extension.extension.library.lrnn_isa().decode(),
+        f"{engine}: {reads}",
+        isa,
         threads,
         block,
         chunk,
         bool(past_caches),
-        tuple(copied),
+        copied,
     )
 
 
@@ -74,9 +86,10 @@ def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:
 
     Raises ValueError for an unknown op, and whatever the call itself would raise.
     """
-    from . import affine
+    from . import affine, step
 
-    function = getattr(affine, op, None)
-    if function is None or op not in {*CELLS, "linear_scan"}:
-        raise ValueError(f"op must be one of {', '.join(name for name in CELLS if hasattr(affine, name))}, got {op!r}")
+    functions = {name: getattr(family, name) for family in (affine, step) for name in CELLS if hasattr(family, name)}
+    function = functions.get(op)
+    if function is None:
+        raise ValueError(f"op must be one of {', '.join(functions)}, got {op!r}")
     return function(*args, backend=dispatch.Ask(backend), **kwargs)

@@ -5,25 +5,45 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
-
-from . import extension, testing
+from .fixed_point import library
 from .version import __version__
+
+try:
+    import torch
+
+    from . import extension, testing
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    torch = None
 
 ISAS = ("baseline", "avx2", "avx512")  # in the order of csrc/cpu/kernels.h
 
 
 def report() -> str:
     """Version, build, instruction sets, torch, output pool and backends, one line each."""
-    lines = [("lrnn_kernels", __version__), ("kernels", _kernels())]
+    lines = [("lrnn_kernels", __version__), ("fixed point", _fixed_point())]
+    lines += _torch() if torch else [("torch", "none: only lrnn_kernels.fixed_point works")]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
+
+
+def _torch() -> list[tuple[str, str]]:
+    lines = [("kernels", _kernels())]
     if extension.available:
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
     lines += [(f"backend {name}", why or "available") for name, why in testing.backends().items()]
-    lines += [("backend reference", "available")]
-    width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
+    return [*lines, ("backend reference", "available")]
+
+
+def _fixed_point() -> str:
+    try:
+        module, path, reason = library.load()
+    except RuntimeError as error:
+        return f"none: {error}"
+    return f"{_place(path)}, {reason}, {module.isa()}"
 
 
 def _kernels() -> str:

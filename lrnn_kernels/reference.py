@@ -88,33 +88,129 @@ def min_gru(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
     return (1 - z) * h + z * v
 
 
+# Step cells: step(states', inputs, params, **options) -> (states, y).
+
+
+class Spike(torch.autograd.Function):
+    """1 if u > 0 else 0 (a spike needs h above the threshold, so unlike H it is 0 at 0), with one of SPIKE_SURROGATES as its derivative."""
+
+    @staticmethod
+    def forward(ctx, u: Tensor, surrogate: str, width: float) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.slope = SPIKE_SURROGATES[surrogate]
+        ctx.width = width
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (u,) = ctx.saved_tensors
+        return grad * ctx.slope(u, ctx.width), None, None
+
+
+#: What stands for the derivative of a spike, by name; each has peak w and area 1.
+SPIKE_SURROGATES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "atan": surrogate,
+    "fast_sigmoid": lambda u, w: w / (1 + 2 * w * u.abs()) ** 2,
+    "sigmoid": lambda u, w: 4 * w * torch.sigmoid(4 * w * u) * torch.sigmoid(-4 * w * u),
+    "triangle": lambda u, w: w * (1 - w * u.abs()).clamp(min=0),
+}
+
+
+def src(
+    states: tuple[Tensor, Tensor, Tensor],
+    u: Tensor,
+    bias: Tensor,
+    *,
+    gradient: str,
+    leak: float,
+    rho: float,
+    r: float,
+    r_s: float,
+    z: float,
+    z_hyp: float,
+    z_dep: float,
+    slope: float,
+    midpoint: float,
+    threshold: float | None,
+    surrogate: str,
+    width: float,
+    memory: str | int,  # where the kernels keep what their backward pass reads: no matter here
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """The spiking recurrent cell, states (i, h, h_s); with the detached gradient h' and h_s' are constants and dReLU is 1."""
+    i, h_before, slow_before = states
+    if gradient == "detached":
+        h_before, slow_before = h_before.detach(), slow_before.detach()
+    i = leak * i + u
+    x = rho * torch.tanh(i / rho)
+    z_s = z_hyp + (z_dep - z_hyp) * torch.sigmoid(slope * (h_before - midpoint))
+    h = z * h_before + (1 - z) * torch.tanh(x + r * h_before + r_s * slow_before + bias)
+    slow = z_s * slow_before + (1 - z_s) * h_before
+    if threshold is not None:
+        y = Spike.apply(h - threshold, surrogate, width)
+    elif gradient == "detached":
+        y = h + (torch.relu(h) - h).detach()
+    else:
+        y = torch.relu(h)
+    return (i, h, slow), y
+
+
+def brc(states: tuple[Tensor], p_a: Tensor, p_c: Tensor, p_h: Tensor, w_a: Tensor, w_c: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    """BRC: a = 1 + tanh(p_a + w_a h'), c = sigmoid(p_c + w_c h'), h = c h' + (1-c) tanh(p_h + a h') (Vecoven et al. 2021, sec. 2)."""
+    (h,) = states
+    a = 1 + torch.tanh(p_a + w_a * h)
+    c = torch.sigmoid(p_c + w_c * h)
+    h = c * h + (1 - c) * torch.tanh(p_h + a * h)
+    return (h,), h
+
+
+def nbrc(states: tuple[Tensor], p_a: Tensor, p_c: Tensor, p_h: Tensor, w_a: Tensor, w_c: Tensor) -> tuple[tuple[Tensor], Tensor]:
+    """nBRC: the BRC with recurrent matrices, w_a and w_c (C,C) (Vecoven et al. 2021, sec. 2)."""
+    (h,) = states
+    a = 1 + torch.tanh(p_a + h @ w_a.mT)
+    c = torch.sigmoid(p_c + h @ w_c.mT)
+    h = c * h + (1 - c) * torch.tanh(p_h + a * h)
+    return (h,), h
+
+
+def affine(step: Callable[..., Tensor]) -> Callable[..., tuple[tuple[Tensor], Tensor]]:
+    """An affine cell's step in the form of a step cell's: one state, which is the output."""
+
+    def with_states(states: tuple[Tensor], *args, **options) -> tuple[tuple[Tensor], Tensor]:
+        h = step(states[0], *args, **options)
+        return (h,), h
+
+    return with_states
+
+
 def scan(
-    step: Callable[..., Tensor],
+    step: Callable[..., tuple[tuple[Tensor, ...], Tensor]],
     inputs: list[Tensor],  # each [B, T, C], the step's first arguments
     params: list[Tensor],  # each [C] or [B, C], the step's next arguments
     *,
-    h0: Tensor | None = None,  # [B, C]
+    states: int = 1,
+    h0: Tensor | None = None,  # [B, states*C], side by side
     reset: Tensor | None = None,  # [B, T] bool
-    h_reset: Tensor | None = None,  # [C] or [B, C]
+    h_reset: Tensor | None = None,  # [states*C] or [B, states*C]
     reverse: bool = False,
     **options,
 ) -> tuple[Tensor, Tensor]:
-    """Runs a step over time; where ``reset`` is set, the state before the step is ``h_reset``. Returns y [B,T,C], h_last [B,C]."""
+    """Runs a step over time; where ``reset`` is set, the state before the step is ``h_reset``. Returns y [B,T,C], h_last as h0."""
     first = inputs[0]
     B, T, C = first.shape
     carry = carry_dtype(first.dtype)
     inputs = [x.to(carry).unbind(1) for x in inputs]  # one gradient buffer a stream; x[:, t] would make one a step
-    h = torch.zeros(B, C, dtype=carry, device=first.device) if h0 is None else h0
+    if h0 is None:
+        h0 = torch.zeros(B, states * C, dtype=carry, device=first.device)
     if h_reset is None:
-        h_reset = torch.zeros(C, dtype=carry, device=first.device)
+        h_reset = torch.zeros(states * C, dtype=carry, device=first.device)
+    h, at_reset = h0.chunk(states, -1), h_reset.chunk(states, -1)
     outputs = [None] * T
     for t in reversed(range(T)) if reverse else range(T):
         if reset is not None:
-            h = torch.where(reset[:, t, None], h_reset, h)
-        h = step(h, *(x[t] for x in inputs), *params, **options)
-        outputs[t] = h
+            h = tuple(torch.where(reset[:, t, None], start, now) for start, now in zip(at_reset, h, strict=True))
+        h, outputs[t] = step(h, *(x[t] for x in inputs), *params, **options)
     y = torch.stack(outputs, dim=1).to(first.dtype) if T else first.clone()
-    return y, h
+    return y, torch.cat(h, -1) if states > 1 else h[0]
 
 
 def carry_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -18,24 +18,28 @@ COMPLEX = (torch.complex64, torch.complex128)
 class Cell:
     """One public operator.
 
-    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors, in the order of its signature. ``kernel`` names the compiled
-    operator for given options (and whether resets are present); ``numbers`` turns options into the kernel's plain numbers.
+    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors (or ``matrices``), in the order of its signature; ``states`` names
+    what it carries from step to step. ``kernel`` names the compiled operator for given options (and whether resets are present);
+    ``numbers`` turns options into the kernel's plain numbers.
     """
 
     name: str
     inputs: tuple[str, ...]
     params: tuple[str, ...]
-    step: Callable[..., torch.Tensor]
+    step: Callable[..., tuple[tuple[torch.Tensor, ...], torch.Tensor]]
     kernel: Callable[[Mapping[str, Any], bool], str]
     options: Mapping[str, Any] = field(default_factory=dict)  # with their defaults
     numbers: Callable[[Mapping[str, Any]], list[float]] = lambda options: []
     dtypes: tuple[torch.dtype, ...] = REAL
-    saves: Callable[[str], str] = lambda kernel: "states"  # what the kernel's backward pass reads: "states", "bits" or "nothing"
+    saves: Callable[[str], str] = lambda kernel: "y"  # what the kernel's backward pass reads: "y", "bits", "states" or "nothing"
+    states: tuple[str, ...] = ("h",)
+    sequential: bool = False  # a step cell: nonlinear in its states
+    matrices: bool = False  # its parameters are (C,C) matrices
     differentiable_twice: bool = False
 
 
 def _saves(kernel: str) -> str:
-    return "bits" if kernel == "bmru" else "nothing" if kernel.startswith("cmru") else "states"
+    return "bits" if kernel == "bmru" else "nothing" if kernel.startswith("cmru") else "y"
 
 
 def _hysteresis(suffix: str) -> Callable[[Mapping[str, Any], bool], str]:
@@ -55,7 +59,38 @@ def _eps_width(options: Mapping[str, Any]) -> list[float]:
     return [options["eps"], options["width"]]
 
 
-_HYSTERESIS = {"step": reference.hysteresis, "numbers": _eps_width, "saves": _saves}
+_HYSTERESIS = {"step": reference.affine(reference.hysteresis), "numbers": _eps_width, "saves": _saves}
+
+#: Options of the SRC with the paper's constants.
+SRC_OPTIONS = {
+    "gradient": "detached",
+    "leak": 0.9,
+    "rho": 3.0,
+    "r": 2.0,
+    "r_s": -7.0,
+    "z": 0.0,
+    "z_hyp": 0.9,
+    "z_dep": 0.0,
+    "slope": 10.0,
+    "midpoint": 0.5,
+    "threshold": None,
+    "surrogate": "atan",
+    "width": 1.0,
+    "memory": "states",  # or the number of steps between checkpoints
+}
+
+
+def _src_kernel(options: Mapping[str, Any], has_reset: bool) -> str:
+    return "src" + ("" if options["threshold"] is None else "_spikes") + ("_detached" if options["gradient"] == "detached" else "")
+
+
+def _src_numbers(options: Mapping[str, Any]) -> list[float]:
+    constants = [options[name] for name in ("leak", "rho", "r", "r_s", "z", "z_hyp", "z_dep", "slope", "midpoint")]
+    threshold = 0.0 if options["threshold"] is None else options["threshold"]
+    surrogate = list(reference.SPIKE_SURROGATES).index(options["surrogate"])
+    interval = 0 if options["memory"] == "states" else options["memory"]
+    return [float(x) for x in (interval, *constants, threshold, options["width"], surrogate)]
+
 
 CELLS: dict[str, Cell] = {
     cell.name: cell
@@ -64,7 +99,7 @@ CELLS: dict[str, Cell] = {
             "linear_scan",
             ("a", "b"),
             (),
-            reference.linear,
+            reference.affine(reference.linear),
             lambda options, reset: "linear",
             dtypes=REAL + COMPLEX,
             differentiable_twice=True,
@@ -73,7 +108,7 @@ CELLS: dict[str, Cell] = {
             "linear_scan_per_channel",
             ("b",),
             ("a",),
-            lambda h, b, a: reference.linear(h, a, b),
+            reference.affine(lambda h, b, a: reference.linear(h, a, b)),
             lambda options, reset: "linear_per_channel",
             dtypes=REAL + COMPLEX,
             differentiable_twice=True,
@@ -82,7 +117,7 @@ CELLS: dict[str, Cell] = {
             "lru",
             ("u",),
             ("lam",),
-            reference.lru,
+            reference.affine(reference.lru),
             lambda options, reset: "linear_per_channel",
             dtypes=COMPLEX,
             differentiable_twice=True,
@@ -109,7 +144,7 @@ CELLS: dict[str, Cell] = {
             "fq_bmru",
             ("x",),
             ("beta_lo", "beta_hi", "alpha"),
-            reference.fq_bmru,
+            reference.affine(reference.fq_bmru),
             lambda options, reset: "fq_bmru",
             options={"eps": 0.0, "width": 1.0},
             numbers=_eps_width,
@@ -118,9 +153,33 @@ CELLS: dict[str, Cell] = {
             "min_gru",
             ("k", "v"),
             (),
-            reference.min_gru,
+            reference.affine(reference.min_gru),
             lambda options, reset: "min_gru_positive" if options["positive"] else "min_gru",
             options={"positive": False},
+        ),
+        Cell(
+            "src",
+            ("u",),
+            ("bias",),
+            reference.src,
+            _src_kernel,
+            options=SRC_OPTIONS,
+            numbers=_src_numbers,
+            saves=lambda kernel: "states",
+            states=("i", "h", "h_s"),
+            sequential=True,
+        ),
+        Cell("brc", ("p_a", "p_c", "p_h"), ("w_a", "w_c"), reference.brc, lambda options, reset: "brc", sequential=True),
+        Cell(
+            "nbrc",
+            ("p_a", "p_c", "p_h"),
+            ("w_a", "w_c"),
+            reference.nbrc,
+            lambda options, reset: "nbrc",
+            numbers=lambda options: [0.0],  # states of every step are saved
+            saves=lambda kernel: "states",
+            sequential=True,
+            matrices=True,
         ),
     ]
 }

@@ -33,7 +33,7 @@ def run(
     entry, layout, inputs, params, h0, h_reset = check(cell, inputs, params, h0, reset, h_reset, packed)
     kernel = entry.kernel(options, reset is not None)
     if isinstance(backend, dispatch.Ask):
-        return explain_call(kernel, entry, inputs, params, dispatch.choose(backend.backend, inputs[0]))
+        return explain_call(kernel, entry, inputs, params, entry.numbers(options), dispatch.choose(backend.backend, inputs[0]))
     choice = dispatch.choose(backend, inputs[0])
     if choice.backend == "reference":
         return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
@@ -50,10 +50,8 @@ def check(cell, inputs, params, h0, reset, h_reset, packed):
         checks.tensor(name, x)
     layout = checks.Layout(entry, inputs, params, packed)
     checks.dtypes(entry, layout)
-    params = [
-        checks.ends(name, x, layout, first, layout.C, layout.param, per_batch=True, shared=True)
-        for name, x in zip(entry.params, params, strict=True)
-    ]
+    one = checks.matrix if entry.matrices else checks.vector
+    params = [one(name, x, layout, first) for name, x in zip(entry.params, params, strict=True)]
     if h0 is not None:
         h0 = checks.ends("h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False)
     if reset is not None:
@@ -67,11 +65,12 @@ def check(cell, inputs, params, h0, reset, h_reset, packed):
 
 def _reference(entry: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:
     if layout.packed:
-        inputs = list(inputs[0].split(layout.width, dim=-1))
+        inputs = list(inputs[0].split(layout.y_width, dim=-1))
     if layout.split:
         inputs = [autograd.to_complex(x) for x in inputs]
         h0, h_reset = (None if h is None else autograd.to_complex(h) for h in (h0, h_reset))
-    y, h = reference.scan(entry.step, inputs, params, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, **options)
+    states = {"states": len(entry.states), "h0": h0, "reset": reset, "h_reset": h_reset}
+    y, h = reference.scan(entry.step, inputs, params, **states, reverse=reverse, **options)
     return (autograd.to_split(y).to(layout.dtype), autograd.to_split(h)) if layout.split else (y, h)
 
 

@@ -22,7 +22,16 @@ STREAMS = {
     "min_gru": 2,
     "min_gru_positive": 2,
     "bmru": 2,
+    "src": 1,
+    "src_detached": 1,
+    "src_spikes": 1,
+    "src_spikes_detached": 1,
+    "brc": 3,
+    "nbrc": 3,
 }
+
+#: States per channel, where there are several, and values per channel and step that the backward pass reads of them.
+STATES = {"src": (3, 3), "src_detached": (3, 2), "src_spikes": (3, 3), "src_spikes_detached": (3, 2), "nbrc": (1, 3)}
 
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
@@ -31,9 +40,10 @@ def register() -> None:
     """Registers fakes and batching rules for every operator of the loaded library."""
     for kernel in STREAMS:
         torch.library.register_fake(f"lrnn_kernels::{kernel}", _forward_fake(kernel))
-        torch.library.register_fake(f"lrnn_kernels::{kernel}_backward", _backward_fake)
-        torch.library.register_vmap(f"lrnn_kernels::{kernel}", _forward_vmap(kernel))
-        torch.library.register_vmap(f"lrnn_kernels::{kernel}_backward", _backward_vmap(kernel))
+        torch.library.register_fake(f"lrnn_kernels::{kernel}_backward", _backward_fake(kernel))
+        loops = kernel == "nbrc"  # matrices of several networks cannot become rows of one batch
+        torch.library.register_vmap(f"lrnn_kernels::{kernel}", _looped(kernel) if loops else _forward_vmap(kernel))
+        torch.library.register_vmap(f"lrnn_kernels::{kernel}_backward", _looped(kernel + "_backward") if loops else _backward_vmap(kernel))
 
 
 def _new_rows(like: Tensor, channels: int) -> Tensor:
@@ -44,33 +54,68 @@ def _new_rows(like: Tensor, channels: int) -> Tensor:
     return like.new_empty((B, T, channels))
 
 
+def _channels(kernel: str, inputs) -> int:
+    """Channels of y."""
+    channels = inputs[0].shape[2]
+    return channels // STREAMS[kernel] if len(inputs) == 1 else channels
+
+
+def _saved_shape(kernel: str, B: int, T: int, C: int, options) -> tuple[int, ...]:
+    if kernel == "bmru":
+        return (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, C)
+    if kernel not in STATES:
+        return (0,)
+    states, saved = STATES[kernel]
+    if kernel == "nbrc":
+        return (B, T, saved * C)
+    interval = int(options[0])
+    return (B, states, T // interval + 2, C) if interval else (B, saved, T, C)
+
+
 def _forward_fake(kernel: str):
     def fake(inputs, params, options, h0, reset, h_reset, reverse, save):
         first = inputs[0]
-        B, T, channels = first.shape
-        split = bool(params) and params[0].is_complex() and not first.is_complex()
-        streams = STREAMS[kernel]
-        width = channels // streams if len(inputs) == 1 and not split else channels
-        y = _new_rows(first, width)
-        h_last = first.new_empty((B, width), dtype=carry_dtype(first.dtype))
-        bits = (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, width) if save and kernel == "bmru" else (0,)
-        return y, h_last, first.new_empty(bits, dtype=torch.int32)
+        B, T, _ = first.shape
+        C, carry = _channels(kernel, inputs), carry_dtype(first.dtype)
+        h_last = first.new_empty((B, STATES.get(kernel, (1,))[0] * C), dtype=carry)
+        saved = _saved_shape(kernel, B, T, C, options) if save else (0,)
+        steps = save and kernel in STATES
+        return _new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
 
     return fake
 
 
-def _backward_fake(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
-    first = inputs[0]
-    carry = carry_dtype(first.dtype)
-    given = [g for g in (dy, dh_last) if g is not None]
-    width = given[0].shape[-1] if given else params[0].shape[-1]
-    has_reset = reset is not None and h_reset is not None
-    return [
-        *(_new_rows(first, x.shape[2]) for x in inputs),
-        *(p.new_empty(p.shape) for p in params),
-        first.new_empty((first.shape[0], width), dtype=carry),
-        h_reset.new_empty(h_reset.shape) if has_reset else first.new_empty((0,), dtype=carry),
-    ]
+def _backward_fake(kernel: str):
+    def fake(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
+        first = inputs[0]
+        carry = carry_dtype(first.dtype)
+        width = STATES.get(kernel, (1,))[0] * _channels(kernel, inputs)
+        has_reset = reset is not None and h_reset is not None
+        return [
+            *(_new_rows(first, x.shape[2]) for x in inputs),
+            *(p.new_empty(p.shape) for p in params),
+            first.new_empty((first.shape[0], width), dtype=carry),
+            h_reset.new_empty(h_reset.shape) if has_reset else first.new_empty((0,), dtype=carry),
+        ]
+
+    return fake
+
+
+def _looped(name: str):
+    """A batching rule that calls the operator once per mapped element."""
+
+    def pick(arg, dim, i: int):
+        if isinstance(arg, list | tuple):
+            return [pick(x, d, i) for x, d in zip(arg, dim, strict=True)] if isinstance(dim, list | tuple) else arg
+        return arg if dim is None else arg.select(dim, i)
+
+    def rule(info, in_dims, *args):
+        operator = getattr(torch.ops.lrnn_kernels, name)
+        calls = [operator(*(pick(arg, dim, i) for arg, dim in zip(args, in_dims, strict=True))) for i in range(info.batch_size)]
+        stacked = [torch.stack(parts) for parts in zip(*calls, strict=True)]
+        return (stacked, [0] * len(stacked)) if isinstance(calls[0], list) else (tuple(stacked), (0,) * len(stacked))
+
+    return rule
 
 
 def _folded(x: Tensor | None, dim: int | None, size: int, batch_dims: int) -> Tensor | None:
@@ -106,9 +151,9 @@ def _forward_vmap(kernel: str):
         inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
         operator = getattr(torch.ops.lrnn_kernels, kernel)
         y, h_last, saved = operator(inputs, params, options, h0, reset, h_reset, reverse, save)
-        bits = saved.dim() == 3
-        saved = saved.unflatten(0, (size, B)) if bits else saved
-        return (y.unflatten(0, (size, B)), h_last.unflatten(0, (size, B)), saved), (0, 0, 0 if bits else None)
+        is_saved = saved.dim() > 1
+        saved = saved.unflatten(0, (size, B)) if is_saved else saved
+        return (y.unflatten(0, (size, B)), h_last.unflatten(0, (size, B)), saved), (0, 0, 0 if is_saved else None)
 
     return rule
 

@@ -26,6 +26,8 @@ GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[
 def name_of(value) -> str | None:
     """Test ids: cells as they are, options as eps0.5, types as bfloat16."""
     if isinstance(value, dict):
+        if "surrogate" in value:  # the SRC has many constants, the same in all variants
+            return "-".join(str(value[name]) for name in ("gradient", "threshold", "surrogate", "memory"))
         return "-".join(f"{name}{x:g}" for name, x in value.items() if name != "width") or "plain"
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")

@@ -16,8 +16,13 @@ LAYERS = {
     "LRU": (nn.LRU, {"initial_state": "learned", "bias": True}),
     "MinGRU": (nn.MinGRU, {"initial_state": "learned"}),
     "MinGRU-positive": (nn.MinGRU, {"positive": True}),
+    "SRC": (nn.SRC, {"initial_state": "learned", "max_bias": 0.0}),
+    "SRC-full": (nn.SRC, {"gradient": "full", "max_bias": None, "z": 0.1, "leak": 0.8, "memory": 2}),
+    "SRC-spikes": (nn.SRC, {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0}),
+    "BRC": (nn.BRC, {"initial_state": "learned"}),
+    "NBRC": (nn.NBRC, {"initial_state": "learned"}),
 }
-PLAIN = {name: LAYERS[name][0] for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU")}
+PLAIN = {name: LAYERS[name][0] for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU", "SRC", "BRC", "NBRC")}
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}  # float64: the GEMM and the loop add in different orders
 
@@ -29,22 +34,33 @@ def make(name: str, input_size: int, hidden_size: int, *args, **kwargs):
     layer = cls(input_size, hidden_size, *args, **{"dtype": torch.float64, **options, **kwargs})
     with torch.no_grad():
         for key, p in layer.named_parameters():
-            if key.startswith(("bias", "h0", "s0", "alpha")):
+            if key.startswith(("bias", "h0", "s0", "alpha", "w_")):
                 p.add_(0.3 * torch.randn_like(p))
+            if key.startswith("bias") and cls is nn.SRC:
+                p.add_(6.0)  # on both sides of 0, their limit, from where neurons spike within a few steps
     return layer
 
 
-def random_state(layer, *batch: int) -> Tensor:
+def random_state(layer, *batch: int) -> Tensor | tuple[Tensor, ...]:
     dtype = torch.complex128 if isinstance(layer, nn.LRU) else torch.float64
-    return torch.randn(layer.num_layers * (2 if layer.bidirectional else 1), *batch, layer.hidden_size, dtype=dtype)
+    shape = (layer.num_layers * (2 if layer.bidirectional else 1), *batch, layer.hidden_size)
+    states = tuple(torch.randn(shape, dtype=dtype) for _ in layer.state_names)
+    return states if len(states) > 1 else states[0]
+
+
+def each(change, *states):
+    """change(state), for each of them where a layer has several."""
+    if isinstance(states[0], tuple):
+        return tuple(change(*parts) for parts in zip(*states, strict=True))
+    return change(*states)
 
 
 def initial(layer, suffix: str) -> Tensor:
-    """The layer's state where an episode starts, (H,)."""
+    """The layer's state where an episode starts, (H,), or (3H,) of three states side by side."""
     H = layer.hidden_size
     p = dict(layer.named_parameters())
     if layer.initial_state == "zero":
-        return torch.zeros(H, dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
+        return torch.zeros(H * len(layer.state_names), dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
     if isinstance(layer, nn.LRU):
         return torch.complex(p["h0" + suffix][:H], p["h0" + suffix][H:])
     if "h0" + suffix in p:
@@ -56,10 +72,22 @@ def initial(layer, suffix: str) -> Tensor:
 
 
 def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """(output, state) after x (I,), from the state h (H,)."""
+    """(output, state) after x (I,), from the state h (H,), or (3H,)."""
     H = layer.hidden_size
     p = {key.removesuffix(suffix): q for key, q in layer.named_parameters() if key.endswith(suffix)}
-    u = p["weight_ih"] @ x + p.get("bias_ih", 0)
+    u = p["weight_ih"] @ x
+    if isinstance(layer, nn.BRC):
+        bias = torch.cat([p["bias_ih"], torch.zeros(H, dtype=u.dtype)])
+        step = reference.nbrc if isinstance(layer, nn.NBRC) else reference.brc
+        _, h = step((h,), *(u + bias).chunk(3), p["w_a"], p["w_c"])
+        return h, h
+    if isinstance(layer, nn.SRC):
+        bias = p["bias"]
+        if layer.max_bias is not None:
+            bias = bias - (bias - layer.max_bias).clamp(min=0).detach()
+        states, y = reference.src(h.chunk(3), u, bias, **layer.options)
+        return y, torch.cat(states)
+    u = u + p.get("bias_ih", 0)
     if isinstance(layer, nn.LRU):
         lam = torch.exp(torch.complex(-p["nu"].exp(), p["theta"].exp()))
         h = lam * h + p["gamma"].exp() * torch.complex(u[:H], u[H:])
@@ -79,9 +107,10 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return h, h
 
 
-def one_sequence(layer, x: Tensor, h_0: Tensor | None, reset: Tensor | None) -> tuple[Tensor, Tensor]:
-    """out (T,D*H) and h_n (L*D,H) of x (T,I), one step at a time."""
+def one_sequence(layer, x: Tensor, h_0, reset: Tensor | None):
+    """out (T,D*H) and h_n (L*D,H), or a tuple of them, of x (T,I), one step at a time."""
     states = []
+    h_0 = torch.cat(h_0, -1) if isinstance(h_0, tuple) else h_0
     for k in range(layer.num_layers):
         directions = []
         for suffix in [f"_l{k}", f"_l{k}_reverse"] if layer.bidirectional else [f"_l{k}"]:
@@ -96,14 +125,20 @@ def one_sequence(layer, x: Tensor, h_0: Tensor | None, reset: Tensor | None) -> 
             states.append(h)
             directions.append(torch.stack(out))
         x = torch.cat(directions, -1)
-    return x, torch.stack(states)
+    h_n = torch.stack(states)
+    return x, h_n.chunk(len(layer.state_names), -1) if len(layer.state_names) > 1 else h_n
+
+
+def flat(outputs) -> list[Tensor]:
+    """All tensors in nested tuples, in order."""
+    return [outputs] if isinstance(outputs, Tensor) else [x for part in outputs for x in flat(part)]
 
 
 def gradients(outputs, tensors) -> list[Tensor]:
     """Gradients of a fixed random projection of the outputs; zero where one does not depend on a tensor."""
     generator = torch.Generator().manual_seed(1)
     loss = 0
-    for out in outputs:
+    for out in flat(outputs):
         parts = torch.view_as_real(out) if out.is_complex() else out
         loss = loss + (parts * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)).sum()
     return list(torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True))

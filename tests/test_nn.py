@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 import torch
-from nn_cases import LAYERS, PLAIN, assert_same, gradients, make, one_sequence, random_state
+from nn_cases import LAYERS, PLAIN, assert_same, each, flat, gradients, make, one_sequence, random_state
+from torch import Tensor
 
 from lrnn_kernels import nn
 
@@ -22,17 +23,18 @@ def test_values_and_gradients_are_those_of_a_loop(name, bidirectional, batch_fir
     B, T = 3, 6
     layer = make(name, 5, 4, 2, batch_first=batch_first, bidirectional=bidirectional)
     x = torch.randn(B, T, 5, dtype=torch.float64, requires_grad=True)
-    h_0 = random_state(layer, B).requires_grad_() if given in ("h_0", "both") else None
+    h_0 = each(Tensor.requires_grad_, random_state(layer, B)) if given in ("h_0", "both") else None
     reset = torch.rand(B, T) < 0.3 if given in ("reset", "both") else None
     if batch_first:
         out, h_n = layer(x, h_0, reset)
     else:
         out, h_n = layer(x.transpose(0, 1), h_0, None if reset is None else reset.T)
         out = out.transpose(0, 1)
-    rows = [one_sequence(layer, x[b], None if h_0 is None else h_0[:, b], None if reset is None else reset[b]) for b in range(B)]
-    expected = torch.stack([y for y, _ in rows]), torch.stack([h for _, h in rows], 1)
+    starts = [None if h_0 is None else each(lambda h, b=b: h[:, b], h_0) for b in range(B)]
+    rows = [one_sequence(layer, x[b], starts[b], None if reset is None else reset[b]) for b in range(B)]
+    expected = torch.stack([y for y, _ in rows]), each(lambda *h: torch.stack(h, 1), *(h for _, h in rows))
     assert_same((out, h_n), expected)
-    tensors = [x, *layer.parameters()] + ([] if h_0 is None else [h_0])
+    tensors = [x, *layer.parameters()] + ([] if h_0 is None else flat(h_0))
     assert_same(gradients((out, h_n), tensors), gradients(expected, tensors))
 
 
@@ -62,7 +64,7 @@ def test_shapes_are_those_of_a_gru(name, bidirectional, batch_first, shape):
     out, h_n = PLAIN[name](*arguments)(x)
     gru_out, gru_h_n = torch.nn.GRU(*arguments)(x)
     assert out.shape == gru_out.shape
-    assert h_n.shape == gru_h_n.shape
+    assert all(h.shape == gru_h_n.shape for h in flat(h_n))
 
 
 @plain_layers
@@ -81,8 +83,8 @@ def test_unbatched_input_is_a_batch_of_one(name, batch_first):
     x, h_0, reset = torch.randn(6, 5, dtype=torch.float64), random_state(layer), torch.rand(6) < 0.3
     out, h_n = layer(x, h_0, reset)
     dim = 0 if batch_first else 1
-    expected, h_expected = layer(x.unsqueeze(dim), h_0.unsqueeze(1), reset.unsqueeze(dim))
-    assert_same((out, h_n), (expected.squeeze(dim), h_expected.squeeze(1)))
+    expected, h_expected = layer(x.unsqueeze(dim), each(lambda h: h.unsqueeze(1), h_0), reset.unsqueeze(dim))
+    assert_same((out, h_n), (expected.squeeze(dim), each(lambda h: h.squeeze(1), h_expected)))
 
 
 @every_layer
@@ -127,7 +129,8 @@ def test_episodes_behind_each_other_equal_separate_runs(name):
     reset[0, torch.tensor([0, *lengths[:-1]]).cumsum(0)] = True
     pieces = [layer(piece) for piece in x.split(lengths, 1)]
     out, h_n = layer(x, None, reset)
-    expected = torch.cat([y for y, _ in pieces], 1), torch.stack([pieces[-1][1][0], pieces[0][1][1]])
+    ends = each(lambda last, first: torch.stack([last[0], first[1]]), pieces[-1][1], pieces[0][1])
+    expected = torch.cat([y for y, _ in pieces], 1), ends
     assert_same((out, h_n), expected)
     weights = list(layer.parameters())
     assert_same(gradients((out, h_n), weights), gradients(expected, weights))
@@ -140,7 +143,7 @@ def test_dropout_acts_between_layers_and_only_in_training(name):
     plain = make(name, 5, 4, 2)
     assert_same(layer.eval()(x), plain(x))
     layer.train()
-    assert_same(layer(x)[1][0], plain(x)[1][0])  # the first layer is not touched
+    assert_same(*(each(lambda h: h[0], rnn(x)[1]) for rnn in (layer, plain)))  # the first layer is not touched
     layer.dropout = 1.0
     nothing = torch.zeros(6, 3, 4, dtype=torch.float64)
     top = make(name, 4, 4)
@@ -155,7 +158,7 @@ def test_states_are_float32_for_16_bit_layers_and_else_of_the_layer(name, dtype)
     out, h_n = layer(torch.randn(6, 3, 5, dtype=dtype))
     assert out.dtype == dtype
     real = torch.float64 if dtype == torch.float64 else torch.float32
-    assert h_n.dtype == (real.to_complex() if name == "LRU" else real)
+    assert all(h.dtype == (real.to_complex() if name == "LRU" else real) for h in flat(h_n))
 
 
 @plain_layers
@@ -166,11 +169,11 @@ def test_autocast_gives_16_bit_outputs_and_float32_states(name, input_size):
     with torch.autocast("cpu", torch.bfloat16):
         out, h_n = layer(x)
     assert out.dtype == torch.bfloat16
-    assert h_n.dtype == (torch.complex64 if name == "LRU" else torch.float32)
-    if name in ("LRU", "MinGRU"):  # smooth, so that rounding to 8 bits stays small; a unit that steps may take another level
+    assert all(h.dtype == (torch.complex64 if name == "LRU" else torch.float32) for h in flat(h_n))
+    if name in ("LRU", "MinGRU", "BRC", "NBRC"):  # smooth, so that rounding to 8 bits stays small; a unit that steps may take another level
         expected, h_expected = layer(x)
         assert_same((out.float(), h_n), (expected, h_expected), rtol=0.05, atol=0.1)
-    (out.float().sum() + h_n.abs().sum()).backward()
+    (out.float().sum() + sum(h.abs().sum() for h in flat(h_n))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
@@ -245,6 +248,9 @@ BAD_CALLS = {
 def test_bad_calls_name_the_argument_what_came_and_what_was_due(name, case):
     arguments, message = BAD_CALLS[case]
     layer = PLAIN[name](5, 8, 2)
+    if len(layer.state_names) > 1 and "h_0" in arguments:  # the last of the states is the wrong one
+        good = [torch.zeros(2, 3, 8)] * (len(layer.state_names) - 1)
+        arguments, message = {"h_0": (*good, arguments["h_0"])}, message.replace("h_0", f"h_0 {layer.state_names[-1]}", 1)
     with pytest.raises((ValueError, TypeError), match=message):
         layer(**{"x": torch.zeros(6, 3, 5), **arguments})
 

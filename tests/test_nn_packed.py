@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from nn_cases import LAYERS, PLAIN, assert_same, gradients, make, random_state
+from nn_cases import LAYERS, PLAIN, assert_same, each, flat, gradients, make, random_state
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
 LENGTHS = [3, 7, 1, 5]
@@ -27,11 +28,12 @@ def assert_equals_separate_runs(layer, xs, h_0=None, reset=None):
     rows = []
     for i, x in enumerate(xs):
         alone = None if reset is None else reset[i].unsqueeze(batch)
-        rows.append(layer(x.unsqueeze(batch), None if h_0 is None else h_0[:, i : i + 1], alone))
+        start = None if h_0 is None else each(lambda h, i=i: h[:, i : i + 1], h_0)
+        rows.append(layer(x.unsqueeze(batch), start, alone))
     outputs = [y.flatten(0, 1) for y, _ in rows]
-    expected = torch.nn.utils.rnn.pad_sequence(outputs, batch_first=True), torch.cat([h for _, h in rows], 1)
+    expected = torch.nn.utils.rnn.pad_sequence(outputs, batch_first=True), each(lambda *h: torch.cat(h, 1), *(h for _, h in rows))
     assert_same((got, h_n), expected)
-    tensors = [*layer.parameters()] + ([] if h_0 is None else [h_0])
+    tensors = [*layer.parameters()] + ([] if h_0 is None else flat(h_0))
     assert_same(gradients((got, h_n), tensors), gradients(expected, tensors))
 
 
@@ -41,7 +43,7 @@ def assert_equals_separate_runs(layer, xs, h_0=None, reset=None):
 @pytest.mark.parametrize("with_h_0", [False, True])
 def test_packed_sequences_equal_separate_runs(name, bidirectional, batch_first, with_h_0):
     layer = make(name, 5, 4, 2, batch_first=batch_first, bidirectional=bidirectional)
-    h_0 = random_state(layer, len(LENGTHS)).requires_grad_() if with_h_0 else None
+    h_0 = each(Tensor.requires_grad_, random_state(layer, len(LENGTHS))) if with_h_0 else None
     assert_equals_separate_runs(layer, sequences(), h_0)
 
 
@@ -49,7 +51,7 @@ def test_packed_sequences_equal_separate_runs(name, bidirectional, batch_first, 
 @pytest.mark.parametrize(("bidirectional", "with_h_0"), [(False, False), (False, True), (True, False)])
 def test_packed_sequences_with_episodes_inside_equal_separate_runs(name, bidirectional, with_h_0):
     layer = make(name, 5, 4, bidirectional=bidirectional)
-    h_0 = random_state(layer, len(LENGTHS)).requires_grad_() if with_h_0 else None
+    h_0 = each(Tensor.requires_grad_, random_state(layer, len(LENGTHS))) if with_h_0 else None
     reset = [torch.arange(n) % 3 == 2 for n in LENGTHS]
     assert_equals_separate_runs(layer, sequences(), h_0, reset)
 
@@ -77,7 +79,7 @@ def test_the_packed_result_is_described_as_a_grus_is(name, enforce_sorted):
     expected, gru_h_n = torch.nn.GRU(5, 4, bidirectional=True, dtype=torch.float64)(packed)
     assert isinstance(out, PackedSequence)
     assert out.data.shape == expected.data.shape
-    assert h_n.shape == gru_h_n.shape
+    assert all(h.shape == gru_h_n.shape for h in flat(h_n))
     for mine, theirs in zip(out[1:], expected[1:], strict=True):
         assert (mine is None and theirs is None) or torch.equal(mine, theirs)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from nn_cases import PLAIN, assert_same, make
+from nn_cases import PLAIN, assert_same, each, make
 
 from lrnn_kernels import nn
 
@@ -15,6 +15,9 @@ KEYS = {
     "FQBMRU": ["weight_ih_l0", "bias_ih_l0", "p1_l0", "p2_l0", "alpha_l0", "s0_l0"],
     "LRU": ["nu_l0", "theta_l0", "gamma_l0", "weight_ih_l0", "weight_ho_l0", "skip_l0"],
     "MinGRU": ["weight_ih_l0", "bias_ih_l0"],
+    "SRC": ["weight_ih_l0", "bias_l0"],
+    "BRC": ["weight_ih_l0", "bias_ih_l0", "w_a_l0", "w_c_l0"],
+    "NBRC": ["weight_ih_l0", "bias_ih_l0", "w_a_l0", "w_c_l0"],
 }
 SHAPES = {  # of a layer with 5 inputs and 8 units, where the key alone does not tell
     "BMRU": {"weight_ih": (16, 5), "bias_ih": (16,)},
@@ -23,6 +26,9 @@ SHAPES = {  # of a layer with 5 inputs and 8 units, where the key alone does not
     "FQBMRU": {"weight_ih": (8, 5), "bias_ih": (8,)},
     "LRU": {"weight_ih": (16, 5), "weight_ho": (8, 16), "skip": (8, 5)},
     "MinGRU": {"weight_ih": (16, 5), "bias_ih": (16,)},
+    "SRC": {"weight_ih": (8, 5)},
+    "BRC": {"weight_ih": (24, 5), "bias_ih": (16,)},
+    "NBRC": {"weight_ih": (24, 5), "bias_ih": (16,), "w_a": (8, 8), "w_c": (8, 8)},
 }
 hysteresis = pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.FQBMRU])
 
@@ -154,9 +160,9 @@ def test_a_given_state_takes_the_initial_ones_place(name):
     layer = make(name, 5, 4, initial_state="learned")
     x = torch.randn(6, 3, 5, dtype=torch.float64)
     p = layer._parameters_of(0, False)
-    h_0 = layer._load(layer._initial(p).expand(3, -1))[None]
+    h_0 = layer._load(layer._initial(p).expand(1, 3, -1))
     assert_same(layer(x, h_0), layer(x))
-    assert not torch.equal(layer(x, h_0 + 1)[0], layer(x)[0])
+    assert not torch.equal(layer(x, each(lambda h: h + 1, h_0))[0], layer(x)[0])
 
 
 def test_eps_follows_its_schedule():

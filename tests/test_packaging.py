@@ -60,19 +60,31 @@ def test_a_compiled_wheel_fits_every_python(portable):
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
     done = _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_CACHE=str(portable / "unused"))
-    assert "built at install time" in done.stdout
+    assert done.stdout.count("built at install time") == 2  # the operators and the fixed-point network
     assert not (portable / "unused").exists()
+
+
+def test_the_fixed_point_network_of_another_python_is_left_alone(portable, tmp_path):
+    """It does not fit, so that one that does is compiled."""
+    shutil.copytree(portable / "unpacked", tmp_path / "unpacked")
+    for path in (tmp_path / "unpacked" / "lrnn_kernels").glob("_fixed_point.*"):
+        path.rename(path.with_name("_fixed_point.cpython-27-other" + path.suffix))
+    script = "from lrnn_kernels.fixed_point import library; print(library.load()[2], library.compiled().isa())"
+    done = _run(["-c", script], tmp_path / "unpacked", LRNN_CACHE=str(tmp_path / "cache"), LRNN_BUILD_ISAS="baseline")
+    assert done.stdout == "compiled on first use baseline\n"
 
 
 @pytest.mark.parametrize("isa", RUNNABLE)
 def test_every_instruction_set_passes_the_check(portable, isa):
     """What the portable build runs on an older processor, run here."""
     assert f"{isa}, of" in _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_ISA=isa).stdout
-    assert "0 failed" in _run(["-m", "lrnn_kernels", "check"], portable / "unpacked", LRNN_ISA=isa).stdout
+    checked = _run(["-m", "lrnn_kernels", "check"], portable / "unpacked", LRNN_ISA=isa).stdout
+    assert "0 failed" in checked
+    assert "compared bit for bit, 0 differ" in checked
 
 
 def test_a_pure_wheel_carries_the_sources(tmp_path):
-    """Without torch or a compiler at build time, the sources travel and are compiled on first import."""
+    """Without torch or a compiler at build time, the sources travel and are compiled on first use."""
     wheel = _wheel(tmp_path, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
     done = _run(["-c", "from lrnn_kernels import build; print(build.source_hash())"], tmp_path / "unpacked")

@@ -16,7 +16,7 @@
 
 namespace lrnn::LRNN_ISA {
 
-inline constexpr int kMaxInputs = 3, kMaxParams = 3, kMaxOptions = 2;
+inline constexpr int kMaxInputs = 3, kMaxParams = 3;
 
 template <class V>
 struct Gate {

@@ -15,11 +15,6 @@ struct FqBmru {
   static constexpr bool kUsesState = true;
 
   template <class V>
-  LRNN_HD static V relu(V x) {
-    return x > V{} ? x : V{};
-  }
-
-  template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {
     const V u = relu(x[0]);
     const auto low = p[0] - u >= V{}, high = u - p[1] >= V{};

@@ -10,11 +10,12 @@
 
 namespace lrnn::LRNN_ISA {
 
+// scale * kappa(u).
 template <class V>
-LRNN_HD V surrogate(V u, double width) {
+LRNN_HD V surrogate(V u, double width, double scale = 1) {
   using S = Scalar<V>;
   const V v = u * S(3.14159265358979323846 * width);
-  return constant<V>(S(width)) / (v * v + S(1));
+  return constant<V>(S(scale * width)) / (v * v + S(1));
 }
 
 // alpha S(c): the value that an update writes.
@@ -29,9 +30,9 @@ LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz, 
   const V margin = abs(c) - abs(beta);
   const auto update = abs(c) >= abs(beta);
   const V through_gate = dz * surrogate(margin, width);
-  const V through_sign = zero_unless(update, g * alpha * (surrogate(c, width) * Scalar<V>(2)));
+  const V through_sign = zero_unless(update, g * alpha * surrogate(c, width, 2));
   dc = times_sign(through_gate, c) + through_sign;
-  dbeta = -times_sign(through_gate, beta);
+  dbeta = times_sign(-through_gate, beta);
   dalpha = zero_unless(update, written(c, g));
 }
 

@@ -1,4 +1,4 @@
-// Every affine cell: the operator's name, then the struct. The one list that the CPU and CUDA tables and the schemas are made from.
+// Every cell: the operator's name, then the struct. The lists that the CPU and CUDA tables and the schemas are made from.
 #pragma once
 
 #define LRNN_AFFINE_CELLS(X)                          \
@@ -11,3 +11,10 @@
   X(fq_bmru, FqBmru)                                  \
   X(min_gru, MinGru<false>)                           \
   X(min_gru_positive, MinGru<true>)
+
+#define LRNN_STEP_CELLS(X)                  \
+  X(src, SrcFull)                           \
+  X(src_detached, SrcDetached)              \
+  X(src_spikes, SrcSpikes)                  \
+  X(src_spikes_detached, SrcSpikesDetached) \
+  X(brc, Brc)

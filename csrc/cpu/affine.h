@@ -22,58 +22,15 @@ struct Affine {
   // with the next by itself. Complex values are two chains already.
   static constexpr int kTogether = Io::kPlanes == 1 ? 2 : 1;
 
-  // Steps between two additions of the parameter gradients into double: bounds the float32 rounding of long sums.
-  static constexpr int kFlush = 64;
-
-  struct Params {
-    Row row[Cell::kParams > 0 ? Cell::kParams : 1];
-    LRNN_HD Params(const ScanArgs& args, const Task& k) {
-      for (int i = 0; i < Cell::kParams; ++i) load_ends<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
-    }
-    template <int N>
-    LRNN_HD void load(int64_t c, Value<N>* p) const {
-      for (int i = 0; i < Cell::kParams; ++i) p[i] = Io::template load_carry<N>(row[i], c);
-    }
-  };
-
-  // The rows of all inputs at one step.
-  struct Inputs {
-    Reader<Io> stream[kMaxInputs];
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
-        : stream{{args.inputs[0], k, t, direction}, {args.inputs[1], k, t, direction}, {args.inputs[2], k, t, direction}} {}
-    LRNN_HD void advance() {
-      for (int i = 0; i < Cell::kInputs; ++i) stream[i].advance();
-    }
-    LRNN_HD void ask_ahead(int64_t n) const {
-      for (int i = 0; i < Cell::kInputs; ++i) stream[i].ask_ahead(n);
-    }
-    template <int N>
-    LRNN_HD void load(int64_t c, Value<N>* x) const {
-      for (int i = 0; i < Cell::kInputs; ++i) x[i] = stream[i].template load<N>(c);
-    }
-  };
-
-  LRNN_HD static int64_t time(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
-
-  static void begin(Input ends, const Task& k, Row& row) {
-    if (k.carry_in)
-      load_carry_row(k.carry_in, k.c1 - k.c0, row);
-    else
-      load_ends<Io, kInterleavedEnds>(ends, k, row);
-  }
-  static void end(const Row& row, const Task& k, Output ends) {
-    if (k.carry_out)
-      store_carry_row(row, k.c1 - k.c0, k.carry_out);
-    else
-      store_ends<Io>(row, k, ends);
-  }
+  using Inputs = InputRows<Io, Cell::kInputs>;
+  using Params = ParamRows<Io, Cell::kParams>;
 
   static void forward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Row state, h_reset;
-    begin(args.h0, k, state);
+    begin_carry<Io, kInterleavedEnds>(args.h0, k, state);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, k, t0, direction);
@@ -81,7 +38,7 @@ struct Affine {
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s0; s < k.s1; ++s) {
-        if (resets.next()) state = h_reset;
+        if (resets.next()) copy_row(h_reset, n, state);
         inputs.ask_ahead(n);
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
@@ -104,22 +61,16 @@ struct Affine {
       }
     });
     if (args.nontemporal) stream_fence();
-    end(state, k, args.h_last);
-  }
-
-  // The first n channels of a row, to a real number.
-  static void set_row(Row& row, int64_t n, R re) {
-    for (int plane = 0; plane < Io::kPlanes; ++plane)
-      for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
+    end_carry<Io>(state, k, args.h_last);
   }
 
   static void summarize_forward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Row scale, offset, h_reset;
-    set_row(scale, k.c1 - k.c0, 1);
-    set_row(offset, k.c1 - k.c0, 0);
+    set_row(scale, k.c1 - k.c0, R(1));
+    set_row(offset, k.c1 - k.c0, R(0));
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, k, t0, direction);
@@ -127,8 +78,8 @@ struct Affine {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) {
-          set_row(scale, n, 0);
-          offset = h_reset;
+          set_row(scale, n, R(0));
+          copy_row(h_reset, n, offset);
         }
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
@@ -162,32 +113,20 @@ struct Affine {
     store_carry_row(carry, n, out);
   }
 
-  // The state before a first step or a reset, rounded to the storage type: a later step reads its predecessor from y, which is
-  // rounded too, so that a sequence cut in two has the very gradients of the whole.
-  struct StoredRow {
-    alignas(64) S data[Io::kPlanes * Row::kChannels];
-    StoredRow(Input ends, const Task& k) {
-      Row row;
-      load_ends<Io, kInterleavedEnds>(ends, k, row);
-      for_lanes<R>(k.c1 - k.c0, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-        Io::template store_value<N>(data, c, Row::kChannels, Io::template load_carry<N>(row, c));
-      });
-    }
-  };
-
-  static void add_to(double* sums, Row& row, int64_t n, int64_t stride) {
-    for (int plane = 0; plane < Io::kPlanes; ++plane)
-      for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
+  static StoredRow<Io> stored(Input ends, const Task& k) {
+    Row row;
+    load_ends<Io, kInterleavedEnds>(ends, k, row);
+    return {row, k.c1 - k.c0};
   }
 
   static void backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Row carry, dparams[Cell::kParams + 1];
-    begin(args.dh_last, k, carry);
-    for (auto& row : dparams) set_row(row, k.c1 - k.c0, 0);
-    const StoredRow h0(args.h0, k), h_reset(args.h_reset, k);
+    begin_carry<Io, kInterleavedEnds>(args.dh_last, k, carry);
+    for (auto& row : dparams) set_row(row, k.c1 - k.c0, R(0));
+    const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
     Resets resets(args.reset, k, t1, direction);
     Inputs inputs(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction), before(args.states, k, t1 + direction, direction);
@@ -226,13 +165,13 @@ struct Affine {
           }
         });
         if (reset) {
-          if (args.dreset) add_to(args.dreset + k.slot * Io::kPlanes * args.C + k.c0, carry, n, args.C);
-          set_row(carry, n, 0);
+          if (args.dreset) add_row(carry, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
+          set_row(carry, n, R(0));
         }
         if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
           for (int i = 0; i < Cell::kParams; ++i) {
-            add_to(args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, dparams[i], n, args.C);
-            set_row(dparams[i], n, 0);
+            add_row(dparams[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
+            set_row(dparams[i], n, R(0));
           }
         }
         inputs.advance();
@@ -242,16 +181,16 @@ struct Affine {
       }
     });
     if (args.nontemporal) stream_fence();
-    end(carry, k, args.dh0);
+    end_carry<Io>(carry, k, args.dh0);
   }
 
   static void summarize_backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const Params params(args, k);
-    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Row scale, offset;
-    set_row(scale, k.c1 - k.c0, 1);
-    set_row(offset, k.c1 - k.c0, 0);
+    set_row(scale, k.c1 - k.c0, R(1));
+    set_row(offset, k.c1 - k.c0, R(0));
     Resets resets(args.reset, k, t1, direction);
     Inputs inputs(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);
@@ -268,8 +207,8 @@ struct Affine {
           Io::template store_carry<N>(offset, c, a * g);
         });
         if (resets.next()) {
-          set_row(scale, n, 0);
-          set_row(offset, n, 0);
+          set_row(scale, n, R(0));
+          set_row(offset, n, R(0));
         }
         inputs.advance();
         dy.advance();

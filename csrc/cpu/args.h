@@ -9,7 +9,7 @@ namespace lrnn {
 // imaginary parts), so that a real GEMM can produce and consume them.
 enum class Storage { f32, f64, bf16, f16, c64, c128, f32_split, f64_split, bf16_split, f16_split };
 
-inline constexpr int kMaxStreams = 3;
+inline constexpr int kMaxStreams = 3, kMaxOptions = 12;
 
 // A (B,T,C) tensor, or a (B,C) one with stride_t unused, or absent (data null).
 template <class Void>
@@ -26,7 +26,7 @@ struct ScanArgs {
   int64_t B = 0, T = 0, C = 0;
   bool reverse = false;      // the recurrence runs from t = T-1 down to 0
   bool nontemporal = false;  // outputs bypass the caches
-  double options[2] = {};
+  double options[kMaxOptions] = {};
   Input inputs[kMaxStreams];
   Input params[kMaxStreams];  // stride_b is 0 for (C,)
   Input h0, h_reset;
@@ -37,8 +37,11 @@ struct ScanArgs {
   Stream<int32_t> bits;             // last-write-wins engine, see latch.h: [B, ceil(T/32) + 1, C]
   int32_t* first_writes = nullptr;  // its first writes by piece: [slot][C]
 
+  Output saved;          // step engine: what its backward pass reads of the states, see step.h
+  int64_t interval = 0;  // steps between saved states; 0: values of every step
+
   // backward
-  Input states;  // y of the forward pass, where the cell needs it
+  Input states;  // y of the forward pass, or what the step engine saved, where the cell needs it
   Stream<const int32_t> saved_bits;
   Input dy, dh_last;
   Output dinputs[kMaxStreams];

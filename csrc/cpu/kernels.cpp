@@ -1,12 +1,12 @@
 #include "kernels.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "../cells/brc.h"
 #include "../cells/fq_bmru.h"
 #include "../cells/hysteresis.h"
 #include "../cells/linear.h"
 #include "../cells/min_gru.h"
+#include "../cells/src.h"
+#include "nbrc.h"
 
 namespace lrnn {
 
@@ -22,7 +22,17 @@ namespace lrnn {
   }
 LRNN_AFFINE_CELLS(LRNN_DECLARE)
 LRNN_DECLARE(bmru, )
+LRNN_STEP_CELLS(LRNN_DECLARE)
 #undef LRNN_DECLARE
+namespace baseline {
+NbrcKernels nbrc_kernels(Storage);
+}
+namespace avx2 {
+NbrcKernels nbrc_kernels(Storage);
+}
+namespace avx512 {
+NbrcKernels nbrc_kernels(Storage);
+}
 
 namespace {
 
@@ -53,37 +63,37 @@ constexpr bool kIsComplex<LinearPerChannel> = true;
 #define LRNN_AVX512(name) nullptr
 #endif
 #define LRNN_ROW(name, Cell) {LRNN_BASELINE(name), LRNN_AVX2(name), LRNN_AVX512(name)},
-constexpr Find kTable[][3] = {LRNN_AFFINE_CELLS(LRNN_ROW) LRNN_ROW(bmru, )};
+constexpr Find kTable[][3] = {LRNN_AFFINE_CELLS(LRNN_ROW) LRNN_ROW(bmru, ) LRNN_STEP_CELLS(LRNN_ROW)};
 #undef LRNN_ROW
-
-bool processor_runs(Isa isa) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (isa == Isa::avx512) return __builtin_cpu_supports("x86-64-v4");
-  if (isa == Isa::avx2) return __builtin_cpu_supports("x86-64-v3");
-#endif
-  return isa == Isa::baseline;
-}
+constexpr NbrcKernels (*kNbrc[3])(Storage) = {LRNN_BASELINE(nbrc), LRNN_AVX2(nbrc), LRNN_AVX512(nbrc)};
 
 }  // namespace
 
-#define LRNN_INFO(name, Cell) {#name, Cell::kInputs, Cell::kParams, kIsComplex<Cell>, Cell::kUsesState, false},
-const CellInfo kCells[] = {LRNN_AFFINE_CELLS(LRNN_INFO){"bmru", 2, 1, false, false, true}};
-#undef LRNN_INFO
+#define LRNN_AFFINE(name, Cell) \
+  {#name, Cell::kInputs, Cell::kParams, kIsComplex<Cell>, Cell::kUsesState ? Saves::output : Saves::nothing, 1, 0, false},
+#define LRNN_STEP(name, Cell)                          \
+  {#name,                                              \
+   Cell<float>::kInputs,                               \
+   Cell<float>::kParams,                               \
+   false,                                              \
+   Cell<float>::kSaved ? Saves::steps : Saves::output, \
+   Cell<float>::kStates,                               \
+   Cell<float>::kSaved,                                \
+   true},
+const CellInfo kCells[] = {LRNN_AFFINE_CELLS(LRNN_AFFINE){"bmru", 2, 1, false, Saves::bits, 1, 0, false}, LRNN_STEP_CELLS(LRNN_STEP)};
+#undef LRNN_AFFINE
+#undef LRNN_STEP
 const size_t kCellCount = sizeof(kCells) / sizeof(kCells[0]);
 
 bool isa_available(Isa isa) { return kTable[0][static_cast<int>(isa)] && processor_runs(isa); }
 
 Isa chosen_isa() {
-  static const Isa isa = [] {
-    const char* wanted = getenv("LRNN_ISA");
-    for (int i = 2; i >= 0; --i)
-      if (isa_available(Isa(i)) && (!wanted || !*wanted || strcmp(wanted, kIsaNames[i]) == 0)) return Isa(i);
-    return Isa::baseline;
-  }();
+  static const Isa isa = choose_isa(isa_available);
   return isa;
 }
 
 Kernels find_kernels(size_t cell, Storage storage) { return kTable[cell][static_cast<int>(chosen_isa())](storage); }
+
+NbrcKernels find_nbrc_kernels(Storage storage) { return kNbrc[static_cast<int>(chosen_isa())](storage); }
 
 }  // namespace lrnn

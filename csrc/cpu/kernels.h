@@ -4,23 +4,27 @@
 #include <stddef.h>
 
 #include "../cells/list.h"
+#include "../isa.h"
 #include "args.h"
 
 namespace lrnn {
-
-// Instruction sets a cell is compiled for, by the names that LRNN_ISA and `info` use.
-enum class Isa { baseline, avx2, avx512 };
-inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
 
 // The best set that this processor runs and this build holds, or the one that the environment variable LRNN_ISA names.
 Isa chosen_isa();
 bool isa_available(Isa isa);
 
-// Cells by operator name; the last-write-wins engine stands as the cell "bmru".
+// What a cell's backward pass reads beyond inputs and gradients: nothing, y, one bit per element, or saved values of its states.
+enum class Saves { nothing, output, bits, steps };
+
+// Cells by operator name: the affine ones, the last-write-wins engine as "bmru", the step cells.
 struct CellInfo {
   const char* name;
   int inputs, params;
-  bool complex, uses_state, saves_bits;
+  bool complex;
+  Saves saves;
+  int states;       // states per channel
+  int saved;        // values per channel and step, where saves is steps
+  bool sequential;  // cannot be split in time
 };
 extern const CellInfo kCells[];
 extern const size_t kCellCount;

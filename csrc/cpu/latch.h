@@ -24,9 +24,6 @@ struct Latch {
   using V = Vec<R, N>;
   template <int N>
   using W = Vec<Int<R>, N>;
-  static constexpr int kFlush = 64;
-
-  LRNN_HD static int64_t time(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
 
   template <int N>
   LRNN_HD static W<N> load_words(const int32_t* p) {
@@ -91,7 +88,7 @@ struct Latch {
     const int64_t n = k.c1 - k.c0;
     const Int<R> never = Int<R>(args.T);
     Word words{}, first;
-    const int64_t direction = args.reverse ? -1 : 1, t0 = time(args, k.s0);
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Inputs in(args, k, t0, direction);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
@@ -121,19 +118,13 @@ struct Latch {
   static void forward(const ScanArgs& args, const Task& k) {
     Row alphas, state;
     load_ends<Io, false>(args.params[0], k, alphas);
-    if (k.carry_in)
-      load_carry_row(k.carry_in, k.c1 - k.c0, state);
-    else
-      load_ends<Io, false>(args.h0, k, state);
+    begin_carry<Io, false>(args.h0, k, state);
     if (args.bits.data)
       forward_steps<true>(args, k, alphas, state);
     else
       forward_steps<false>(args, k, alphas, state);
     if (args.nontemporal) stream_fence();
-    if (k.carry_out)
-      store_carry_row(state, k.c1 - k.c0, k.carry_out);
-    else
-      store_ends<Io>(state, k, args.h_last);
+    end_carry<Io>(state, k, args.h_last);
   }
 
   // The map of a piece as [held | value]: held is 1 where nothing was written.
@@ -143,7 +134,7 @@ struct Latch {
     Row alphas, held, value{};
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
-    Inputs in(args, k, time(args, k.s0), args.reverse ? -1 : 1);
+    Inputs in(args, k, time_at(args, k.s0), args.reverse ? -1 : 1);
     for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
       for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
         const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
@@ -162,7 +153,7 @@ struct Latch {
     const int64_t n = k.c1 - k.c0;
     Row held, carry{};
     for (auto& flag : held.plane[0]) flag = 1;
-    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);
     for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
@@ -232,16 +223,13 @@ struct Latch {
     const int64_t n = k.c1 - k.c0;
     Row alphas, h0, carry, dalpha{};
     Word first;
-    const int64_t direction = args.reverse ? 1 : -1, t1 = time(args, k.s1 - 1);
+    const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);
     Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal), dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);
-    if (k.carry_in)
-      load_carry_row(k.carry_in, n, carry);
-    else
-      load_ends<Io, false>(args.dh_last, k, carry);
+    begin_carry<Io, false>(args.dh_last, k, carry);
     const int32_t* saved_first =
         args.saved_bits.data + k.b * args.saved_bits.stride_b + (args.T + kStepsPerWord - 1) / kStepsPerWord * args.saved_bits.stride_t;
     int64_t last_pending = 0;  // the latest first write of any channel: later steps need not ask
@@ -262,17 +250,13 @@ struct Latch {
       dy.advance();
       dc.advance(n);
       dbeta.advance(n);
-      if ((s - k.s0) % kFlush == 0)
-        for (int64_t i = 0; i < n; ++i) {
-          sums[i] += dalpha.plane[0][i];
-          dalpha.plane[0][i] = 0;
-        }
+      if ((s - k.s0) % kFlush == 0) {
+        add_row(dalpha, n, sums, args.C);
+        set_row(dalpha, n, R(0));
+      }
     }
     if (args.nontemporal) stream_fence();
-    if (k.carry_out)
-      store_carry_row(carry, n, k.carry_out);
-    else
-      store_ends<Io>(carry, k, args.dh0);
+    end_carry<Io>(carry, k, args.dh0);
   }
 
   static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine_forward, combine_backward}; }

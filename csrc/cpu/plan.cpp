@@ -22,7 +22,8 @@ constexpr int64_t kLineChannels = 64;  // channel blocks end on cache lines what
 Plan make_plan(const Problem& p, const Machine& machine) {
   Plan plan;
   const int64_t total = p.B * p.T * p.step_bytes;
-  plan.threads = std::clamp<int64_t>(total / kBytesPerThread, 1, std::max<int64_t>(machine.threads, 1));
+  const int64_t work = p.B * p.T * std::max(p.step_bytes, p.cost_bytes);
+  plan.threads = std::clamp<int64_t>(work / kBytesPerThread, 1, std::max<int64_t>(machine.threads, 1));
   plan.block = std::min(p.C, p.channels_per_row);
   plan.chunk = std::max<int64_t>(p.T, 1);
   plan.nontemporal = p.aligned && total > machine.last_level_cache;
@@ -34,7 +35,7 @@ Plan make_plan(const Problem& p, const Machine& machine) {
   if (lanes >= plan.threads) return plan;
   const int64_t steps = std::max<int64_t>(kChunkBytes / std::max<int64_t>(p.step_bytes, 1), 1);
   const int64_t chunk = (steps + kChunkMultiple - 1) / kChunkMultiple * kChunkMultiple;
-  if (p.T >= 2 * chunk * plan.threads) {
+  if (!p.sequential && p.T >= 2 * chunk * plan.threads) {
     plan.chunk = chunk;
   } else {
     const int64_t blocks = (plan.threads + p.B - 1) / p.B;

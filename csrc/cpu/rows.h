@@ -106,6 +106,42 @@ struct ComplexIo {
   }
 };
 
+// Several real values per channel, each a plane of its own.
+template <class V, int kPlanes>
+struct Planes {
+  V plane[kPlanes];
+};
+template <class S_, class R_, int kPlanes_>
+struct PlanesIo {
+  using S = S_;
+  using R = R_;
+  static constexpr int kPlanes = kPlanes_;
+  static constexpr int kScalars = 1;
+  template <int N>
+  using Value = Planes<Vec<R, N>, kPlanes>;
+
+  template <int N>
+  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t plane) {
+    Value<N> v;
+    for (int i = 0; i < kPlanes; ++i) v.plane[i] = load<Vec<R, N>>(row + i * plane + c);
+    return v;
+  }
+  template <int N>
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v) {
+    for (int i = 0; i < kPlanes; ++i) store(row + i * plane + c, v.plane[i]);
+  }
+  template <int N>
+  LRNN_HD static Value<N> load_carry(const CarryRow<R, kPlanes>& row, int64_t c) {
+    Value<N> v;
+    for (int i = 0; i < kPlanes; ++i) v.plane[i] = load_raw<Vec<R, N>>(&row.plane[i][c]);
+    return v;
+  }
+  template <int N>
+  LRNN_HD static void store_carry(CarryRow<R, kPlanes>& row, int64_t c, Value<N> v) {
+    for (int i = 0; i < kPlanes; ++i) store_raw(&row.plane[i][c], v.plane[i]);
+  }
+};
+
 // The address of a stream's row at (b, t), moved to channel c0.
 template <class Io, class Void>
 LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
@@ -182,6 +218,24 @@ struct Writer {
   }
 };
 
+// The rows of all inputs at one step.
+template <class Io, int kInputs>
+struct InputRows {
+  Reader<Io> stream[kMaxStreams];
+  LRNN_HD InputRows(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
+      : stream{{args.inputs[0], k, t, direction}, {args.inputs[1], k, t, direction}, {args.inputs[2], k, t, direction}} {}
+  LRNN_HD void advance() {
+    for (int i = 0; i < kInputs; ++i) stream[i].advance();
+  }
+  LRNN_HD void ask_ahead(int64_t n) const {
+    for (int i = 0; i < kInputs; ++i) stream[i].ask_ahead(n);
+  }
+  template <int N>
+  LRNN_HD void load(int64_t c, typename Io::template Value<N>* x) const {
+    for (int i = 0; i < kInputs; ++i) x[i] = stream[i].template load<N>(c);
+  }
+};
+
 // Tells whether the state is reset before a step, in the direction of a pass.
 struct Resets {
   const uint8_t* flag;
@@ -229,6 +283,54 @@ void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k,
       p[k.b * x.stride_b + (k.c0 + c) * Io::kScalars + plane * (Io::kScalars == 2 ? 1 : x.plane)] = row.plane[plane][c];
 }
 
+// All parameters' rows.
+template <class Io, int kParams>
+struct ParamRows {
+  CarryRow<typename Io::R, Io::kPlanes> row[kParams > 0 ? kParams : 1];
+  LRNN_HD ParamRows(const ScanArgs& args, const Task& k) {
+    for (int i = 0; i < kParams; ++i) load_ends<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
+  }
+  template <int N>
+  LRNN_HD void load(int64_t c, typename Io::template Value<N>* p) const {
+    for (int i = 0; i < kParams; ++i) p[i] = Io::template load_carry<N>(row[i], c);
+  }
+};
+
+// A row at the start of a sequence or a reset, rounded to the storage of what a later step reads of its predecessor, so that a sequence
+// cut in two has the very gradients of the whole.
+template <class Io>
+struct StoredRow {
+  static constexpr int64_t kPlane = CarryRow<typename Io::R, Io::kPlanes>::kChannels;
+  alignas(64) typename Io::S data[Io::kPlanes * kPlane];
+  StoredRow(const CarryRow<typename Io::R, Io::kPlanes>& row, int64_t n) {
+    for_lanes<typename Io::R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      Io::template store_value<N>(data, c, kPlane, Io::template load_carry<N>(row, c));
+    });
+  }
+};
+
+// Steps between two additions of float32 parameter gradients into double: bounds the rounding of long sums.
+inline constexpr int kFlush = 64;
+
+// The time of a scan step.
+LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
+
+// The first n channels of a row: set to a real number, copied, added to sums, rounded to a storage.
+template <class R, int kPlanes>
+void set_row(CarryRow<R, kPlanes>& row, int64_t n, R re) {
+  for (int plane = 0; plane < kPlanes; ++plane)
+    for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
+}
+template <class R, int kPlanes>
+void copy_row(const CarryRow<R, kPlanes>& from, int64_t n, CarryRow<R, kPlanes>& to) {
+  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof(R));
+}
+template <class R, int kPlanes>
+void add_row(const CarryRow<R, kPlanes>& row, int64_t n, double* sums, int64_t stride) {
+  for (int plane = 0; plane < kPlanes; ++plane)
+    for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
+}
+
 // The carries between the pieces of a split sequence: [plane][channels] of the carry type.
 template <class R, int kPlanes>
 void load_carry_row(const void* from, int64_t n, CarryRow<R, kPlanes>& row) {
@@ -237,6 +339,22 @@ void load_carry_row(const void* from, int64_t n, CarryRow<R, kPlanes>& row) {
 template <class R, int kPlanes>
 void store_carry_row(const CarryRow<R, kPlanes>& row, int64_t n, void* to) {
   for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(static_cast<R*>(to) + plane * n, row.plane[plane], n * sizeof(R));
+}
+
+// The carry row of a task as it begins and ends: handed over by the pieces around it, or at the sequence's own ends.
+template <class Io, bool kInterleaved>
+void begin_carry(Input ends, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
+  if (k.carry_in)
+    load_carry_row(k.carry_in, k.c1 - k.c0, row);
+  else
+    load_ends<Io, kInterleaved>(ends, k, row);
+}
+template <class Io>
+void end_carry(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output ends) {
+  if (k.carry_out)
+    store_carry_row(row, k.c1 - k.c0, k.carry_out);
+  else
+    store_ends<Io>(row, k, ends);
 }
 
 }  // namespace lrnn::LRNN_ISA

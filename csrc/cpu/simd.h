@@ -89,6 +89,9 @@ struct Half {
 // The low 16 bits of each lane; the values fit. GCC 12 has no short sequence for this conversion on AVX2.
 template <int N>
 LRNN_HD Vec<uint16_t, N> low_halves(Vec<uint32_t, N> x) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return bit_cast<Vec<uint16_t, N>>(_mm512_cvtepi32_epi16(bit_cast<__m512i>(x)));
+#endif
 #if defined(__AVX2__)
   if constexpr (N == 8) {
     const __m256i packed = _mm256_packus_epi32(bit_cast<__m256i>(x), bit_cast<__m256i>(x));
@@ -100,7 +103,11 @@ LRNN_HD Vec<uint16_t, N> low_halves(Vec<uint32_t, N> x) {
 
 template <class V>
 LRNN_HD V widen(Vec<uint16_t, kLanes<V>> bits, BFloat16) {
-#if defined(__AVX2__)  // GCC 12 widens in two halves
+  // GCC 12 widens in two halves.
+#if defined(__AVX512F__)
+  if constexpr (kLanes<V> == 16) return bit_cast<V>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bit_cast<__m256i>(bits)), 16));
+#endif
+#if defined(__AVX2__)
   if constexpr (kLanes<V> == 8) return bit_cast<V>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bit_cast<__m128i>(bits)), 16));
 #endif
   return bit_cast<V>(convert<uint32_t, kLanes<V>>(bits) << 16);

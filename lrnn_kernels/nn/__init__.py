@@ -9,9 +9,11 @@ What all of them share is said once, in ``lrnn_kernels.nn.base.Recurrent``.
 
 from .anneal import EpsAnneal
 from .base import Recurrent
+from .brc import BRC, NBRC
 from .fq_bmru import FQBMRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
 from .lru import LRU
 from .min_gru import MinGRU
+from .src import SRC
 
-__all__ = ["BMRU", "CMRU", "FQBMRU", "LRU", "AlphaCMRU", "EpsAnneal", "MinGRU", "Recurrent"]
+__all__ = ["BMRU", "BRC", "CMRU", "FQBMRU", "LRU", "NBRC", "SRC", "AlphaCMRU", "EpsAnneal", "MinGRU", "Recurrent"]

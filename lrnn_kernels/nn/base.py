@@ -15,6 +15,9 @@ from ..scan import run
 
 INITIAL_STATES = ("zero", "learned")
 
+#: A layer's state as its users see it: one tensor, or a tuple of them where a cell carries several.
+State = Tensor | tuple[Tensor, ...]
+
 
 class Recurrent(nn.Module):
     """A stack of recurrent layers, called as torch.nn.GRU is: ``out, h_n = rnn(x, h_0=None, reset=None)``.
@@ -41,6 +44,8 @@ class Recurrent(nn.Module):
             direction has its initial state, also where h_0 is given. The reverse direction enters an episode at its last step, so for it
             the mask acts one step earlier; where a sequence itself ends, h_0 holds.
 
+    A cell that carries several states takes h_0 and returns h_n as a tuple of such tensors, as torch.nn.LSTM does.
+
     Returns:
         out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit under autocast.
         h_n: the shape of h_0, each direction's state after its last step, in the dtype of states: float32 for 16-bit activations, else
@@ -48,13 +53,15 @@ class Recurrent(nn.Module):
 
     A PackedSequence is padded once, all layers run on the padded tensor, and the result is packed again. Every direction starts and ends at
     each sequence's own ends, h_0 and h_n are in the order of the original batch, and so is ``reset``, given as for the padded
-    tensor. Its h_n are read from the outputs, so in 16 bits they carry the rounding of these. One combination is refused with a
-    ValueError: a bidirectional layer, sequences of several lengths, h_0 and reset at once.
+    tensor. Its h_n are read from the outputs, so in 16 bits they carry the rounding of these; a cell with several states, which its output
+    does not tell, runs one scan for every length that occurs. One combination is refused with a ValueError: a bidirectional layer,
+    sequences of several lengths, h_0 and reset at once.
 
     Raises TypeError or ValueError, naming the argument, what was got and what was expected.
     """
 
     cell: str  # the scan's name in the registry
+    state_names: tuple[str, ...] = ("h",)  # what is carried from step to step; the output is h where it is alone
 
     def __init__(
         self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state: str, backend: str
@@ -110,13 +117,19 @@ class Recurrent(nn.Module):
         """The layer's output from its states and its input."""
         return y
 
-    def _store(self, h: Tensor) -> Tensor:
-        """A user's (B,C) state as the scan stores it."""
+    def _store(self, h: State) -> Tensor:
+        """A user's states as the scan stores them: one tensor, with the channels last."""
         return h
 
-    def _load(self, h: Tensor) -> Tensor:
+    def _load(self, h: Tensor) -> State:
         """The inverse of ``_store``."""
         return h
+
+    def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **ends) -> tuple[Tensor, Tensor]:
+        """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; ends: h0, reset, h_reset and reverse."""
+        streams = self._streams(drive)
+        packed = len(streams) == 1
+        return run(self.cell, streams, self._scan_params(p), self._scan_options(), backend=self.backend, packed=packed, **ends)
 
     # Parameters.
 
@@ -161,8 +174,8 @@ class Recurrent(nn.Module):
     # The call.
 
     def forward(
-        self, x: Tensor | PackedSequence, h_0: Tensor | None = None, reset: Tensor | None = None
-    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        self, x: Tensor | PackedSequence, h_0: State | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, h_0, reset)
         checks.tensor("x", x)
@@ -171,23 +184,25 @@ class Recurrent(nn.Module):
         self._check_channels(x)
         if x.dim() == 3:
             B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
-            self._check_state("h_0", h_0, (B,))
+            h_0 = self._stored("h_0", h_0, (B,))
             self._check_reset(reset, (B, T) if self.batch_first else (T, B))
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
-            return self._stack(x, h_0, reset, None, self.batch_first)
-        self._check_state("h_0", h_0, ())
+            out, h_n = self._stack(x, h_0, reset, None, self.batch_first)
+            return out, self._load(h_n)
+        h_0 = self._stored("h_0", h_0, ())
         self._check_reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
         out, h_n = self._stack(x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True)
-        return out.squeeze(0), h_n.squeeze(1)
+        return out.squeeze(0), self._load(h_n.squeeze(1))
 
-    def step(self, x: Tensor, state: Tensor | None = None, reset: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def step(self, x: Tensor, state: State | None = None, reset: Tensor | None = None) -> tuple[Tensor, State]:
         """One time step of all layers, for streaming; the values are those of the scan.
 
         Args:
             x: (B,input_size), or (input_size,).
-            state: (num_layers,B,hidden_size), or (num_layers,hidden_size): what the last step returned; the initial state if None.
+            state: (num_layers,B,hidden_size), or (num_layers,hidden_size), or a tuple of these: what the last step returned; the initial
+                state if None.
             reset: (B,) bool, or (): whether an episode starts.
 
         Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a bidirectional layer.
@@ -205,14 +220,14 @@ class Recurrent(nn.Module):
         out, state = self(x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time))
         return out.squeeze(time), state
 
-    def _forward_packed(self, x: PackedSequence, h_0: Tensor | None, reset: Tensor | None) -> tuple[PackedSequence, Tensor]:
+    def _forward_packed(self, x: PackedSequence, h_0: State | None, reset: Tensor | None) -> tuple[PackedSequence, State]:
         data, batch_sizes, order, inverse = x
         if data.dim() != 2:
             raise ValueError(f"x.data must have shape (N, {self.input_size}), got {checks.shape(data)}")
         self._check_channels(data)
         padded, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))  # longest first, as the data lie
         T, B, _ = padded.shape
-        self._check_state("h_0", h_0, (B,))
+        h_0 = self._stored("h_0", h_0, (B,))
         self._check_reset(reset, (B, T) if self.batch_first else (T, B))
         if reset is not None:
             reset = reset if self.batch_first else reset.transpose(0, 1)
@@ -220,11 +235,12 @@ class Recurrent(nn.Module):
         if h_0 is not None and order is not None:
             h_0 = h_0.index_select(1, order)
         out, h_n = self._stack(padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False)
+        h_n = h_n if inverse is None else h_n.index_select(1, inverse)
         packed = pack_padded_sequence(out, lengths)
-        return PackedSequence(packed.data, batch_sizes, order, inverse), h_n if inverse is None else h_n.index_select(1, inverse)
+        return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(h_n)
 
     def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
-        """All layers and directions; reset is (B,T), and lengths (B,) where the sequences differ in length."""
+        """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest first, where sequences differ in length."""
         if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
             # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and the output is a view again.
             out, h_n = self._stack(x.transpose(0, 1), h_0, reset, lengths, not batch_first)
@@ -245,7 +261,7 @@ class Recurrent(nn.Module):
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for reverse, mask in enumerate(masks):
-                h0 = None if h_0 is None else self._store(h_0[len(states)])
+                h0 = None if h_0 is None else h_0[len(states)]
                 y, h = self._direction(x, self._parameters_of(layer, bool(reverse)), h0, mask, bool(reverse), last, batch_first)
                 outputs.append(y)
                 states.append(h)
@@ -261,23 +277,34 @@ class Recurrent(nn.Module):
             h0 = None if initial is None else initial.expand(drive.shape[0], -1)
         elif reverse and last is not None:
             at_reset = h0  # the reverse scan passes the padding first; the restart at a sequence's last step is its start
-        streams = self._streams(drive)
-        y, h = run(
-            self.cell,
-            streams,
-            self._scan_params(p),
-            self._scan_options(),
-            h0=h0,
-            reset=mask,
-            h_reset=None if mask is None else at_reset,
-            reverse=reverse,
-            backend=self.backend,
-            packed=len(streams) == 1,
-        )
-        if last is not None and not reverse:
+        at_reset = None if mask is None else at_reset
+        if last is None or reverse:
+            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse)
+        elif len(self.state_names) == 1:
+            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False)
             h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
+        else:
+            y, h = self._scan_to_each_end(drive, p, h0, mask, at_reset, last)
         y = y if batch_first else y.transpose(0, 1)
-        return self._read_out(y, x, p), self._load(h)
+        return self._read_out(y, x, p), h
+
+    def _scan_to_each_end(self, drive: Tensor, p, h0, mask, at_reset, last: Tensor) -> tuple[Tensor, Tensor]:
+        """A forward scan that stops wherever sequences end, for the states there, which the outputs do not tell."""
+        B = drive.shape[0]
+        ends = (last + 1).tolist()  # longest first, so that those still running are the first rows
+        stops = sorted(set(ends))
+        starts = [0, *stops[:-1]]
+        pieces = drive.split([stop - start for start, stop in zip(starts, stops, strict=True)], 1)
+        outputs, states = [], []
+        running = B
+        for piece, start, stop in zip(pieces, starts, stops, strict=True):
+            reset = None if mask is None else mask[:running, start:stop]
+            y, h = self._scan(piece[:running], p, h0=h0, reset=reset, h_reset=at_reset, reverse=False)
+            outputs.append(F.pad(y, (0, 0, 0, 0, 0, B - running)))
+            running = sum(end > stop for end in ends)
+            states.append(h[running:])
+            h0 = h[:running]
+        return torch.cat(outputs, 1), torch.cat(states[::-1])
 
     # Checks.
 
@@ -289,13 +316,27 @@ class Recurrent(nn.Module):
         if x.shape[-1] != self.input_size:
             raise ValueError(f"x must have input_size = {self.input_size} channels, got {x.shape[-1]}")
 
-    def _check_state(self, name: str, h: Tensor | None, batch: tuple[int, ...]) -> None:
+    def _stored(self, name: str, h: State | None, batch: tuple[int, ...]) -> Tensor | None:
+        """A user's states, checked, as the scan stores them."""
+        self._check_state(name, h, batch)
+        return None if h is None else self._store(h)
+
+    def _check_state(self, name: str, h: State | None, batch: tuple[int, ...]) -> None:
         if h is None:
             return
-        checks.tensor(name, h)
+        parts = {name: h}
+        if len(self.state_names) > 1:
+            wanted = f"a tuple of {len(self.state_names)} tensors ({', '.join(self.state_names)})"
+            if not isinstance(h, (tuple, list)):
+                raise TypeError(f"{name} must be {wanted}, got {type(h).__name__}")
+            if len(h) != len(self.state_names):
+                raise ValueError(f"{name} must be {wanted}, got {len(h)}")
+            parts = {f"{name} {part}": x for part, x in zip(self.state_names, h, strict=True)}
         expected = (self.num_layers * (2 if self.bidirectional else 1), *batch, self.hidden_size)
-        if tuple(h.shape) != expected:
-            raise ValueError(f"{name} must have shape {expected}, got {checks.shape(h)}")
+        for part, x in parts.items():
+            checks.tensor(part, x)
+            if tuple(x.shape) != expected:
+                raise ValueError(f"{part} must have shape {expected}, got {checks.shape(x)}")
 
     def _check_reset(self, reset: Tensor | None, expected: tuple[int, ...]) -> None:
         if reset is None:

@@ -1,7 +1,8 @@
-"""Steps with a surrogate derivative, for parameters: plain operations, so that they pass through torch.func and torch.compile."""
+"""Functions of parameters with a declared derivative: plain operations, so that they pass through torch.func and torch.compile."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..reference import surrogate
@@ -15,3 +16,8 @@ def heaviside(u: Tensor, width: float) -> Tensor:
 def sign(u: Tensor, width: float) -> Tensor:
     """S(u) = 2 H(u) - 1, with dS/du := 2 kappa(u)."""
     return 2 * heaviside(u, width) - 1
+
+
+def ceiling(u: Tensor, limit: float) -> Tensor:
+    """min(u, limit), with derivative 1 everywhere, so that a parameter above the limit can come back below it."""
+    return torch.where(u > limit, u - (u - limit).detach(), u)

@@ -1,0 +1,24 @@
+// The contract of a step cell: a nonlinear recurrence of one or more states, elementwise over channels, sequential in time.
+//
+// A cell is a struct of plain constants, made from the operator's options; R is the type it computes in. It says what one element
+// computes and knows nothing of memory, time, threads or resets, which belong to the engines. V is a scalar or a SIMD register.
+//
+//   static constexpr int kInputs, kParams;  streams that change with time; parameters, one value per channel
+//   static constexpr int kStates;           states, carried from step to step
+//   static constexpr int kSaved;            values per step that the backward pass reads; 0 if y is the state itself and serves
+//   explicit Cell(const double* options)
+//   step(x, p, before, after, y)            the states after a step, and its output
+//   save(state, saved)                      what the backward pass reads of a state; not needed if kSaved is 0
+//   pullback(x, p, before, after, dy, adjoint, dx, dp)
+//       before and after are what was saved around the step (or y itself); adjoint holds the adjoints of the states after the step and
+//       is left with those before it; dy is the gradient of y. Writes the gradients of the inputs and this step's share of the
+//       parameters'.
+#pragma once
+
+#include "math.h"
+
+namespace lrnn::LRNN_ISA {
+
+inline constexpr int kMaxStepStates = 3;
+
+}  // namespace lrnn::LRNN_ISA

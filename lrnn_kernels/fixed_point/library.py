@@ -1,0 +1,30 @@
+"""Finds, and where needed compiles, the C++ of the fixed-point network: when it is first used, not when it is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+from .. import build
+
+INSTALLED = Path(__file__).parents[1] / build.FIXED_POINT_FILE
+
+
+@functools.cache
+def load() -> tuple[ModuleType, Path, str]:
+    """The compiled module, its path and how it came to be; raises RuntimeError where there is none and none can be compiled."""
+    try:
+        path, reason = build.find_or_build(INSTALLED, f"fixed_point-{sysconfig.get_config_var('SOABI')}", build.build_fixed_point)
+        spec = importlib.util.spec_from_file_location("lrnn_kernels._fixed_point", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    except (OSError, ImportError, RuntimeError) as error:
+        raise RuntimeError(f'lrnn_kernels.fixed_point has no compiled kernels; backend="reference" needs none. {error}') from error
+    return module, path, reason
+
+
+def compiled() -> ModuleType:
+    return load()[0]
