@@ -147,14 +147,14 @@ def plot(speed: Speed, machine: dict, folder: Path, name: str) -> Path | None:
         return None
     B, C = SWEEP
     figure, axes = plt.subplots(2, 2, figsize=(12, 8.5), sharex=True, constrained_layout=True)
-    colors = plt.get_cmap("tab10").colors
+    colors = plt.get_cmap("tab20").colors
     for column, direction in enumerate(("forward", "backward")):
         upper, lower = axes[:, column]
         rows = {(op, d): [speed.row(op, (B, T, C), d, direction) for T in speed.lengths] for op in OPS for d in ("float32", "bfloat16")}
         copies = [[rows[op, "float32"][i].copy_gbytes_s for op in OPS] for i in range(len(speed.lengths))]
         low, high = [min(c) for c in copies], [max(c) for c in copies]
         upper.fill_between(speed.lengths, low, high, color="0.85", label="copy of the same bytes")
-        for color, op in zip(colors, OPS, strict=False):
+        for color, op in zip(colors[: len(OPS)], OPS, strict=True):
             upper.plot(speed.lengths, [r.gbytes_s for r in rows[op, "float32"]], "o-", color=color, label=op, markersize=4)
             lower.plot(speed.lengths, [r.gelem_s for r in rows[op, "float32"]], "o-", color=color, markersize=4)
             lower.plot(speed.lengths, [r.gelem_s for r in rows[op, "bfloat16"]], "o--", color=color, markersize=3, linewidth=1)
@@ -167,7 +167,7 @@ def plot(speed: Speed, machine: dict, folder: Path, name: str) -> Path | None:
             ax.set_ylim(bottom=0)
             ax.set_ylabel(label)
             ax.grid(alpha=0.3)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(OPS) + 1, fontsize=9, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9, frameon=False)
     title = f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}, L3 {machine['caches'].get('L3', '?')}"
     figure.suptitle(f"lrnn-kernels {machine['lrnn_kernels']}, B={B} C={C}, {machine['threads']} threads\n{title}")
     folder.mkdir(parents=True, exist_ok=True)
