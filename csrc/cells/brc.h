@@ -10,12 +10,12 @@ namespace lrnn::LRNN_ISA {
 
 template <class R>
 struct Brc {
-  static constexpr int kInputs = 3, kParams = 2, kStates = 1, kSaved = 0;
+  static constexpr int kInputs = 3, kParams = 2, kStates = 1, kSaved = 0, kGates = 0;
 
   explicit Brc(const double*) {}
 
   template <class V>
-  LRNN_HD void step(const V* x, const V* p, const V* before, V* after, V& y) const {
+  LRNN_HD void step(const V* x, const V* p, const V* before, V* after, V& y, V*, V*) const {
     const V h = before[0];
     const V a = tanh(x[0] + p[0] * h) + R(1), c = sigmoid(x[1] + p[1] * h);
     const V candidate = tanh(x[2] + a * h);
@@ -23,7 +23,7 @@ struct Brc {
   }
 
   template <class V>
-  LRNN_HD void pullback(const V* x, const V* p, const V* before, const V*, V dy, V* adjoint, V* dx, V* dp) const {
+  LRNN_HD void pullback(const V* x, const V* p, const V* before, const V*, const V*, V dy, V* adjoint, V* dx, V* dp) const {
     const V one = constant<V>(1), h = before[0], dh = adjoint[0] + dy;
     const V bend = tanh(x[0] + p[0] * h), a = bend + R(1), c = sigmoid(x[1] + p[1] * h);
     const V candidate = tanh(x[2] + a * h);

@@ -47,6 +47,7 @@ template <class R, Gradient kGradient, Out kOut>
 struct Src {
   static constexpr int kInputs = 1, kParams = 1, kStates = 3;
   static constexpr int kSaved = kGradient == Gradient::kFull ? 3 : 2;  // x, h, and h_s
+  static constexpr int kGates = kGradient == Gradient::kFull ? 1 : 0;  // sigmoid(slope (h - midpoint))
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr int kCurrent = 0, kH = 1, kSlow = 2;
 
@@ -75,10 +76,10 @@ struct Src {
   }
 
   template <class V>
-  LRNN_HD void step(const V* x, const V* p, const V* before, V* after, V& y) const {
+  LRNN_HD void step(const V* x, const V* p, const V* before, V* after, V& y, V* saved, V* g) const {
     const V i = before[kCurrent] * leak + x[0], h = before[kH], h_s = before[kSlow];
-    const V z_s = gate(h) * z_span + z_hyp;
-    const V driven = tanh(tanh(i * inverse_rho) * rho + (h * r + (h_s * r_s + p[0])));
+    const V sigma = gate(h), z_s = sigma * z_span + z_hyp, current = tanh(i * inverse_rho);
+    const V driven = tanh(current * rho + (h * r + (h_s * r_s + p[0])));
     after[kCurrent] = i;
     after[kH] = z == R(0) ? driven : driven + (h - driven) * z;
     after[kSlow] = h + (h_s - h) * z_s;
@@ -86,6 +87,10 @@ struct Src {
       y = relu(after[kH]);
     else
       y = zero_unless(after[kH] > constant<V>(threshold), constant<V>(1));
+    saved[0] = current;
+    saved[1] = after[kH];
+    if constexpr (kSaved > 2) saved[2] = after[kSlow];
+    if constexpr (kGates > 0) g[0] = sigma;
   }
 
   template <class V>
@@ -96,7 +101,12 @@ struct Src {
   }
 
   template <class V>
-  LRNN_HD void pullback(const V*, const V*, const V* before, const V* after, V dy, V* adjoint, V* dx, V* dp) const {
+  LRNN_HD void gates(const V* before, V* g) const {
+    g[0] = gate(before[kH]);
+  }
+
+  template <class V>
+  LRNN_HD void pullback(const V*, const V*, const V* before, const V* after, const V* g, V dy, V* adjoint, V* dx, V* dp) const {
     const V one = constant<V>(1), h = before[1], h_after = after[1];
     if constexpr (kOut == Out::kSpikes)
       dy = dy * spike_slope(h_after - threshold, surrogate, width);
@@ -109,7 +119,7 @@ struct Src {
     dx[0] = di;
     dp[0] = dpre;
     if constexpr (kGradient == Gradient::kFull) {
-      const V h_s = before[2], sigma = gate(h), z_s = sigma * z_span + z_hyp, dh_s = adjoint[kSlow];
+      const V h_s = before[2], sigma = g[0], z_s = sigma * z_span + z_hyp, dh_s = adjoint[kSlow];
       const V through_gate = dh_s * (h_s - h) * (sigma * (one - sigma)) * (z_span * slope);
       adjoint[kH] = dh * z + dpre * r + dh_s * (one - z_s) + through_gate;
       adjoint[kSlow] = dh_s * z_s + dpre * r_s;

@@ -6,12 +6,15 @@
 //   static constexpr int kInputs, kParams;  streams that change with time; parameters, one value per channel
 //   static constexpr int kStates;           states, carried from step to step
 //   static constexpr int kSaved;            values per step that the backward pass reads; 0 if y is the state itself and serves
+//   static constexpr int kGates;            values that a step and its pullback both compute from the state before alone
 //   explicit Cell(const double* options)
-//   step(x, p, before, after, y)            the states after a step, and its output
+//   step(x, p, before, after, y, saved, g)  the states after a step, its output, and what its backward pass reads: saved values of
+//                                           the states after it, and gates, both as by the two functions below
 //   save(state, saved)                      what the backward pass reads of a state; not needed if kSaved is 0
-//   pullback(x, p, before, after, dy, adjoint, dx, dp)
-//       before and after are what was saved around the step (or y itself); adjoint holds the adjoints of the states after the step and
-//       is left with those before it; dy is the gradient of y. Writes the gradients of the inputs and this step's share of the
+//   gates(before, g)                        from the states or from what was saved of them; not needed if kGates is 0
+//   pullback(x, p, before, after, g, dy, adjoint, dx, dp)
+//       before and after are what was saved around the step (or y itself), g the gates; adjoint holds the adjoints of the states after the
+//       step and is left with those before it; dy is the gradient of y. Writes the gradients of the inputs and this step's share of the
 //       parameters'.
 #pragma once
 

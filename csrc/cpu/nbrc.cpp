@@ -23,8 +23,8 @@ struct Nbrc {
       const V<N> x[3] = {load<V<N>>(p_a + c) + load_raw<V<N>>(recurrent + c), load<V<N>>(p_c + c) + load_raw<V<N>>(recurrent + n + c),
                          load<V<N>>(p_h + c)};
       const V<N> none[2] = {}, before = load_raw<V<N>>(h + c);
-      V<N> after, out;
-      cell.step(x, none, &before, &after, out);
+      V<N> after, out, *const nothing = nullptr;
+      cell.step(x, none, &before, &after, out, nothing, nothing);
       store_raw(h + c, after);
       store(y + c, out);
       if (saved) {
@@ -46,8 +46,8 @@ struct Nbrc {
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       const V<N> x[3] = {load_raw<V<N>>(saved + c), load_raw<V<N>>(saved + n + c), load<V<N>>(p_h + c)};
       const V<N> none[2] = {}, h = load_raw<V<N>>(saved + 2 * n + c);
-      V<N> d = load_raw<V<N>>(adjoint + c) + load_raw<V<N>>(through + c), dx[3], unused[2];
-      cell.pullback(x, none, &h, &h, load<V<N>>(dy + c), &d, dx, unused);
+      V<N> d = load_raw<V<N>>(adjoint + c) + load_raw<V<N>>(through + c), dx[3], unused[2], *const nothing = nullptr;
+      cell.pullback(x, none, &h, &h, nothing, load<V<N>>(dy + c), &d, dx, unused);
       store_raw(adjoint + c, d);
       store_raw(dgates + c, dx[0]);
       store_raw(dgates + n + c, dx[1]);

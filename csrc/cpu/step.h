@@ -2,7 +2,8 @@
 //
 // The backward pass reads what was saved of the states: y itself where that is the state; else saved values of every step; or, if
 // args.interval is K > 0, only the states before every K-th step, from which K steps at a time are computed again into a buffer that
-// stays in L2. Both ways read the same numbers, so their gradients are the same bit for bit.
+// stays in L2. Both ways read the same numbers, so their gradients are the same bit for bit. Steps that are computed again also leave their
+// gates in the buffer, which pullback otherwise computes from what was saved.
 #pragma once
 
 #include <memory>
@@ -26,14 +27,18 @@ struct Step {
   using Params = ParamRows<Io, Cell::kParams>;
   template <int N>
   using V = Vec<R, N>;
+  template <int N>
+  using SavedValue = typename SavedIo::template Value<N>;
 
   // Full registers worked on together, to overlap their long chains of operations; where several states fill the registers, the
   // processor overlaps one with the next better than the compiler.
   static constexpr int kTogether = Cell::kStates == 1 ? 2 : 1;
 
+  static constexpr int kGates = Cell::kGates > 0 ? Cell::kGates : 1;  // room for them
+
   template <int N>
-  LRNN_HD static typename SavedIo::template Value<N> saved_of(const Cell& cell, const V<N>* state) {
-    typename SavedIo::template Value<N> saved;
+  LRNN_HD static SavedValue<N> saved_of(const Cell& cell, const V<N>* state) {
+    SavedValue<N> saved;
     if constexpr (kReadsOutput)
       saved.plane[0] = state[0];
     else
@@ -41,22 +46,26 @@ struct Step {
     return saved;
   }
 
-  // Takes the state row one step further; keep.operator()<N>(c, after, y) gets every register's new states and output.
+  // Takes the state row one step further; keep.operator()<N>(c, y, saved, gates) gets every register's output, and what its backward pass
+  // reads.
   template <class Keep>
   LRNN_HD static void step_row(const Cell& cell, int64_t n, bool descending, const Inputs& inputs, const Params& params, State& state,
                                Keep&& keep) {
     for_lanes<R, kTogether>(n, descending, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-      V<N> x[U][Cell::kInputs], p[U][Cell::kParams], y[U];
+      V<N> x[U][Cell::kInputs], p[U][Cell::kParams], y[U], gates[U][kGates];
       typename StateIo::template Value<N> before[U], after[U];
+      SavedValue<N> saved[U];
       for (int u = 0; u < U; ++u) {
         inputs.template load<N>(c + u * N, x[u]);
         params.template load<N>(c + u * N, p[u]);
         before[u] = StateIo::template load_carry<N>(state, c + u * N);
       }
-      for (int u = 0; u < U; ++u) cell.step(x[u], p[u], before[u].plane, after[u].plane, y[u]);
+      for (int u = 0; u < U; ++u) {
+        cell.step(x[u], p[u], before[u].plane, after[u].plane, y[u], saved[u].plane, gates[u]);
+      }
       for (int u = 0; u < U; ++u) {
         StateIo::template store_carry<N>(state, c + u * N, after[u]);
-        keep.template operator()<N>(c + u * N, after[u].plane, y[u]);
+        keep.template operator()<N>(c + u * N, y[u], saved[u], gates[u]);
       }
     });
   }
@@ -83,14 +92,15 @@ struct Step {
       inputs.ask_ahead(n);
       if (every_step) {
         step_row(cell, n, direction < 0, inputs, params, state,
-                 [&]<int N>(int64_t c, const V<N>* after, V<N> out) __attribute__((always_inline)) {
+                 [&]<int N>(int64_t c, V<N> out, const SavedValue<N>& value, const V<N>*) __attribute__((always_inline)) {
                    y.template store<N>(c, out);
-                   saved.template store<N>(c, saved_of<N>(cell, after));
+                   saved.template store<N>(c, value);
                  });
         saved.advance(n);
       } else {
         step_row(cell, n, direction < 0, inputs, params, state,
-                 [&]<int N>(int64_t c, const V<N>*, V<N> out) __attribute__((always_inline)) { y.template store<N>(c, out); });
+                 [&]<int N>(int64_t c, V<N> out, const SavedValue<N>&, const V<N>*)
+                     __attribute__((always_inline)) { y.template store<N>(c, out); });
       }
       inputs.advance();
       y.advance(n);
@@ -153,22 +163,27 @@ struct Step {
       return {saved, k.c1 - k.c0};
     }
 
+    template <bool kGatesSaved>
     void row(const Run& run, const Saved* before, int64_t before_plane, const Saved* after, const Inputs& inputs, const Reader<Io>& dy,
              Writer<Io>* dx) {
       for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-        V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], g[U];
-        typename SavedIo::template Value<N> saved_before[U], saved_after[U];
+        V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], gates[U][kGates], dy_now[U];
+        SavedValue<N> saved_before[U], saved_after[U];
         typename StateIo::template Value<N> d[U];
         for (int u = 0; u < U; ++u) {
           inputs.template load<N>(c + u * N, x[u]);
           params.template load<N>(c + u * N, p[u]);
           saved_before[u] = SavedIo::template load_value<N>(before, c + u * N, before_plane);
           saved_after[u] = SavedIo::template load_value<N>(after, c + u * N, run.plane);
-          g[u] = dy.template load<N>(c + u * N);
+          if constexpr (kGatesSaved)
+            for (int i = 0; i < Cell::kGates; ++i) gates[u][i] = load_raw<V<N>>(after + (SavedIo::kPlanes + i) * run.plane + c + u * N);
+          dy_now[u] = dy.template load<N>(c + u * N);
           d[u] = StateIo::template load_carry<N>(adjoint, c + u * N);
         }
-        for (int u = 0; u < U; ++u)
-          cell.pullback(x[u], p[u], saved_before[u].plane, saved_after[u].plane, g[u], d[u].plane, dinput[u], dparam[u]);
+        for (int u = 0; u < U; ++u) {
+          if constexpr (Cell::kGates > 0 && !kGatesSaved) cell.gates(saved_before[u].plane, gates[u]);
+          cell.pullback(x[u], p[u], saved_before[u].plane, saved_after[u].plane, gates[u], dy_now[u], d[u].plane, dinput[u], dparam[u]);
+        }
         for (int u = 0; u < U; ++u) {
           StateIo::template store_carry<N>(adjoint, c + u * N, d[u]);
           for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
@@ -178,6 +193,7 @@ struct Step {
       });
     }
 
+    template <bool kGatesSaved>
     void steps(const Run& run) {
       const int64_t t1 = time_at(args, run.hi - 1);
       Resets resets(args.reset, k, t1, direction);
@@ -190,7 +206,7 @@ struct Step {
       for (int64_t s = run.hi - 1; s >= run.lo; --s, after += run.step) {
         const bool reset = resets.next();
         const Saved* const before = reset ? h_reset.data : (s > run.lo ? after + run.step : run.first);
-        row(run, before, reset ? h_reset.kPlane : (s > run.lo ? run.plane : run.first_plane), after, inputs, dy, dx);
+        row<kGatesSaved>(run, before, reset ? h_reset.kPlane : (s > run.lo ? run.plane : run.first_plane), after, inputs, dy, dx);
         if (reset) {
           if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Cell::kStates * args.C + k.c0, args.C);
           for (auto& plane : adjoint.plane) __builtin_memset(plane, 0, n * sizeof(R));
@@ -210,12 +226,13 @@ struct Step {
     void from_saved(Input saved) {
       if (k.s1 == k.s0) return;
       const int64_t t1 = time_at(args, k.s1 - 1);
-      steps({k.s0, k.s1, row_at<SavedIo>(saved, k.b, t1, k.c0), direction * saved.stride_t, saved.plane, h0.data, h0.kPlane});
+      steps<false>({k.s0, k.s1, row_at<SavedIo>(saved, k.b, t1, k.c0), direction * saved.stride_t, saved.plane, h0.data, h0.kPlane});
     }
 
     // The states before every interval-th step are in memory: each interval is run again, then walked back.
     void from_checkpoints() {
-      const int64_t K = args.interval < k.s1 ? args.interval : k.s1, plane = (n + 63) / 64 * 64, row = SavedIo::kPlanes * plane;
+      const int64_t K = args.interval < k.s1 ? args.interval : k.s1, plane = (n + 63) / 64 * 64,
+                    row = (SavedIo::kPlanes + Cell::kGates) * plane;
       if (k.s1 == 0) return;
       const std::unique_ptr<Saved[]> buffer(new Saved[(K + 1) * row]);
       const int64_t ahead = -direction;
@@ -234,11 +251,13 @@ struct Step {
         for (int64_t s = lo; s < hi; ++s, to += row) {
           if (resets.next()) copy_row(reset_state, n, state);
           step_row(cell, n, ahead < 0, inputs, params, state,
-                   [&]<int N>(int64_t c, const V<N>* after, V<N>)
-                       __attribute__((always_inline)) { SavedIo::template store_value<N>(to, c, plane, saved_of<N>(cell, after)); });
+                   [&]<int N>(int64_t c, V<N>, const SavedValue<N>& value, const V<N>* gates) __attribute__((always_inline)) {
+                     SavedIo::template store_value<N>(to, c, plane, value);
+                     for (int i = 0; i < Cell::kGates; ++i) store_raw(to + (SavedIo::kPlanes + i) * plane + c, gates[i]);
+                   });
           inputs.advance();
         }
-        steps({lo, hi, to - row, -row, plane, buffer.get(), plane});
+        steps<true>({lo, hi, to - row, -row, plane, buffer.get(), plane});
       }
     }
   };
