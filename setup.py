@@ -7,6 +7,7 @@ fixed-point network needs no torch: any compiler does.
 
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,9 +36,22 @@ def torch_root():
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
+def wants_cuda():
+    """Whether to compile the CUDA operators: where asked for, or where there is a compiler for a torch that has CUDA."""
+    mode = build.cuda_mode()
+    if mode == "1" and not torch_root():
+        raise RuntimeError("LRNN_CUDA=1 needs torch at install time: pip install torch, then pip install --no-build-isolation")
+    if mode != "auto":
+        return mode == "1"
+    if not torch_root() or not build.find_nvcc():
+        return False
+    return re.search(r"^cuda[^=]*= *'", (torch_root() / "version.py").read_text(), re.M) is not None
+
+
 build = load_build_module()
 COMPILER = build.find_compiler() if os.environ.get("LRNN_BUILD", "1") != "0" else None
 EXTENSIONS = [Extension("lrnn_kernels._kernels", sources=[])] if COMPILER and torch_root() else []
+EXTENSIONS += [Extension("lrnn_kernels._kernels_cuda", sources=[])] if COMPILER and wants_cuda() else []
 # Optional: an installation without torch asked for no compiler before, and must not fail for one that is too old.
 EXTENSIONS += [Extension("lrnn_kernels._fixed_point", sources=[], optional=True)] if COMPILER and not build.fixed_point_needs() else []
 
@@ -55,13 +69,16 @@ class BuildKernels(build_ext):
         print(f"compiling {ext.name} for {', '.join(isas)}", file=sys.stderr)
         workdir = Path(self.build_temp).resolve() / ext.name
         try:
-            if ext.name == "lrnn_kernels._fixed_point":
+            if ext.name == "lrnn_kernels._kernels_cuda":
+                build.build_cuda(output, workdir, torch_root=torch_root())
+            elif ext.name == "lrnn_kernels._fixed_point":
                 build.build_fixed_point(output, workdir, isas=isas, compiler=COMPILER)
             else:
                 build.build(output, workdir, isas=isas, compiler=COMPILER, torch_root=torch_root())
         except RuntimeError as error:
             raise CompileError(str(error)) from error
-        output.with_suffix(".hash").write_text(build.source_hash())
+        digest = build.cuda_source_hash() if ext.name == "lrnn_kernels._kernels_cuda" else build.source_hash()
+        output.with_suffix(".hash").write_text(digest)
 
 
 class AnyPythonWheel(bdist_wheel):
@@ -77,7 +94,7 @@ setup(
     packages=["lrnn_kernels", "lrnn_kernels.nn", "lrnn_kernels.fixed_point", "lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},
-    package_data={"lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "*.md"], "lrnn_kernels": ["*.hash"]},
+    package_data={"lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"], "lrnn_kernels": ["*.hash"]},
     ext_modules=EXTENSIONS,
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},
 )

@@ -1,4 +1,4 @@
-"""python -m benchmarks: check, then speed, then learning."""
+"""python -m benchmarks: check, then speed, then learning. python -m benchmarks gpu: all that a GPU can prove (see gpu.py)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ HERE = Path(__file__).parent
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["gpu"]:
+        from . import gpu
+
+        return gpu.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--section", choices=SECTIONS, action="append", help="run only this; may be repeated. Speed always checks first.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter sequences, less training")

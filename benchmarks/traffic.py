@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 import lrnn_kernels as lk
+from lrnn_kernels import dispatch
 from lrnn_kernels.registry import CELLS
 from lrnn_kernels.step import CHECKPOINT_INTERVAL
 
@@ -140,11 +141,12 @@ OPS: dict[str, Op] = {
 class Calls:
     """One operator on given streams: forward without gradients, backward alone, and the whole training step, as functions."""
 
-    def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor):
-        self.op, self.streams, self.params, self.dy = op, streams, params, dy
+    def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"):
+        self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
         cell = CELLS[op.cell]
         self._options = {**cell.options, **op.options}
-        self._kernel = cell.kernel(self._options, False)
+        self._kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
+        self._operators = getattr(torch.ops, dispatch.OPERATORS[backend])
         self._numbers, self._saves = cell.numbers(self._options), cell.saves(self._kernel)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
@@ -152,7 +154,7 @@ class Calls:
 
     def forward(self) -> None:
         with torch.no_grad():
-            self.op.call(*self.streams, *self.params)
+            self.op.call(*self.streams, *self.params, backend=self.backend)
 
     def loop_forward(self) -> None:
         with torch.no_grad():
@@ -174,10 +176,10 @@ class Calls:
 
     def prepare_backward(self) -> None:
         """Runs the forward pass once more, to keep what the backward pass reads."""
-        forward = getattr(torch.ops.lrnn_kernels, self._kernel).default
+        forward = getattr(self._operators, self._kernel).default
         y, _, saved = forward(self.streams, self.params, self._numbers, None, None, None, False, True)
         self._states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
-        self._backward = getattr(torch.ops.lrnn_kernels, self._kernel + "_backward").default
+        self._backward = getattr(self._operators, self._kernel + "_backward").default
 
     def backward(self) -> None:
         # The operator that autograd calls, called directly. The other way, a training step minus a forward pass, is a difference of two
@@ -185,5 +187,5 @@ class Calls:
         self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
 
     def train(self) -> None:
-        y, _ = self.op.call(*self._leaves, *self._param_leaves)
+        y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)
         torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)

@@ -4,7 +4,6 @@
 // torch.ops directly.
 #pragma once
 
-#include <string.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -16,7 +15,6 @@
 #include <vector>
 
 #include "cpu/args.h"
-#include "memory.h"
 
 namespace lrnn {
 
@@ -35,6 +33,7 @@ inline int64_t scalar_bytes(ScalarType type) {
     case ScalarType::Int:
       return 4;
     case ScalarType::Bool:
+    case ScalarType::Byte:
       return 1;
     default:
       return 2;
@@ -50,29 +49,33 @@ inline ScalarType carry_type(ScalarType type) {
 
 inline ScalarType complex_of(ScalarType type) { return type == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble; }
 
-// An uninitialized tensor; large ones from the pool.
-inline Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) {
-  int64_t bytes = scalar_bytes(type);
-  for (const int64_t size : sizes) bytes *= size;
-  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU, -1);
-  if (bytes >= static_cast<int64_t>(memory::kPoolThreshold) && memory::stats().limit > 0) {
-    void* const block = memory::allocate(bytes);
-    if (memory::poison()) memset(block, 0xff, bytes);
-    return torch::stable::from_blob(block, {sizes.data(), sizes.size()}, {strides.data(), strides.size()}, cpu, type, memory::release);
-  }
+// An uninitialized tensor on the device that the operators at hand run on. Each backend's library has its own.
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type);
+
+// The same by torch's own allocator, index -1 for the CPU.
+inline Tensor torch_empty(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type,
+                          torch::headeronly::DeviceType device, int32_t index) {
   AtenTensorHandle handle;
   const auto code = [](auto x) { return torch::stable::detail::to<int32_t>(torch::stable::detail::from(x)); };
   STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), code(type), code(cpu.type()), cpu.index(), &handle));
-  const Tensor fresh(handle);
-  if (bytes > 0 && memory::poison()) memset(fresh.mutable_data_ptr(), 0xff, bytes);
-  return fresh;
+      aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), code(type), code(device), index, &handle));
+  return Tensor(handle);
 }
 
 inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
-  for (int i = static_cast<int>(sizes.size()) - 2; i >= 0; --i) strides[i] = strides[i + 1] * sizes[i + 1];
+  for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
   return new_tensor(sizes, strides, type);
+}
+
+inline Tensor new_zeros(const std::vector<int64_t>& sizes, ScalarType type) {
+  Tensor fresh = new_contiguous(sizes, type);
+  torch::stable::zero_(fresh);
+  return fresh;
+}
+
+inline void check_device(const Tensor& x, const Tensor& first, const char* what) {
+  STD_TORCH_CHECK(x.device() == first.device(), what, ": tensors must be on one device");
 }
 
 // Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/transforms.py mirrors this.

@@ -19,7 +19,8 @@ from torch.autograd import Function
 class Static(NamedTuple):
     """What a scan is, apart from its tensors."""
 
-    kernel: str  # the compiled operator
+    operators: str  # the namespace of the backend's operators
+    kernel: str  # the operator
     numbers: list[float]  # its options
     saves: str  # what its backward pass reads: "y", "bits" or "states" (what was saved), or "nothing"
     inputs: int  # how many of the tensors are streams; the rest are parameters
@@ -38,7 +39,7 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
 
 
 def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
-    operator = getattr(torch.ops.lrnn_kernels, static.kernel).default
+    operator = getattr(getattr(torch.ops, static.operators), static.kernel).default
     n = static.inputs
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
 
@@ -75,7 +76,7 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
 
 
 def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
-    operator = getattr(torch.ops.lrnn_kernels, static.kernel + "_backward").default
+    operator = getattr(getattr(torch.ops, static.operators), static.kernel + "_backward").default
     n = static.inputs
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, states, dy, dh_last)
 
@@ -149,7 +150,7 @@ class OnceDifferentiable(Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.kernel = inputs[0]
+        ctx.kernel = Static(*inputs[:_FIXED]).kernel
 
     @staticmethod
     def backward(ctx, *_):
@@ -198,9 +199,9 @@ def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset:
     return before
 
 
-def _linear_scan(a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> Tensor:
-    """y of a linear scan, differentiable; a broadcasts against b."""
-    return apply(Static("linear", [], "y", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])[0]
+def _linear_scan(static: Static, a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> tuple[Tensor, Tensor]:
+    """A linear scan on the backend of another, differentiable; a broadcasts against b."""
+    return apply(Static(static.operators, "linear", [], "y", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])
 
 
 def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
@@ -215,7 +216,7 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     passed = conj_a if reset is None else torch.where(reset[..., None], torch.zeros((), dtype=b.dtype, device=b.device), conj_a)
     one = torch.ones_like(passed[:, :1])  # dh_last enters the last step's adjoint as it is
     after = torch.cat([one, passed[:, :-1]], 1) if static.reverse else torch.cat([passed[:, 1:], one], 1)
-    g = _linear_scan(after, dy, dh_last, None, None, not static.reverse)
+    g, _ = _linear_scan(static, after, dy, dh_last, None, None, not static.reverse)
     before = previous_states(y, h0, reset, h_reset, static.reverse)
     da = before.conj() * g
     flow = conj_a * g  # what each step hands to the state before it
@@ -247,14 +248,14 @@ def _jvp(ctx, *tangents):
         raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
     _, t_h0, t_h_reset, *t_tensors = tangents[_FIXED:]
-    a, b, split = _split_linear(static, tensors)
+    a, _, split = _split_linear(static, tensors)
     t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
     t_a, t_b, _ = _split_linear(static, t_tensors)
     if split:
         y, h0, h_reset, t_h0, t_h_reset = (None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset))
     before = previous_states(_widened(y), h0, reset, h_reset, static.reverse)
     drive = t_a * before + t_b
-    t_y, t_last = apply(Static("linear", [], "y", 2, static.reverse), reset, t_h0, t_h_reset, [a.expand_as(b), drive])
+    t_y, t_last = _linear_scan(static, a, drive, t_h0, reset, t_h_reset, static.reverse)
     if split:
         t_y, t_last = to_split(t_y), to_split(t_last)
     return t_y.to(tensors[0].dtype), t_last

@@ -1,8 +1,9 @@
-"""Compiles csrc/ into two shared libraries, at install time (setup.py) or on first use (find_or_build).
+"""Compiles csrc/ into shared libraries, at install time (setup.py) or on first use (find_or_build).
 
 The torch operators use only torch's stable ABI: built once against any torch >= 2.11 they load into every later one. The fixed-point
 network is a Python extension that needs no torch, and fits one Python. Kernels include no torch and no Python header and are
-compiled once per instruction set; the processor picks at run time.
+compiled once per instruction set; the processor picks at run time. The CUDA operators are a library of their own, which nvcc makes: it
+loads beside any torch, with or without CUDA.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 #: Instruction sets a kernel is compiled for on x86-64, worst first: name -> compiler flags.
@@ -24,11 +26,18 @@ X86_ISAS = {"baseline": ["-march=x86-64"], "avx2": ["-march=x86-64-v3"], "avx512
 
 #: Translation units with kernels, compiled once per instruction set.
 KERNELS = ["bmru", "brc", "cmru", "fq_bmru", "hysteresis", "linear", "min_gru", "nbrc", "src", "src_spikes"]
-COMMON = ["ops.cpp", "memory.cpp", "cpu/kernels.cpp", "cpu/ops_cpu.cpp", "cpu/ops_nbrc.cpp", "cpu/plan.cpp", "cpu/run.cpp"]
+COMMON = ["ops.cpp", "cell_table.cpp", "memory.cpp"]
+COMMON += [f"cpu/{part}.cpp" for part in ("kernels", "ops_cpu", "ops_nbrc", "outputs", "plan", "run")]
 
 #: The fixed-point network: kernels, and the rest.
 FIXED_POINT_KERNELS = ["fixed_point/kernels.cpp"]
 FIXED_POINT_COMMON = ["fixed_point/bindings.cpp", "fixed_point/run.cpp"]
+
+#: The CUDA operators: kernels, which are all *.cu files there, and the rest.
+CUDA_COMMON = ["cell_table.cpp", *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan"))]
+
+#: GPUs that machine code is made for: A100, H100 and H200, B200. Others run the last one's PTX if they are newer.
+CUDA_ARCHITECTURES = ["80", "90", "100"]
 
 #: Its file name in the package; another Python does not load it.
 FIXED_POINT_FILE = "_fixed_point" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")
@@ -48,10 +57,20 @@ def source_dir() -> Path:
 
 
 def source_hash() -> str:
-    """A digest of every C++ source and of this file: two libraries with equal digests have equal kernels."""
+    """A digest of every C++ source but CUDA's, and of this file: two libraries with equal digests have equal kernels."""
+    return _digest(lambda path: path.suffix in (".h", ".cpp") and path.parent.name != "cuda")
+
+
+def cuda_source_hash() -> str:
+    """The same for the CUDA operators."""
+    kinds = (".h", ".cpp", ".cu", ".cuh")
+    return _digest(lambda path: path.suffix in kinds and (path.parent.name != "cpu" or path.name == "args.h"))
+
+
+def _digest(counts: Callable[[Path], bool]) -> str:
     digest = hashlib.sha256(Path(__file__).read_bytes())
     root = source_dir()
-    for path in sorted(p for p in root.rglob("*") if p.suffix in (".h", ".cpp")):
+    for path in sorted(p for p in root.rglob("*") if counts(p)):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -104,6 +123,51 @@ def build_fixed_point(output: Path, workdir: Path, *, isas: list[str], compiler:
     _ninja(output, workdir, compiler, "-fvisibility=hidden", units, "-lpthread")
 
 
+def find_nvcc() -> str | None:
+    """The CUDA compiler: $CUDACXX, else $CUDA_HOME's, else nvcc on PATH, else the newest of /usr/local/cuda*."""
+    places = [os.environ.get("CUDACXX"), os.environ.get("CUDA_HOME") and os.path.join(os.environ["CUDA_HOME"], "bin", "nvcc"), "nvcc"]
+    places += sorted(map(str, Path("/usr/local").glob("cuda*/bin/nvcc")), reverse=True)
+    return next((found for place in places if place and (found := shutil.which(place))), None)
+
+
+def cuda_mode() -> str:
+    """What LRNN_CUDA asks for: "0", no CUDA operators; "1", they must be there; "auto", where torch has CUDA."""
+    mode = os.environ.get("LRNN_CUDA") or "auto"
+    if mode not in ("0", "1", "auto"):
+        raise ValueError(f"the environment variable LRNN_CUDA must be 0, 1 or auto, got {mode!r}")
+    return mode
+
+
+def cuda_architectures() -> list[str]:
+    """CUDA_ARCHITECTURES, or what LRNN_CUDA_ARCHITECTURES names (comma-separated: 90,100; 90-virtual is PTX alone)."""
+    wanted = os.environ.get("LRNN_CUDA_ARCHITECTURES")
+    return wanted.split(",") if wanted else CUDA_ARCHITECTURES
+
+
+def build_cuda(output: Path, workdir: Path, *, torch_root: Path) -> None:
+    """Compiles and links the CUDA operators; raises RuntimeError where there is no nvcc, or with its words."""
+    nvcc = find_nvcc()
+    if nvcc is None:
+        raise RuntimeError("no nvcc was found (set CUDACXX or CUDA_HOME, or install the CUDA toolkit)")
+    csrc, architectures = source_dir(), cuda_architectures()
+    numbers = [a.removesuffix("-virtual") for a in architectures]
+    targets = [f"-gencode arch=compute_{a},code=sm_{a}" for a in architectures if not a.endswith("-virtual")]
+    targets.append(f"-gencode arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
+    flags = "-std=c++20 -O3 -DLRNN_ISA=gpu -Xcompiler=-fPIC,-fvisibility-inlines-hidden,-Wno-psabi"
+    compile_kernel = f"{nvcc} {flags} {' '.join(targets)} -c $in -o $out -MD -MF $out.d"
+    compile_rest = f"{nvcc} {flags} {TARGET} -isystem {torch_root / 'include'} -c $in -o $out -MD -MF $out.d"
+    link = f"{nvcc} -shared -cudart static $in -o $out -L{torch_root / 'lib'} -ltorch_cpu -lc10 -ldl"
+    lines = [
+        f"rule kernel\n  command = {compile_kernel}\n  depfile = $out.d\n  deps = gcc\n  description = $out",
+        f"rule rest\n  command = {compile_rest}\n  depfile = $out.d\n  deps = gcc\n  description = $out",
+        f"rule link\n  command = {link}\n  description = $out",
+    ]
+    units = [("kernel", source) for source in sorted((csrc / "cuda").glob("*.cu"))] + [("rest", csrc / source) for source in CUDA_COMMON]
+    lines += [f"build {source.name}.o: {rule} {source}" for rule, source in units]
+    lines.append(f"build {output}: link {' '.join(f'{source.name}.o' for _, source in units)}")
+    _run_ninja(workdir, lines)
+
+
 def fixed_point_needs() -> str:
     """What is missing here to compile the fixed-point network, besides a compiler; empty if nothing is."""
     if importlib.util.find_spec("pybind11") is None:
@@ -131,7 +195,6 @@ def _units(common: list[str], kernels: list[str], isas: list[str], includes: str
 
 def _ninja(output: Path, workdir: Path, compiler: str, flags: str, units: list[tuple[str, str, str]], libraries: str) -> None:
     csrc = source_dir()
-    workdir.mkdir(parents=True, exist_ok=True)
     lines = [
         f"cxx = {compiler}",
         f"flags = -std=c++20 -O3 -fPIC -g0 -Wall -Wno-psabi {flags}",
@@ -140,6 +203,11 @@ def _ninja(output: Path, workdir: Path, compiler: str, flags: str, units: list[t
     ]
     lines += [f"build {name}.o: cc {csrc / source}\n  extra = {extra}" for source, name, extra in units]
     lines.append(f"build {output}: link {' '.join(f'{name}.o' for _, name, _ in units)}")
+    _run_ninja(workdir, lines)
+
+
+def _run_ninja(workdir: Path, lines: list[str]) -> None:
+    workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "build.ninja").write_text("\n".join(lines) + "\n")
     done = subprocess.run([find_ninja(), "-C", str(workdir)], capture_output=True, text=True)
     if done.returncode != 0:
@@ -147,7 +215,7 @@ def _ninja(output: Path, workdir: Path, compiler: str, flags: str, units: list[t
 
 
 def find_or_build(installed: Path, name: str, build: Callable[..., None]) -> tuple[Path, str]:
-    """The library: the installed one if it was built from the sources at hand, else one compiled into the cache, once.
+    """A library for this processor: the installed one if it was built from the sources at hand, else one compiled into the cache, once.
 
     Args:
         installed: where an installed one would lie, its digest beside it.
@@ -157,26 +225,36 @@ def find_or_build(installed: Path, name: str, build: Callable[..., None]) -> tup
     Returns its path and how it came to be; raises RuntimeError where it cannot be built.
     """
     digest = source_hash()
-    stamp = installed.with_suffix(".hash")
-    if installed.exists() and stamp.exists() and stamp.read_text() == digest:
+    if is_built_from(installed, digest):
         return installed, "built at install time"
     compiler = find_compiler()
     if compiler is None:
         raise RuntimeError("no C++ compiler was found (set CXX, or install g++ or clang++), and no compiled kernels are installed")
     isas = isas_to_build(portable=False)
+    return from_cache(name, digest, isas, "about a minute", partial(build, isas=isas, compiler=compiler)), "compiled on first use"
+
+
+def is_built_from(library: Path, digest: str) -> bool:
+    """Whether an installed library was built from sources with this digest."""
+    stamp = library.with_suffix(".hash")
+    return library.exists() and stamp.exists() and stamp.read_text() == digest
+
+
+def from_cache(name: str, digest: str, targets: list[str], duration: str, build: Callable[[Path, Path], None]) -> Path:
+    """A library in the cache, compiled by build(output, workdir) if it is not there."""
     cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
-    library = cache / f"{name}-{digest}-{'-'.join(isas)}.so"
+    library = cache / f"{name}-{digest}-{'-'.join(targets)}.so"
     if library.exists():
-        return library, "compiled on first use"
+        return library
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "lock", "w") as lock:  # another process may be compiling the same
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
-            print(f"lrnn_kernels: compiling {name}, once for this version; about a minute ...", file=sys.stderr, flush=True)
+            print(f"lrnn_kernels: compiling {name}, once for this version; {duration} ...", file=sys.stderr, flush=True)
             fresh = library.with_suffix(f".{os.getpid()}")
-            build(fresh, cache / f"objects-{name}-{'-'.join(isas)}", isas=isas, compiler=compiler)
+            build(fresh, cache / f"objects-{name}-{'-'.join(targets)}")
             fresh.rename(library)
-    return library, "compiled on first use"
+    return library
 
 
 def find_ninja() -> str:

@@ -72,16 +72,19 @@ def run_check(
         if known.get(name, "no such backend"):
             raise RuntimeError(f"backend {name!r} cannot be checked: {known.get(name, 'no such backend')}")
     wanted = backends or [name for name, missing in known.items() if not missing]
-    rows = []
+    rows, unserved = [], {}
     for cell in cells or CELLS:
         # One reference serves every backend.
         checked = [(call, testing.run(call.double(), "reference")) for call in calls(cell)]
         for backend in wanted:
-            for row in _rows(cell, backend, checked):
+            served = [(call, expected) for call, expected in checked if testing.serves(backend, call.kernel, call.channels, call.dtype)]
+            if len(served) < len(checked):
+                unserved[f"{backend}, {cell}"] = "this backend has no kernel for it, or none so wide"
+            for row in _rows(cell, backend, served):
                 rows.append(row)
                 if progress is not None:
                     progress(row)
-    return Report(rows, {name: why for name, why in known.items() if why and not backends})
+    return Report(rows, {name: why for name, why in known.items() if why and not backends} | unserved)
 
 
 def calls(cell: str) -> Iterator[Call]:

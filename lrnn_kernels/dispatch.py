@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import extension
+from . import cuda_backend, extension, triton_backend
+from .registry import Cell
+from .transforms import NAMESPACE, NAMESPACE_TRITON
 
-BACKENDS = ("auto", "cpu", "reference")
+BACKENDS = ("auto", "cpu", "cuda", "triton", "reference")
+
+#: Where each backend's operators live in torch.ops.
+OPERATORS = {"cpu": NAMESPACE, "cuda": NAMESPACE, "triton": NAMESPACE_TRITON}
+
+#: The backends for GPUs, best first.
+GPU = {"cuda": cuda_backend, "triton": triton_backend}
 
 _warned: set[str] = set()
 
@@ -30,22 +38,53 @@ class Ask:
     backend: str
 
 
-def choose(backend: str, first: Tensor) -> Choice:
-    """Resolves "auto", or checks that a named backend can run; raises otherwise."""
+def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int = 0) -> Choice:
+    """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
     if backend == "reference":
         return Choice("reference", "asked for by name")
     device = first.device.type
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    if backend in GPU:
+        return _named(backend, first, kernel, channels)
     if device not in ("cpu", "meta"):
         if backend == "cpu":
             raise ValueError(f"backend 'cpu' runs CPU tensors, got tensors on {first.device}")
-        return _fall_back(f"there is no compiled kernel for device {device!r}")
+        reasons = [module.missing(device) or unserved(name, kernel, channels, first.dtype) for name, module in GPU.items()]
+        for name, reason in zip(GPU, reasons, strict=True):
+            if not reason:
+                return Choice(name, f"the inputs are on {device!r}, and this is the best backend for it here")
+        return _fall_back(f"there is no compiled kernel for device {device!r}: {'; '.join(reasons)}")
     if not extension.available:
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {extension.reason}")
         return Choice("reference", extension.reason)  # the import has warned already
     return Choice("cpu", "asked for by name" if backend == "cpu" else "the inputs are on the CPU and its kernels are loaded")
+
+
+def _named(backend: str, first: Tensor, kernel: str | None, channels: int) -> Choice:
+    device = first.device.type
+    reason = GPU[backend].missing(device)
+    if reason:
+        raise (ValueError if device == "cpu" else RuntimeError)(f"backend {backend!r} is not available: {reason}")
+    reason = unserved(backend, kernel, channels, first.dtype)
+    if reason:
+        raise NotImplementedError(f"backend {backend!r} cannot run this: {reason}")
+    return Choice(backend, "asked for by name")
+
+
+def kernel_on(backend: str, kernel: str) -> str:
+    """The kernel that a backend runs for this one: the generic engine's where it has none of its own."""
+    return Cell.generic(kernel) if backend in GPU and not GPU[backend].serves(kernel) else kernel
+
+
+def unserved(backend: str, kernel: str | None, channels: int, dtype: torch.dtype) -> str:
+    """Why a backend that runs here does not run a kernel, or ""."""
+    if kernel is None or backend not in GPU:
+        return ""
+    if not GPU[backend].serves(kernel_on(backend, kernel)):
+        return f"the {backend} backend has no kernel {kernel!r} yet"
+    return cuda_backend.too_wide(kernel, channels, dtype) if backend == "cuda" else ""
 
 
 def _fall_back(reason: str) -> Choice:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import dispatch, extension
+from . import dispatch, extension, triton_backend
 from .registry import CELLS, Cell
 
 READS = {
@@ -32,6 +32,7 @@ class Explanation:
     channels_per_task: int | None = None
     steps_per_task: int | None = None  # below T: the sequence is split in time
     past_caches: bool | None = None
+    layout: str | None = None  # of a launch on a GPU
     copied: tuple[str, ...] = ()  # inputs without unit channel stride
 
     def __str__(self) -> str:
@@ -43,6 +44,8 @@ class Explanation:
                 f"  forward   {self.threads} thread(s), tasks of {self.channels_per_task} channels x {self.steps_per_task} steps",
                 f"  stores    {'bypass the caches' if self.past_caches else 'go through the caches'}",
             ]
+        if self.layout:
+            lines.append(f"  forward   {self.layout}")
         if self.copied:
             lines.append(f"  copied    {', '.join(self.copied)}: the channel stride is not 1")
         return "\n".join(lines)
@@ -52,31 +55,40 @@ def explain_call(
     kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float], choice: dispatch.Choice
 ) -> Explanation:
     """The explanation of a checked call."""
-    if choice.backend != "cpu" or inputs[0].is_meta:
+    if choice.backend == "reference" or inputs[0].is_meta:
         return Explanation(cell.name, choice.backend, choice.reason)
-    isa = extension.extension.library.lrnn_isa().decode()
-    saves = cell.saves(kernel)
     copied = tuple(name for name, x in zip(cell.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
+    engine = _engine(cell, cell.saves(kernel), numbers)
+    if choice.backend == "triton":
+        version, channels, steps = triton_backend.plan(kernel, inputs, params)
+        plan = {"channels_per_task": channels, "steps_per_task": steps, "layout": f"programs of {channels} channels x {steps} steps"}
+        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, f"Triton {version}", **plan, copied=copied)
+    if choice.backend == "cuda":
+        plan = _cuda_plan(kernel, cell, inputs, params, numbers)
+        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, "CUDA", **plan, copied=copied)
+    isa = extension.extension.library.lrnn_isa().decode()
     if cell.matrices:
-        engine = "a matrix product and a fused row kernel per step, the batch shared out over threads"
-        return Explanation(cell.name, choice.backend, choice.reason, kernel, f"{engine}: {READS[saves]}", isa, copied=copied)
+        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, copied=copied)
     threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False, numbers)
-    interval = int(numbers[0]) if saves == "states" else 0
+    plan = {"threads": threads, "channels_per_task": block, "steps_per_task": chunk, "past_caches": bool(past_caches)}
+    return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, **plan, copied=copied)
+
+
+def _engine(cell: Cell, saves: str, numbers: list[float]) -> str:
+    interval = int(numbers[0]) if saves == "states" and numbers else 0
     reads = f"the backward pass runs {interval} steps at a time again, from saved states" if interval else READS[saves]
-    engine = "last write wins" if saves == "bits" else "step by step" if cell.sequential else "affine scan"
-    return Explanation(
-        cell.name,
-        choice.backend,
-        choice.reason,
-        kernel,
-        f"{engine}: {reads}",
-        isa,
-        threads,
-        block,
-        chunk,
-        bool(past_caches),
-        copied,
-    )
+    if cell.matrices:
+        return f"matrix products and a fused row kernel, step by step: {reads}"
+    return f"{'last write wins' if saves == 'bits' else 'step by step' if cell.sequential else 'affine scan'}: {reads}"
+
+
+def _cuda_plan(kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> dict:
+    if cell.matrices:
+        return {"layout": f"{inputs[0].shape[0]} block(s), one for each batch element"}
+    operators = getattr(torch.ops, dispatch.OPERATORS["cuda"])
+    lanes, groups, chunk, blocks = operators.plan(kernel, inputs, params, False, numbers)
+    layout = f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, in chunks of {chunk} steps"
+    return {"steps_per_task": chunk, "layout": layout}
 
 
 def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:

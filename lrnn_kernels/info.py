@@ -11,7 +11,7 @@ from .version import __version__
 try:
     import torch
 
-    from . import extension, testing
+    from . import cuda_backend, extension, testing
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -29,7 +29,7 @@ def report() -> str:
 
 
 def _torch() -> list[tuple[str, str]]:
-    lines = [("kernels", _kernels())]
+    lines = [("kernels", _kernels()), ("CUDA kernels", _cuda_kernels())]
     if extension.available:
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
@@ -50,6 +50,11 @@ def _kernels() -> str:
     if extension.extension.path is None:
         return f"none: {extension.reason}"
     return f"{_place(extension.extension.path)}, {extension.reason}"
+
+
+def _cuda_kernels() -> str:
+    state = cuda_backend.state
+    return f"none: {state.reason}" if state.path is None else f"{_place(state.path)}, {state.reason}"
 
 
 def _place(path: Path) -> str:

@@ -37,6 +37,11 @@ class Cell:
     matrices: bool = False  # its parameters are (C,C) matrices
     differentiable_twice: bool = False
 
+    @staticmethod
+    def generic(kernel: str) -> str:
+        """The kernel of the engine for any cell, where this one has an engine of its own."""
+        return "hysteresis" if kernel == "bmru" else kernel
+
 
 def _saves(kernel: str) -> str:
     return "bits" if kernel == "bmru" else "nothing" if kernel.startswith("cmru") else "y"

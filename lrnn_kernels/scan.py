@@ -32,12 +32,14 @@ def run(
     """
     entry, layout, inputs, params, h0, h_reset = check(cell, inputs, params, h0, reset, h_reset, packed)
     kernel = entry.kernel(options, reset is not None)
-    if isinstance(backend, dispatch.Ask):
-        return explain_call(kernel, entry, inputs, params, entry.numbers(options), dispatch.choose(backend.backend, inputs[0]))
-    choice = dispatch.choose(backend, inputs[0])
+    asked = isinstance(backend, dispatch.Ask)
+    choice = dispatch.choose(backend.backend if asked else backend, inputs[0], kernel, layout.y_width)
+    kernel = dispatch.kernel_on(choice.backend, kernel)
+    if asked:
+        return explain_call(kernel, entry, inputs, params, entry.numbers(options), choice)
     if choice.backend == "reference":
         return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
-    static = autograd.Static(kernel, entry.numbers(options), entry.saves(kernel), len(inputs), reverse)
+    static = autograd.Static(dispatch.OPERATORS[choice.backend], kernel, entry.numbers(options), entry.saves(kernel), len(inputs), reverse)
     return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
 
 

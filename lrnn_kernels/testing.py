@@ -73,6 +73,11 @@ class Call:
         """The compiled operator that serves this call."""
         return self.entry.kernel(self.options, self.reset is not None)
 
+    @property
+    def channels(self) -> int:
+        """The width of y."""
+        return self.inputs[0].shape[2] // (len(self.entry.inputs) if self.packed else 1)
+
     def map(self, change) -> Call:
         """The same call with every floating point tensor changed."""
 
@@ -328,6 +333,11 @@ def backends() -> dict[str, str]:
         except (RuntimeError, ValueError, AssertionError) as error:
             found[name] = str(error)
     return found
+
+
+def serves(backend: str, kernel: str, channels: int = 0, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether a backend that runs here has this kernel, for so many channels."""
+    return not dispatch.unserved(backend, kernel, channels, dtype)
 
 
 def device_of(backend: str) -> str:

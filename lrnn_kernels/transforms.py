@@ -1,16 +1,22 @@
-"""What torch must know of the compiled operators beyond running them: shapes without data, and vmap.
+"""What torch must know of the operators beyond running them: shapes without data, and vmap.
 
-Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in the tests.
+Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in the tests. The Triton operators
+have the same schemas, and share all of it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from .reference import carry_dtype
 
-#: Streams of each compiled operator.
+#: The namespaces of the C++ and of the Triton operators in torch.ops.
+NAMESPACE, NAMESPACE_TRITON = "lrnn_kernels", "lrnn_triton"
+
+#: Streams of each operator.
 STREAMS = {
     "linear": 2,
     "linear_per_channel": 1,
@@ -36,14 +42,21 @@ STATES = {"src": (3, 3), "src_detached": (3, 2), "src_spikes": (3, 3), "src_spik
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
 
-def register() -> None:
-    """Registers fakes and batching rules for every operator of the loaded library."""
-    for kernel in STREAMS:
-        torch.library.register_fake(f"lrnn_kernels::{kernel}", _forward_fake(kernel))
-        torch.library.register_fake(f"lrnn_kernels::{kernel}_backward", _backward_fake(kernel))
+def register(namespace: str = NAMESPACE, kernels: Iterable[str] = tuple(STREAMS)) -> None:
+    """Registers fakes and batching rules for the operators of a backend."""
+    for kernel in kernels:
+        forward, backward = f"{namespace}::{kernel}", f"{namespace}::{kernel}_backward"
+        torch.library.register_fake(forward, _forward_fake(kernel))
+        torch.library.register_fake(backward, _backward_fake(kernel))
         loops = kernel == "nbrc"  # matrices of several networks cannot become rows of one batch
-        torch.library.register_vmap(f"lrnn_kernels::{kernel}", _looped(kernel) if loops else _forward_vmap(kernel))
-        torch.library.register_vmap(f"lrnn_kernels::{kernel}_backward", _looped(kernel + "_backward") if loops else _backward_vmap(kernel))
+        torch.library.register_vmap(forward, _looped(forward) if loops else _forward_vmap(forward))
+        torch.library.register_vmap(backward, _looped(backward) if loops else _backward_vmap(backward))
+
+
+def _operator(name: str):
+    """torch.ops.NAMESPACE.KERNEL, by its full name."""
+    namespace, kernel = name.split("::")
+    return getattr(getattr(torch.ops, namespace), kernel)
 
 
 def _new_rows(like: Tensor, channels: int) -> Tensor:
@@ -110,7 +123,7 @@ def _looped(name: str):
         return arg if dim is None else arg.select(dim, i)
 
     def rule(info, in_dims, *args):
-        operator = getattr(torch.ops.lrnn_kernels, name)
+        operator = _operator(name)
         calls = [operator(*(pick(arg, dim, i) for arg, dim in zip(args, in_dims, strict=True))) for i in range(info.batch_size)]
         stacked = [torch.stack(parts) for parts in zip(*calls, strict=True)]
         return (stacked, [0] * len(stacked)) if isinstance(calls[0], list) else (tuple(stacked), (0,) * len(stacked))
@@ -145,11 +158,11 @@ def _fold_call(size, in_dims, inputs, params, h0, reset, h_reset):
     return folded, ends, _folded(h0, h0_d, size, 1), _folded(reset, reset_d, size, 1), _fold_ends(h_reset, h_reset_d, size, B), B
 
 
-def _forward_vmap(kernel: str):
+def _forward_vmap(name: str):
     def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, save):
         size = info.batch_size
         inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
-        operator = getattr(torch.ops.lrnn_kernels, kernel)
+        operator = _operator(name)
         y, h_last, saved = operator(inputs, params, options, h0, reset, h_reset, reverse, save)
         is_saved = saved.dim() > 1
         saved = saved.unflatten(0, (size, B)) if is_saved else saved
@@ -158,7 +171,7 @@ def _forward_vmap(kernel: str):
     return rule
 
 
-def _backward_vmap(kernel: str):
+def _backward_vmap(name: str):
     def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
         size = info.batch_size
         shared = [p.dim() - (d is not None) == 1 for p, d in zip(params, in_dims[1], strict=True)]
@@ -167,7 +180,7 @@ def _backward_vmap(kernel: str):
         states_d, dy_d, dh_last_d = in_dims[7:]
         states, dy, dh_last = (_folded(x, d, size, 1) for x, d in ((states, states_d), (dy, dy_d), (dh_last, dh_last_d)))
         states = None if states is None else states.contiguous()
-        operator = getattr(torch.ops.lrnn_kernels, kernel + "_backward")
+        operator = _operator(name)
         grads = operator(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last)
         *dtensors, dh0, dh_reset = grads
         n = len(inputs)

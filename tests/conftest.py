@@ -1,12 +1,15 @@
 """What the tests share: the grid of cells, options and types, the backends of this machine, threads, poisoned buffers."""
 
+import ctypes
+import os
 from contextlib import contextmanager
 
+import executor
 import hypothesis
 import pytest
 import torch
 
-from lrnn_kernels import memory, testing
+from lrnn_kernels import cuda_backend, dispatch, memory, testing, transforms
 from lrnn_kernels.registry import CELLS
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a failure.
@@ -21,6 +24,19 @@ VARIANTS = [(cell, options) for cell in CELLS for options in testing.variants(ce
 
 #: ... and each of its types.
 GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
+
+#: Below, at and above every register width, with and without tails.
+CHANNELS = (1, 3, 4, 5, 8, 16, 17, 37, 64, 130)
+#: h0, reset, h_reset, reverse, per_batch
+FEATURES = (
+    (True, False, None, False, False),
+    (False, True, "shared", False, False),
+    (True, True, "per_batch", True, True),
+    (True, False, None, True, False),
+    (False, False, None, False, True),
+    (True, True, None, False, False),
+    (True, True, "shared", True, False),
+)
 
 
 def name_of(value) -> str | None:
@@ -40,7 +56,11 @@ def over(names: str, values) -> pytest.MarkDecorator:
 
 
 def check(call: testing.Call, backend: str, **kwargs) -> None:
-    """Asserts that values and all gradients of a call are those of the float64 reference."""
+    """Asserts that values and all gradients of a call are those of the float64 reference, or that the call is refused where it must be."""
+    if not testing.serves(backend, call.kernel, call.channels, call.dtype):
+        with pytest.raises(NotImplementedError):
+            testing.run(call.to(testing.device_of(backend)), backend)
+        return
     bad = [e for e in testing.check_call(call.to(testing.device_of(backend)), backend, **kwargs) if not e.ok]
     assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
 
@@ -71,5 +91,40 @@ def poisoned():
 
 @pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
-    """Each backend that runs here."""
+    """Each backend that runs here and has the cell's kernel."""
+    cell = getattr(request.node, "callspec", None) and request.node.callspec.params.get("cell")
+    if cell and not testing.serves(request.param, CELLS[cell].kernel(CELLS[cell].options, False)):
+        pytest.skip(f"{request.param} has no kernel for {cell} yet")
     return request.param
+
+
+@pytest.fixture(scope="session")
+def operators_on_executor():
+    """The library of CUDA operators for CPU tensors, loaded into torch once: torch.ops.lrnn_on_executor."""
+    path = executor.compile_operators()
+    torch.ops.load_library(str(path))
+    state = cuda_backend.state_of(path, "on the executor")
+    transforms.register("lrnn_on_executor", state.kernels)
+    return executor.Executor(path), state
+
+
+@pytest.fixture
+def cuda_on_cpu(operators_on_executor, monkeypatch, request):
+    """Calls of backend="cuda" go to the executor, with another plan and another order of threads for every test."""
+    library, state = operators_on_executor
+    seed = sum(map(ord, request.node.name))
+    library.configure(resident=1 + seed % 5, seed=seed)
+    library.library.lrnn_gpu_set_bytes_in_flight(ctypes.c_int64((1, 1 << 14, 2 << 20)[seed % 3]))
+    monkeypatch.setattr(cuda_backend, "state", state)
+    monkeypatch.setattr(cuda_backend, "missing", lambda device: "")
+    monkeypatch.setitem(dispatch.OPERATORS, "cuda", "lrnn_on_executor")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With LRNN_NO_SKIPS=1 a skipped test fails, unless it needs a GPU: nothing is left out by accident."""
+    report = yield
+    if report.skipped and os.environ.get("LRNN_NO_SKIPS") == "1" and "GPU" not in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
+    return report

@@ -19,7 +19,8 @@ RUNNABLE = ISAS[: ISAS.index(build.host_isa()) + 1] if build.is_x86() else ISAS
 
 def _run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess:
     """Runs this Python in cwd, so that the package found there is the one imported."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS")}
+    ours = ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS", "LRNN_CUDA")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, check=False, timeout=1200
     )
@@ -87,8 +88,9 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
     """Without torch or a compiler at build time, the sources travel and are compiled on first use."""
     wheel = _wheel(tmp_path, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
-    done = _run(["-c", "from lrnn_kernels import build; print(build.source_hash())"], tmp_path / "unpacked")
-    assert done.stdout.strip() == build.source_hash()
+    script = "from lrnn_kernels import build; print(build.source_hash(), build.cuda_source_hash())"
+    done = _run(["-c", script], tmp_path / "unpacked")
+    assert done.stdout.split() == [build.source_hash(), build.cuda_source_hash()]
 
 
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from lrnn_kernels import build, registry, testing, transforms
 
 ROOT = Path(__file__).resolve().parents[1]
-CPP = sorted(p for p in (ROOT / "csrc").rglob("*") if p.suffix in (".h", ".cpp"))
+CPP = sorted(p for folder in ("csrc", "tests") for p in (ROOT / folder).rglob("*") if p.suffix in (".h", ".cpp", ".cuh", ".cu"))
 PYTHON = sorted(p for folder in ("lrnn_kernels", "triton_kernels", "benchmarks", "tests") for p in (ROOT / folder).rglob("*.py"))
 
 

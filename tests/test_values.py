@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import GRID, VARIANTS, assert_same, check, over
+from conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, over
 
 import lrnn_kernels
 from lrnn_kernels import testing
@@ -14,18 +14,6 @@ pytestmark = pytest.mark.usefixtures("poisoned")
 
 #: Empty, one step, and the edges of a word of saved bits (32) and of a flush of parameter sums (64).
 TIMES = (0, 1, 31, 32, 33, 64, 65)
-#: Below, at and above every register width, with and without tails.
-CHANNELS = (1, 3, 4, 5, 8, 16, 17, 37, 64, 130)
-#: h0, reset, h_reset, reverse, per_batch
-FEATURES = (
-    (True, False, None, False, False),
-    (False, True, "shared", False, False),
-    (True, True, "per_batch", True, True),
-    (True, False, None, True, False),
-    (False, False, None, False, True),
-    (True, True, None, False, False),
-    (True, True, "shared", True, False),
-)
 
 
 @pytest.mark.parametrize("T", TIMES)

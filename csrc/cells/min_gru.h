@@ -10,33 +10,28 @@ struct MinGru {
   static constexpr int kInputs = 2, kParams = 0;
   static constexpr bool kUsesState = true;
 
+  // What is written for v, and its slope. The sigmoid is computed for every v, so that scalar code selects and does not branch.
   template <class V>
-  LRNN_HD static V candidate(V v) {
-    if constexpr (kPositive)
-      return v >= V{} ? v + Scalar<V>(0.5) : sigmoid(v);
-    else
-      return v;
-  }
-  template <class V>
-  LRNN_HD static V candidate_slope(V v) {
-    if constexpr (kPositive) {
-      const V s = sigmoid(v);
-      return v >= V{} ? constant<V>(1) : s * (constant<V>(1) - s);
-    } else {
-      return constant<V>(1);
-    }
+  LRNN_HD static V candidate(V v, V& slope) {
+    slope = constant<V>(1);
+    if constexpr (!kPositive) return v;
+    const V s = sigmoid(v);
+    slope = v >= V{} ? slope : s * (slope - s);
+    return v >= V{} ? v + Scalar<V>(0.5) : s;
   }
 
   template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V*, const double*) {
+    V slope;
     const V z = sigmoid(x[0]);
-    return {constant<V>(1) - z, z * candidate(x[1])};
+    return {constant<V>(1) - z, z * candidate(x[1], slope)};
   }
   template <class V>
   LRNN_HD static void pullback(const V* x, const V*, const double*, V h_prev, V g, V* dx, V*) {
-    const V z = sigmoid(x[0]);
-    dx[0] = g * (candidate(x[1]) - h_prev) * (z * (constant<V>(1) - z));
-    dx[1] = g * z * candidate_slope(x[1]);
+    V slope;
+    const V z = sigmoid(x[0]), v = candidate(x[1], slope);
+    dx[0] = g * (v - h_prev) * (z * (constant<V>(1) - z));
+    dx[1] = g * z * slope;
   }
 };
 

@@ -1,11 +1,5 @@
 #include "kernels.h"
 
-#include "../cells/brc.h"
-#include "../cells/fq_bmru.h"
-#include "../cells/hysteresis.h"
-#include "../cells/linear.h"
-#include "../cells/min_gru.h"
-#include "../cells/src.h"
 #include "nbrc.h"
 
 namespace lrnn {
@@ -36,15 +30,7 @@ NbrcKernels nbrc_kernels(Storage);
 
 namespace {
 
-using namespace LRNN_ISA;
 using Find = Kernels (*)(Storage);
-
-template <class Cell>
-constexpr bool kIsComplex = false;
-template <>
-constexpr bool kIsComplex<Linear> = true;
-template <>
-constexpr bool kIsComplex<LinearPerChannel> = true;
 
 // A set that this build leaves out has no kernels to point at.
 #if defined(LRNN_HAVE_BASELINE)
@@ -68,22 +54,6 @@ constexpr Find kTable[][3] = {LRNN_AFFINE_CELLS(LRNN_ROW) LRNN_ROW(bmru, ) LRNN_
 constexpr NbrcKernels (*kNbrc[3])(Storage) = {LRNN_BASELINE(nbrc), LRNN_AVX2(nbrc), LRNN_AVX512(nbrc)};
 
 }  // namespace
-
-#define LRNN_AFFINE(name, Cell) \
-  {#name, Cell::kInputs, Cell::kParams, kIsComplex<Cell>, Cell::kUsesState ? Saves::output : Saves::nothing, 1, 0, false},
-#define LRNN_STEP(name, Cell)                          \
-  {#name,                                              \
-   Cell<float>::kInputs,                               \
-   Cell<float>::kParams,                               \
-   false,                                              \
-   Cell<float>::kSaved ? Saves::steps : Saves::output, \
-   Cell<float>::kStates,                               \
-   Cell<float>::kSaved,                                \
-   true},
-const CellInfo kCells[] = {LRNN_AFFINE_CELLS(LRNN_AFFINE){"bmru", 2, 1, false, Saves::bits, 1, 0, false}, LRNN_STEP_CELLS(LRNN_STEP)};
-#undef LRNN_AFFINE
-#undef LRNN_STEP
-const size_t kCellCount = sizeof(kCells) / sizeof(kCells[0]);
 
 bool isa_available(Isa isa) { return kTable[0][static_cast<int>(isa)] && processor_runs(isa); }
 

@@ -1,7 +1,14 @@
 // The CPU implementation of every operator but the nBRC's: describes the call to the kernels, plans it, and runs it on torch's threads.
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <algorithm>
 #include <string>
 
-#include "call.h"
+#include "../call.h"
+#include "../memory.h"
+#include "kernels.h"
+#include "run.h"
 
 namespace lrnn {
 namespace {
@@ -12,38 +19,73 @@ void parallel_for(int64_t count, void (*work)(void*, int64_t), void* context) {
   });
 }
 
-Kernels kernels_of(size_t index, const Call& call) {
-  const Kernels kernels = find_kernels(index, call.storage);
+Kernels kernels_of(const Call& call) {
+  const Kernels kernels = find_kernels(&call.cell - kCells, call.storage);
   STD_TORCH_CHECK(kernels.forward, call.cell.name, ": no CPU kernel for this dtype");
   return kernels;
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(size_t index, const Tensors& inputs, const Tensors& params, const std::vector<double>& options,
-                                           const Optional& h0, const Optional& reset, const Optional& h_reset, bool reverse, bool save) {
-  Call call(kCells[index], inputs, params, options, reverse);
+// The size of the last-level cache that one core sees. sysconf adds up all of a socket's caches on some processors.
+int64_t last_level_cache() {
+  int64_t kib = 0;
+  if (FILE* const file = fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r")) {
+    if (fscanf(file, "%" SCNd64 "K", &kib) != 1) kib = 0;
+    fclose(file);
+  }
+  return kib > 0 ? kib << 10 : int64_t{32} << 20;
+}
+
+Machine this_machine() {
+  static const int64_t cache = last_level_cache();
+  return {torch::stable::get_num_threads(), cache};
+}
+
+// A step of a nonlinear cell takes about a nanosecond an element, the time of some 20 bytes.
+constexpr int64_t kStepCost = 20;
+
+// moved: how many streams a pass reads and writes; saved: how many values of the carry type beside them.
+Plan plan(const Call& call, int64_t moved, int64_t saved) {
+  const int64_t value_bytes = scalar_bytes(call.type) * (call.split ? 2 : 1);
+  const int64_t carry_bytes = scalar_bytes(call.carry) / call.scalars;
+  Problem problem;
+  problem.B = call.args.B;
+  problem.T = call.args.T;
+  problem.C = call.args.C;
+  problem.channels_per_row = 4096 / carry_bytes;
+  problem.step_bytes = problem.C * (moved * value_bytes + saved * carry_bytes);
+  problem.aligned = problem.C * scalar_bytes(call.type) % 64 == 0;
+  problem.sequential = call.cell.sequential;
+  problem.cost_bytes = call.cell.sequential ? problem.C * kStepCost : 0;
+  return make_plan(problem, this_machine());
+}
+Plan forward_plan(const Call& call, bool save) { return plan(call, call.cell.inputs + 1, save ? call.saved_per_step() : 0); }
+Plan backward_plan(const Call& call) {
+  return plan(call, 2 * call.cell.inputs + 1 + (call.cell.saves == Saves::output ? 1 : 0), call.saved_per_step());
+}
+
+CarryType carry_row(const Call& call) { return {scalar_bytes(call.carry) * (call.split ? 2 : 1) * call.cell.states}; }
+
+// Streamed stores need every row on a cache line.
+bool on_lines(const Output& x) { return reinterpret_cast<uintptr_t>(x.data) % 64 == 0; }
+
+std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                                           const std::vector<double>& options, const Optional& h0, const Optional& reset,
+                                           const Optional& h_reset, bool reverse, bool save) {
+  Call call(cell, inputs, params, options, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
-  const Plan plan = call.forward_plan(save);
+  const Plan plan = forward_plan(call, save);
+  const Outputs out(call, save);
 
-  const Tensor y = new_rows(args.B, args.T, call.channels(), call.time_major, call.type);
-  const Tensor h_last = new_contiguous({args.B, call.state_channels()}, call.carry);
-  args.y = stream<void>(y, call.scalars, args.C);
-  args.h_last = stream<void>(h_last, call.scalars, args.C);
-
-  const bool bits = save && call.cell.saves == Saves::bits, steps = save && call.cell.saves == Saves::steps;
+  const bool bits = args.bits.data != nullptr;
   const int64_t words = (args.T + 31) / 32, chunks = plan.chunks(args.T);
-  const Tensor saved =
-      steps ? new_contiguous(call.saved_sizes(), call.carry)
-            : new_contiguous(bits ? std::vector<int64_t>{args.B, words + 1, args.C} : std::vector<int64_t>{0}, ScalarType::Int);
-  if (steps) args.saved = {saved.mutable_data_ptr(), saved.stride(0), saved.stride(2), saved.stride(1)};
   std::vector<int32_t> first_writes;
   if (bits) {
-    args.bits = {static_cast<int32_t*>(saved.mutable_data_ptr()), saved.stride(0), saved.stride(1), 0};
     first_writes.resize(args.B * chunks * args.C);
     args.first_writes = first_writes.data();
   }
-  args.nontemporal = plan.nontemporal && Call::on_lines(args.y) && Call::on_lines(args.saved);
-  run_forward(kernels_of(index, call), args, plan, call.carry_row(), parallel_for);
+  args.nontemporal = plan.nontemporal && on_lines(args.y) && on_lines(args.saved);
+  run_forward(kernels_of(call), args, plan, carry_row(call), parallel_for);
 
   if (bits)  // the earliest piece that wrote a channel
     for (int64_t b = 0; b < args.B; ++b) {
@@ -52,7 +94,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(size_t index, const Tensors& inputs, 
       for (int64_t chunk = 1; chunk < chunks; ++chunk)
         for (int64_t c = 0; c < args.C; ++c) row[c] = std::min(row[c], first_writes[(b * chunks + chunk) * args.C + c]);
     }
-  return {y, h_last, saved};
+  return {out.y, out.h_last, out.saved};
 }
 
 // Adds the partial sums of the slots in a fixed order, per batch element where out is (B,C), into real or complex out.
@@ -73,135 +115,54 @@ void reduce_slots(const double* sums, int64_t slot_stride, int64_t B, int64_t ch
 
 Tensor reduced(const Call& call, const double* sums, int64_t slot_stride, int64_t chunks, const Tensor& like, int64_t planes,
                bool interleaved) {
-  const int64_t last = like.size(like.dim() - 1);
-  const Tensor out =
-      new_contiguous(like.dim() == 2 ? std::vector<int64_t>{call.args.B, last} : std::vector<int64_t>{last}, like.scalar_type());
+  const Tensor out = new_gradient(call, like);
   const bool single = call.carry == ScalarType::Float || call.carry == ScalarType::ComplexFloat;
   (single ? reduce_slots<float> : reduce_slots<double>)(sums, slot_stride, call.args.B, chunks, call.args.C, planes, interleaved, out);
   return out;
 }
 
-Tensors backward(size_t index, const Tensors& inputs, const Tensors& params, const std::vector<double>& options, const Optional& h0,
-                 const Optional& reset, const Optional& h_reset, bool reverse, const Optional& states_, const Optional& dy_,
-                 const Optional& dh_last_) {
-  Call call(kCells[index], inputs, params, options, reverse);
+Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& params, const std::vector<double>& options, const Optional& h0,
+                 const Optional& reset, const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy,
+                 const Optional& dh_last) {
+  Call call(cell, inputs, params, options, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
-  const Plan plan = call.backward_plan();
-  const int64_t width = call.channels(), state_width = call.state_channels();
-
-  Optional states, dy, dh_last;
-  if (call.cell.saves != Saves::nothing) {
-    STD_TORCH_CHECK(states_, call.cell.name, "_backward: states are needed");
-    std::vector<int64_t> sizes{args.B, args.T, width};
-    ScalarType type = call.type;
-    if (call.cell.saves == Saves::bits) {
-      sizes = {args.B, (args.T + 31) / 32 + 1, args.C};
-      type = ScalarType::Int;
-    } else if (call.cell.saves == Saves::steps) {
-      sizes = call.saved_sizes();
-      type = call.carry;
-    }
-    bool fits = states_->dim() == static_cast<int64_t>(sizes.size()) && states_->scalar_type() == type;
-    for (size_t d = 0; fits && d < sizes.size(); ++d) fits = states_->size(d) == sizes[d];
-    STD_TORCH_CHECK(fits, call.cell.name, "_backward: states must be ", call.cell.saves == Saves::output ? "y" : "what was saved",
-                    " of the forward pass");
-    states = unit_rows(*states_);
-    if (call.cell.saves == Saves::bits)
-      args.saved_bits = {static_cast<const int32_t*>(states->const_data_ptr()), states->stride(0), states->stride(1), 0};
-    else if (call.cell.saves == Saves::steps)
-      args.states = {states->const_data_ptr(), states->stride(0), states->stride(2), states->stride(1)};
-    else
-      args.states = stream<const void>(*states, call.scalars, args.C);
-  }
-  if (dy_) {
-    STD_TORCH_CHECK(
-        dy_->dim() == 3 && dy_->size(0) == args.B && dy_->size(1) == args.T && dy_->size(2) == width && dy_->scalar_type() == call.type,
-        call.cell.name, "_backward: dy must have the shape and dtype of y");
-    dy = unit_rows(*dy_);
-    args.dy = stream<const void>(*dy, call.scalars, args.C);
-  } else {  // one row of zeros that every step reads
-    dy = new_contiguous({width}, call.type);
-    memset(dy->mutable_data_ptr(), 0, width * scalar_bytes(call.type));
-    args.dy = {dy->const_data_ptr(), 0, 0, args.C};
-  }
-  if (dh_last_) {
-    STD_TORCH_CHECK(dh_last_->dim() == 2, call.cell.name, "_backward: dh_last must have 2 dimensions");
-    dh_last = call.ends(*dh_last_, "dh_last", call.carry, state_width);
-    args.dh_last = stream<const void>(*dh_last, call.scalars, args.C);
-  }
-
-  Tensors result;
+  const Plan plan = backward_plan(call);
+  const Gradients gradients(call, states, dy, dh_last);
   args.nontemporal = plan.nontemporal;
-  const int64_t tensors = call.packed ? 1 : call.cell.inputs;
-  for (int64_t i = 0; i < tensors; ++i) result.push_back(new_rows(args.B, args.T, call.inputs[i].size(2), call.time_major, call.type));
-  for (int i = 0; i < call.cell.inputs; ++i) {
-    args.dinputs[i] = stream<void>(result[call.packed ? 0 : i], call.scalars, args.C, call.packed ? i * args.C : 0);
-    args.nontemporal = args.nontemporal && Call::on_lines(args.dinputs[i]);
-  }
-  const Tensor dh0 = new_contiguous({args.B, state_width}, call.carry);
-  args.dh0 = stream<void>(dh0, call.scalars, args.C);
+  for (int i = 0; i < cell.inputs; ++i) args.nontemporal = args.nontemporal && on_lines(args.dinputs[i]);
 
-  const int64_t chunks = plan.chunks(args.T), row = call.planes * args.C, state_row = call.cell.states * row;
-  const int64_t dparams_row = call.cell.params * row;
-  std::vector<double> dparams(args.B * chunks * dparams_row), dreset(call.h_reset ? args.B * chunks * state_row : 0);
+  const int64_t chunks = plan.chunks(args.T);
+  const SumRows rows(call);
+  std::vector<double> dparams(args.B * chunks * rows.params), dreset(args.B * chunks * rows.reset);
   args.dparams = dparams.data();
   args.dreset = call.h_reset ? dreset.data() : nullptr;
-  run_backward(kernels_of(index, call), args, plan, call.carry_row(), parallel_for);
+  run_backward(kernels_of(call), args, plan, carry_row(call), parallel_for);
 
-  for (int i = 0; i < call.cell.params; ++i)
-    result.push_back(reduced(call, dparams.data() + i * row, dparams_row, chunks, call.params[i], call.planes, call.planes == 2));
-  result.push_back(dh0);
+  Tensors result = gradients.inputs;
+  for (int i = 0; i < cell.params; ++i)
+    result.push_back(reduced(call, dparams.data() + i * rows.param, rows.params, chunks, call.params[i], call.planes, call.planes == 2));
+  result.push_back(gradients.dh0);
   result.push_back(call.h_reset
-                       ? reduced(call, dreset.data(), state_row, chunks, *call.h_reset, call.planes * call.cell.states, call.scalars == 2)
+                       ? reduced(call, dreset.data(), rows.reset, chunks, *call.h_reset, call.planes * cell.states, call.scalars == 2)
                        : new_contiguous({0}, call.carry));
   return result;
 }
 
-size_t cell_index(const std::string& name) {
-  for (size_t i = 0; i < kCellCount; ++i)
-    if (name == kCells[i].name) return i;
-  STD_TORCH_CHECK(false, "no cell is named ", name);
-  return 0;
-}
-
-std::vector<int64_t> plan(std::string cell, Tensors inputs, Tensors params, bool backward, std::vector<double> options) {
+std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward, std::vector<double> options) {
+  const size_t index = cell_index(cell.c_str());
+  STD_TORCH_CHECK(index < kCellCount, "no cell is named ", cell);
   if (options.empty()) options = {0};
-  Call call(kCells[cell_index(cell)], inputs, params, options, false);
-  const Plan plan = backward ? call.backward_plan() : call.forward_plan(true);
+  const Call call(kCells[index], inputs, params, options, false);
+  const Plan plan = backward ? backward_plan(call) : forward_plan(call, true);
   return {plan.threads, plan.block, plan.chunk, plan.nontemporal};
-}
-
-// The dispatcher wants one plain function per operator.
-template <size_t kCell>
-std::tuple<Tensor, Tensor, Tensor> forward_op(Tensors inputs, Tensors params, std::vector<double> options, Optional h0, Optional reset,
-                                              Optional h_reset, bool reverse, bool save) {
-  return forward(kCell, inputs, params, options, h0, reset, h_reset, reverse, save);
-}
-template <size_t kCell>
-Tensors backward_op(Tensors inputs, Tensors params, std::vector<double> options, Optional h0, Optional reset, Optional h_reset,
-                    bool reverse, Optional states, Optional dy, Optional dh_last) {
-  return backward(kCell, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last);
-}
-
-#define LRNN_COUNT(name, Cell) +1
-constexpr size_t kOperators = LRNN_AFFINE_CELLS(LRNN_COUNT) + 1 LRNN_STEP_CELLS(LRNN_COUNT);
-#undef LRNN_COUNT
-
-template <size_t... kCell>
-void register_cells(torch::stable::detail::StableLibrary& m, std::index_sequence<kCell...>) {
-  const auto add = [&](size_t cell, auto forward, auto backward) {
-    m.impl(kCells[cell].name, forward);
-    m.impl((std::string(kCells[cell].name) + "_backward").c_str(), backward);
-  };
-  (add(kCell, TORCH_BOX(&forward_op<kCell>), TORCH_BOX(&backward_op<kCell>)), ...);
 }
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
-  register_cells(m, std::make_index_sequence<kOperators>());
-  m.impl("plan", TORCH_BOX(&plan));
+  register_cells<forward, backward>(m, std::make_index_sequence<kCellCount>());
+  m.impl("plan", TORCH_BOX(&plan_op));
 }
 
 }  // namespace lrnn

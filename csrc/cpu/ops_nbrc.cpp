@@ -5,11 +5,12 @@
 // The batch is shared out over the threads, each of which runs all of time by itself: its products stay single-threaded, and
 // no thread waits for another. Both recurrent matrices are one, [W_a; W_c], so a step takes one product forward and one backward. The
 // weights' gradients are products over many steps, gathered in a buffer of a bounded size.
+#include <string.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
 #include <memory>
 
-#include "call.h"
+#include "../call_nbrc.h"
 #include "nbrc.h"
 
 namespace lrnn {
@@ -17,8 +18,6 @@ namespace {
 
 // Rows of states and gate gradients gathered before they are multiplied into the weights' gradient.
 constexpr int64_t kGathered = 512;
-
-const CellInfo kNbrc{"nbrc", 3, 0, false, Saves::steps, 1, 3, true};  // its matrices are no per-channel parameters
 
 // A matrix of the carry type, in memory of its own, with products through torch's BLAS.
 struct Matrix {
@@ -45,14 +44,9 @@ void multiply_add(const Tensor& out, const Tensor& x, const Tensor& w) {
 // [W_a; W_c], (2C,C).
 Matrix stacked(const Call& call, const Tensors& params) {
   const int64_t C = call.args.C;
-  STD_TORCH_CHECK(params.size() == 2, "nbrc: got ", params.size(), " parameters, expected 2");
   Matrix w(2 * C, C, call.carry);
-  for (int i = 0; i < 2; ++i) {
-    STD_TORCH_CHECK(params[i].dim() == 2 && params[i].size(0) == C && params[i].size(1) == C && params[i].scalar_type() == call.carry,
-                    "nbrc: a parameter must be (", C, ", ", C, ") in the carry dtype");
-    const Tensor rows = torch::stable::contiguous(params[i]);
-    memcpy(w.row(i * C), rows.const_data_ptr(), C * w.row_bytes);
-  }
+  const Tensors matrices = nbrc_matrices(call, params);
+  for (int i = 0; i < 2; ++i) memcpy(w.row(i * C), matrices[i].const_data_ptr(), C * w.row_bytes);
   return w;
 }
 
@@ -98,7 +92,7 @@ NbrcKernels kernels_of(const Call& call) {
 
 std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
                                            Optional h_reset, bool reverse, bool save) {
-  Call call(kNbrc, inputs, {}, {0}, reverse);
+  Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   const ScanArgs& args = call.args;
   const NbrcKernels kernels = kernels_of(call);
@@ -106,11 +100,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
   const Matrix w = stacked(call, params);
   const Tensor to_gates = torch::stable::transpose(w.tensor, 0, 1);
 
-  const Tensor y = new_rows(args.B, args.T, C, call.time_major, call.type);
-  const Tensor h_last = new_contiguous({args.B, C}, call.carry);
-  const Tensor saved =
-      new_contiguous(save ? std::vector<int64_t>{args.B, args.T, 3 * C} : std::vector<int64_t>{0}, save ? call.carry : ScalarType::Int);
-  const Output out = stream<void>(y, 1, C), kept = save ? stream<void>(saved, 1, C) : Output{};
+  const Outputs made(call, false);
+  const Tensor saved = nbrc_new_saved(call, save);
+  const Output kept = save ? stream<void>(saved, 1, C) : Output{};
   over_batch(call, [&](int64_t, int64_t b0, int64_t b1) {
     Matrix h(b1 - b0, C, call.carry), recurrent(b1 - b0, 2 * C, call.carry), at_reset(b1 - b0, C, call.carry);
     load_states(call, call.h0, b0, b1, h);
@@ -122,12 +114,12 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
       if (b1 > b0) multiply(recurrent.tensor, h.tensor, to_gates);
       for (int64_t b = b0; b < b1; ++b)
         kernels.forward({C, at(args.inputs[0], b, t, bytes), at(args.inputs[1], b, t, bytes), at(args.inputs[2], b, t, bytes),
-                         recurrent.row(b - b0), h.row(b - b0), at(out, b, t, bytes),
+                         recurrent.row(b - b0), h.row(b - b0), at(args.y, b, t, bytes),
                          save ? at(kept, b, t, scalar_bytes(call.carry)) : nullptr});
     }
-    if (b1 > b0) memcpy(static_cast<char*>(h_last.mutable_data_ptr()) + b0 * h.row_bytes, h.data, (b1 - b0) * h.row_bytes);
+    if (b1 > b0) memcpy(static_cast<char*>(made.h_last.mutable_data_ptr()) + b0 * h.row_bytes, h.data, (b1 - b0) * h.row_bytes);
   });
-  return {y, h_last, saved};
+  return {made.y, made.h_last, saved};
 }
 
 // The rows that a part of the batch has gathered of states and of gate gradients, and the weights' gradient they go into.
@@ -156,37 +148,16 @@ void add(void* to, const void* from, int64_t n) {
 }
 
 Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset, Optional h_reset, bool reverse,
-                 Optional states, Optional dy_, Optional dh_last_) {
-  Call call(kNbrc, inputs, {}, {0}, reverse);
+                 Optional states, Optional dy, Optional dh_last) {
+  Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
   const NbrcKernels kernels = kernels_of(call);
   const int64_t B = args.B, T = args.T, C = args.C, bytes = scalar_bytes(call.type), carry_bytes = scalar_bytes(call.carry);
   const Matrix w = stacked(call, params);
-  STD_TORCH_CHECK(states && states->dim() == 3 && states->size(0) == B && states->size(1) == T && states->size(2) == 3 * C &&
-                      states->scalar_type() == call.carry && states->is_contiguous(),
-                  "nbrc_backward: states must be what was saved of the forward pass");
-  const Input saved = stream<const void>(*states, 1, C);
-  Tensor dy;
-  if (dy_) {
-    STD_TORCH_CHECK(dy_->dim() == 3 && dy_->size(0) == B && dy_->size(1) == T && dy_->size(2) == C && dy_->scalar_type() == call.type,
-                    "nbrc_backward: dy must have the shape and dtype of y");
-    dy = unit_rows(*dy_);
-    args.dy = stream<const void>(dy, 1, C);
-  } else {
-    dy = new_contiguous({C}, call.type);
-    memset(dy.mutable_data_ptr(), 0, C * bytes);
-    args.dy = {dy.const_data_ptr(), 0, 0, C};
-  }
-  Optional dh_last;
-  STD_TORCH_CHECK(!dh_last_ || dh_last_->dim() == 2, "nbrc_backward: dh_last must have 2 dimensions");
-  if (dh_last_) dh_last = call.ends(*dh_last_, "dh_last", call.carry, C);
-
-  Tensors result;
-  const int64_t tensors = call.packed ? 1 : 3;
-  for (int64_t i = 0; i < tensors; ++i) result.push_back(new_rows(B, T, call.inputs[i].size(2), call.time_major, call.type));
-  for (int i = 0; i < 3; ++i) args.dinputs[i] = stream<void>(result[call.packed ? 0 : i], 1, C, call.packed ? i * C : 0);
-  const Tensor dh0 = new_contiguous({B, C}, call.carry);
+  const Tensor kept_states = nbrc_saved(call, states);
+  const Input saved = stream<const void>(kept_states, 1, C);
+  const Gradients gradients(call, {}, dy, dh_last);
   Matrix dreset(call.h_reset ? B : 0, C, call.carry);
   dreset.clear();
   const auto add_row = call.carry == ScalarType::Double ? add<double> : add<float>;
@@ -196,7 +167,7 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
     gathered[part] = std::make_unique<Gathered>(n, C, call.carry);
     Gathered& sums = *gathered[part];
     Matrix adjoint(n, C, call.carry), through(n, C, call.carry);
-    load_states(call, dh_last, b0, b1, adjoint);
+    load_states(call, gradients.dh_last, b0, b1, adjoint);
     through.clear();
     for (int64_t s = T - 1; n > 0 && s >= 0; --s) {
       const int64_t t = reverse ? T - 1 - s : s;
@@ -221,10 +192,11 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
         }
     }
     for (int64_t i = 0; i < n; ++i) add_row(adjoint.row(i), through.row(i), C);
-    if (n > 0) memcpy(static_cast<char*>(dh0.mutable_data_ptr()) + b0 * adjoint.row_bytes, adjoint.data, n * adjoint.row_bytes);
+    if (n > 0) memcpy(static_cast<char*>(gradients.dh0.mutable_data_ptr()) + b0 * adjoint.row_bytes, adjoint.data, n * adjoint.row_bytes);
     sums.flush();
   });
 
+  Tensors result = gradients.inputs;
   Matrix dw(2 * C, C, call.carry);
   dw.clear();
   for (const auto& sums : gathered) add_row(dw.data, sums->dw.data, 2 * C * C);
@@ -232,7 +204,7 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
     result.push_back(new_contiguous({C, C}, call.carry));
     memcpy(result.back().mutable_data_ptr(), dw.row(i * C), C * dw.row_bytes);
   }
-  result.push_back(dh0);
+  result.push_back(gradients.dh0);
   if (call.h_reset && call.h_reset->dim() == 2) {
     result.push_back(dreset.tensor);
   } else {

@@ -1,0 +1,227 @@
+"""Throughput on a GPU: every operator and backend against sequence length, beside a copy of the same bytes and the peers installed.
+
+Kernel times come from CUDA graphs of several calls, so that no time on the processor is in them; copies are captured and interleaved with
+them in the same way. What Python adds to a single call is a row of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from . import gpu_peers, report
+from .timing import Times, ratio
+from .traffic import OPS, Calls, Op
+
+Shape = tuple[int, int, int]  # B, T, C
+
+SWEEP = (8, 256)  # B, C
+MAIN: Shape = (8, 4096, 256)
+WIDE: Shape = (64, 4096, 256)
+LONE: Shape = (1, 65536, 64)
+DTYPES = (torch.float32, torch.bfloat16)
+SECONDS = 2e-3  # of work in one captured graph, at least
+
+
+@dataclass
+class Row:
+    """One measured pass; share is the copy's time by the pass's, the median over rounds."""
+
+    op: str
+    backend: str
+    shape: Shape
+    dtype: str
+    direction: str  # "forward" or "backward"
+    seconds: float
+    gelem_s: float
+    gbytes_s: float
+    copy_gbytes_s: float
+    share: float
+
+
+class GraphClock:
+    """Times calls on the GPU, captured in graphs."""
+
+    def prepare(self, call: Callable[[], object]) -> Callable[[], float]:
+        """A function that runs the call and gives its seconds."""
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            call()
+            start = time.perf_counter()
+            call()
+            torch.cuda.synchronize()
+            repeats = max(1, min(50, int(SECONDS / (time.perf_counter() - start))))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(repeats):
+                call()
+
+        def timed() -> float:
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            graph.replay()
+            end.record()
+            torch.cuda.synchronize()
+            return begin.elapsed_time(end) * 1e-3 / repeats
+
+        return timed
+
+
+class HostClock:
+    """Times calls by the host's clock, where there are no graphs."""
+
+    def prepare(self, call: Callable[[], object]) -> Callable[[], float]:
+        def timed() -> float:
+            start = time.perf_counter()
+            call()
+            return time.perf_counter() - start
+
+        return timed
+
+
+class Speed:
+    """Measures and keeps the rows."""
+
+    def __init__(self, backends: list[str], quick: bool, device: str = "cuda"):
+        self.backends, self.device = backends, device
+        self.lengths = [256, 1024, 4096] if quick else [64, 256, 1024, 4096, 16384, 65536]
+        self.shapes = [MAIN, WIDE, LONE]
+        self.ops = OPS
+        self.rounds = 5 if quick else 15
+        self.clock = GraphClock() if device == "cuda" else HostClock()
+        self.rows: list[Row] = []
+        self.ratios: list[dict] = []
+        self.calls_us: dict[str, float] = {}
+
+    def run(self) -> None:
+        shapes = list(dict.fromkeys([(SWEEP[0], T, SWEEP[1]) for T in self.lengths] + self.shapes))
+        jobs = [(shape, op, dtype) for shape in shapes for op in self.ops.values() for dtype in DTYPES]
+        for shape, op, dtype in tqdm(jobs, desc="speed", leave=False):
+            self._measure(op, shape, dtype)
+        self.calls_us = {backend: self._call_us(backend) for backend in self.backends}
+
+    def as_json(self) -> dict:
+        return {"rows": [asdict(row) for row in self.rows], "ratios": self.ratios, "small_call_us": self.calls_us}
+
+    def row(self, op: str, backend: str, shape: Shape, dtype: str, direction: str) -> Row | None:
+        wanted = (op, backend, shape, dtype, direction)
+        return next((r for r in self.rows if (r.op, r.backend, r.shape, r.dtype, r.direction) == wanted), None)
+
+    def _calls(self, op: Op, shape: Shape, dtype: torch.dtype, backend: str) -> Calls:
+        B, T, C = shape
+        torch.manual_seed(0)
+
+        def stream(kind: str) -> torch.Tensor:
+            width = 2 * C if op.complex else C
+            x = torch.empty(B, T, width, dtype=dtype, device=self.device)
+            x = x.uniform_() if kind == "gate" else x.normal_()
+            return torch.view_as_complex(x.view(B, T, C, 2)) if op.complex and dtype.itemsize > 2 else x
+
+        params = [p.to(self.device) for p in op.params(C, dtype)]
+        return Calls(op, [stream(kind) for kind in op.streams], params, stream("normal"), backend)
+
+    def _measure(self, op: Op, shape: Shape, dtype: torch.dtype) -> None:
+        elements = shape[0] * shape[1] * shape[2]
+        cases: dict[str, Callable[[], object]] = {}
+        for backend in self.backends:
+            calls = self._calls(op, shape, dtype, backend)
+            calls.prepare_backward()
+            cases |= {f"{backend} forward": calls.forward, f"{backend} backward": calls.backward}
+        for direction in ("forward", "backward"):
+            half = int(elements * op.bytes_per_element(dtype, direction == "backward")) // 2
+            source, target = (torch.zeros(half, dtype=torch.uint8, device=self.device) for _ in range(2))
+            cases[f"copy {direction}"] = lambda source=source, target=target: target.copy_(source)
+        if dtype is torch.float32 and shape == MAIN:
+            cases |= {f"peer {name}": call for name, call in gpu_peers.of(op, self._calls(op, shape, dtype, "cuda")).items()}
+        times = self._interleave(cases)
+        name = str(dtype).removeprefix("torch.")
+        for backend in self.backends:
+            for direction in ("forward", "backward"):
+                case, copy = f"{backend} {direction}", f"copy {direction}"
+                total = elements * op.bytes_per_element(dtype, direction == "backward")
+                seconds = median(times[case])
+                rates = (elements / seconds / 1e9, total / seconds / 1e9, total / median(times[copy]) / 1e9)
+                self.rows.append(Row(op.name, backend, shape, name, direction, seconds, *rates, ratio(times, copy, case)))
+                for peer in (c for c in times if c.startswith("peer ") and c.endswith(direction)):
+                    self.ratios.append({"what": peer, "op": op.name, "backend": backend, "ratio": ratio(times, peer, case)})
+
+    def _interleave(self, cases: dict[str, Callable[[], object]]) -> Times:
+        timed = {name: self.clock.prepare(call) for name, call in cases.items()}
+        times: Times = {name: [] for name in cases}
+        for _ in range(self.rounds):
+            for name, once in timed.items():
+                times[name].append(once())
+        return times
+
+    def _call_us(self, backend: str) -> float:
+        """Microseconds of a small call, forward and without gradients: what Python and the launch cost."""
+        calls = self._calls(OPS["min_gru"], (1, 8, 16), torch.float32, backend)
+        for _ in range(20):
+            calls.forward()
+        samples = []
+        for _ in range(20):
+            start = time.perf_counter()
+            for _ in range(50):
+                calls.forward()
+            samples.append((time.perf_counter() - start) / 50 * 1e6)
+        return round(median(samples), 2)
+
+
+def print_tables(speed: Speed) -> None:
+    B, C = SWEEP
+    for backend in speed.backends:
+        for dtype in ("float32", "bfloat16"):
+            for direction in ("forward", "backward"):
+                rows = []
+                for op in speed.ops:
+                    found = [speed.row(op, backend, (B, T, C), dtype, direction) for T in speed.lengths]
+                    rows.append([op, *(f"{r.gelem_s:.1f} {r.gbytes_s:5.0f} {r.share:5.2f}" for r in found)])
+                title = f"{backend}, {direction}, {dtype}, B={B} C={C}: Gelem/s, GB/s, share of the copy"
+                print(report.table(["operator", *(f"T={T}" for T in speed.lengths)], rows, title))
+        header = ["operator", *(f"{list(shape)} {d}" for shape in speed.shapes for d in ("fwd", "bwd"))]
+        rows = []
+        for op in speed.ops:
+            found = [speed.row(op, backend, shape, "float32", d) for shape in speed.shapes for d in ("forward", "backward")]
+            rows.append([op, *(f"{r.seconds * 1e3:.3f} {r.share:5.2f}" for r in found)])
+        print(report.table(header, rows, f"{backend}, float32: ms, share of the copy"))
+    if speed.ratios:
+        rows = [[r["op"], r["backend"], r["what"].removeprefix("peer "), f"{r['ratio']:.2f}"] for r in speed.ratios]
+        print(report.table(["operator", "backend", "peer", "its time by ours"], rows, f"{list(MAIN)}, float32"))
+    print("\nA call of min_gru on [1, 8, 16] takes " + ", ".join(f"{us} us ({backend})" for backend, us in speed.calls_us.items()) + ".")
+
+
+def plot(speed: Speed, about: dict, folder: Path, name: str) -> Path | None:
+    """The share of the copy against T, a panel per backend and direction."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        return None
+    B, C = SWEEP
+    size = (12, 4.5 * len(speed.backends))
+    figure, axes = plt.subplots(len(speed.backends), 2, figsize=size, sharex=True, squeeze=False, constrained_layout=True)
+    colors = plt.get_cmap("tab20").colors
+    for backend, panels in zip(speed.backends, axes, strict=True):
+        for direction, ax in zip(("forward", "backward"), panels, strict=True):
+            for color, op in zip(colors, speed.ops, strict=False):
+                found = [speed.row(op, backend, (B, T, C), "float32", direction) for T in speed.lengths]
+                ax.plot(speed.lengths, [r.gbytes_s for r in found], "o-", color=color, label=op, markersize=4)
+            copies = [speed.row("linear_scan", backend, (B, T, C), "float32", direction).copy_gbytes_s for T in speed.lengths]
+            ax.plot(speed.lengths, copies, "k--", label="copy")
+            ax.set(title=f"{backend}, {direction}, float32", xscale="log", xlabel="sequence length T", ylabel="GB/s", ylim=(0, None))
+            ax.grid(alpha=0.3)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9, frameon=False)
+    figure.suptitle(f"lrnn-kernels {about['lrnn_kernels']}, {about['gpu']}, B={B} C={C}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path

@@ -1,0 +1,242 @@
+"""What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared memory, width of memory accesses.
+
+python -m benchmarks.triton_resources --write   # every variant, into results/triton-VERSION.tsv; minutes
+python -m benchmarks.triton_resources           # a part of them, against that table; exits 1 on a spill or a difference
+
+The launches are those of a real call, described from tensors on the CPU, so that what is compiled here is what a GPU would run, but for
+the alignment of sizes that a caller chooses (here all are multiples of 16).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+
+from lrnn_kernels import testing, triton_backend
+from lrnn_kernels.reference import SPIKE_SURROGATES
+from lrnn_kernels.registry import SRC_OPTIONS, Cell
+
+RESULTS = Path(__file__).with_name("results")
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+#: One cell and options for each kernel, and for each that is compiled for options.
+CELLS = {
+    "linear": ("linear_scan", {}),
+    "linear_per_channel": ("linear_scan_per_channel", {}),
+    "hysteresis": ("bmru", {"eps": 0.5, "width": 1.0}),
+    "hysteresis_per_step": ("alpha_bmru", {"eps": 0.5, "width": 1.0}),
+    "cmru": ("cmru", {"eps": 1.0, "width": 1.0}),
+    "cmru_per_step": ("alpha_cmru", {"eps": 1.0, "width": 1.0}),
+    "fq_bmru": ("fq_bmru", {"eps": 0.5, "width": 1.0}),
+    "min_gru": ("min_gru", {"positive": False}),
+    "min_gru_positive": ("min_gru", {"positive": True}),
+    "brc": ("brc", {}),
+    "src": ("src", {**SRC_OPTIONS, "gradient": "full"}),
+    "src_detached": ("src", SRC_OPTIONS),
+    "src, checkpoints": ("src", {**SRC_OPTIONS, "gradient": "full", "memory": 32}),
+    "src_detached, checkpoints": ("src", {**SRC_OPTIONS, "memory": 32}),
+    **{
+        f"src_spikes{suffix}, {surrogate}": ("src", {**SRC_OPTIONS, "gradient": gradient, "threshold": 0.5, "surrogate": surrogate})
+        for suffix, gradient in (("", "full"), ("_detached", "detached"))
+        for surrogate in SPIKE_SURROGATES
+    },
+}
+#: The cell of kernels that are the same for all cells.
+ANY = "any"
+_LINEAR = ("linear", "linear_per_channel")
+#: Cells whose kernels differ from another's by a few operations are compiled in float32 only: no type makes a difference between them.
+_ALIKE = tuple(cell for cell in CELLS if "," in cell)
+#: Storage: cells (None: all), dtype, split storage, with states and resets or without.
+STORAGE = {
+    "float32, no states": (None, torch.float32, False, False),
+    "float32": (None, torch.float32, False, True),
+    "float64": (None, torch.float64, False, True),
+    "bfloat16": (None, torch.bfloat16, False, True),
+    "float16": (None, torch.float16, False, True),
+    "complex64, no states": (_LINEAR, torch.complex64, False, False),
+    "complex64": (_LINEAR, torch.complex64, False, True),
+    "complex128": (_LINEAR, torch.complex128, False, True),
+    "float32 split": (_LINEAR[1:], torch.float32, True, True),
+    "bfloat16 split": (_LINEAR[1:], torch.bfloat16, True, True),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kernel as compiled for one target."""
+
+    cell: str
+    storage: str
+    kernel: str
+    target: str
+    registers: int  # vector registers of a thread
+    scratch: int  # bytes of a thread's registers that spill to memory
+    scalar_spills: int  # scalar registers kept in vector registers (AMD)
+    shared: int  # bytes of a program
+    load: int  # bytes of the widest load of a thread
+    store: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.cell, self.storage, self.kernel, self.target
+
+
+class Driver:
+    """Stands for a GPU that is not there: enough of one to compile for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGETS[self.name]
+
+    def get_current_device(self) -> str:
+        return self.name  # compiled kernels are kept by device
+
+    def get_current_stream(self, device) -> int:
+        return 0
+
+
+def launches(cell: str, storage: str) -> Iterator:
+    """Every launch of a call, which is cut in time where its engine can, forward and backward."""
+    from lrnn_kernels.triton_kernels import launch, step_launch
+
+    _, dtype, split, states = STORAGE[storage]
+    name, options = CELLS[cell]
+    name = "lru" if split else name
+    call = testing.random_call(name, 2, 32, 256, dtype=dtype, options=options, split=split, h0=states, reset=states, reverse=states)
+    numbers = call.entry.numbers(call.options)
+    arguments = (list(call.inputs), list(call.params), numbers, call.h0, call.reset, call.h_reset, call.reverse)
+    described = launch.Call(Cell.generic(call.kernel), *arguments, 0, 4)
+    if described.sequential:
+        (y, _, saved), forward = step_launch.forward(described, call.kernel, True)
+        states = y if described.cell.saves_output else saved
+        yield from (*forward, *step_launch.backward(described, states, call.dy, call.dh_last)[2])
+        return
+    (y, _, _), forward = launch.forward(described)
+    yield from forward
+    yield from (one for one in launch.backward(described, y, call.dy, call.dh_last)[2] if one.kernel.fn.__name__ != "carries")
+
+
+def compiled(cell: str, storage: str, one, target: str) -> Row:
+    """Compiles a launch for a target."""
+    triton.runtime.driver.set_active(Driver(target))
+    nvidia = TARGETS[target].backend == "cuda"
+    constants = {name: x for name, x in one.constants.items() if nvidia or name != "maxnreg"}
+    binary = one.kernel.warmup(*one.args, grid=one.grid, **constants)
+    read = _nvidia if nvidia else _amd
+    name = one.kernel.fn.__name__
+    return Row(ANY if name == "carries" else cell, storage, name, target, *read(binary))
+
+
+def _nvidia(binary) -> tuple[int, ...]:
+    import triton.backends.nvidia
+
+    cuobjdump = Path(triton.backends.nvidia.__file__).parent / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(binary.asm["cubin"])
+        file.flush()
+        text = subprocess.run([cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    registers, stack, local = map(int, re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text).groups())
+
+    def widest(what: str) -> int:
+        found = re.findall(rf"\b{what}\.global\S*?(?:\.v(\d))?\.b(\d+)", binary.asm["ptx"])
+        return max(int(count or 1) * int(bits) // 8 for count, bits in found)
+
+    return registers, stack + local, 0, binary.metadata.shared, widest("ld"), widest("st")
+
+
+def _amd(binary) -> tuple[int, ...]:
+    text = binary.asm["amdgcn"]
+
+    def number(name: str) -> int:
+        return int(re.search(rf"\.{name}:\s*(\d+)", text).group(1))
+
+    def widest(what: str) -> int:
+        found = re.findall(rf"\b(?:global|buffer|flat)_{what}_(?:dword(?:x(\d))?|b(\d+)|ubyte|short|ushort)", text)
+        return max((int(bits) // 8 if bits else 4 * int(count or 1)) for count, bits in found)
+
+    spilled = number("private_segment_fixed_size")
+    return number("vgpr_count"), spilled, number("sgpr_spill_count"), binary.metadata.shared, widest("load"), widest("store")
+
+
+def every() -> Iterator[tuple]:
+    """All (cell, storage, launch, target)."""
+    along = set()
+    for storage, (cells, _, _, _) in STORAGE.items():
+        for cell in cells or (CELLS if storage == "float32" else [cell for cell in CELLS if cell not in _ALIKE]):
+            for one in launches(cell, storage):
+                if one.kernel.fn.__name__ == "carries":
+                    if storage in along:
+                        continue
+                    along.add(storage)
+                for target in TARGETS:
+                    yield cell, storage, one, target
+
+
+def some() -> Iterator[tuple]:
+    """A part that compiles in seconds: the largest kernel of every cell, and every kernel of one."""
+    for cell in (cell for cell in CELLS if cell not in _ALIKE or cell == "src, checkpoints"):
+        for one in launches(cell, "float32"):
+            if cell in ("hysteresis", "src") or one.kernel.fn.__name__ == "backward":
+                yield cell, "float32", one, "sm_90"
+            if one.kernel.fn.__name__ == "backward":
+                yield cell, "float32", one, "gfx942"
+    for one in launches("linear_per_channel", "complex64"):
+        yield "linear_per_channel", "complex64", one, "sm_90"
+
+
+def table_path() -> Path:
+    return RESULTS / f"triton-{triton.__version__}.tsv"
+
+
+def read_table(path: Path) -> dict[tuple[str, ...], Row]:
+    lines = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    rows = [Row(*line[:4], *map(int, line[4:])) for line in lines]
+    return {row.key: row for row in rows}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="compile every variant and write the table")
+    write = parser.parse_args(argv).write
+    if reason := triton_backend.load():
+        print(reason)
+        return 1
+    rows, table = [], {}
+    if not write and table_path().exists():
+        table = read_table(table_path())
+    failed = 0
+    for variant in every() if write else some():
+        row = compiled(*variant)
+        rows.append(row)
+        known = table.get(row.key)
+        wrong = "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and row != known else ""
+        failed += bool(wrong)
+        if wrong or not write:
+            print(row, wrong or "ok", flush=True)
+    if write:
+        head = [field.name for field in fields(Row)]
+        lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
+        table_path().write_text("\n".join(lines) + "\n")
+    against = f"the table of triton {triton.__version__}" if table else "no table: only spills were looked for"
+    print(f"{len(rows)} kernels compiled, {failed} failed ({'written' if write else against})")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

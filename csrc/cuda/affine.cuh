@@ -1,0 +1,284 @@
+// The affine engine: forward and backward of h[t] = a[t] h[t-1] + b[t] for any cell.
+//
+// A thread holds a tile: its lane at kSteps positions of every stream, loaded one tile ahead of its use, so that loads are in flight
+// while it computes. Blocks with several groups put their threads' tiles one after another and compose them (groups.cuh); a
+// sequence in several chunks is summarized first, and its chunks' maps are composed by compose_chunks (chunks.cuh). All three
+// levels of the split run the same two functions of a tile: its map, and its steps.
+#pragma once
+
+#include "groups.cuh"
+#include "streams.cuh"
+
+namespace lrnn::LRNN_ISA {
+
+// Positions per tile: as many as make about ten accesses in flight per thread, a power of two; half of it where a lane is more than eight
+// numbers, whose states and maps need the registers. A tile must fit into them twice.
+constexpr int steps_for(int accesses, int numbers) {
+  const int steps = accesses > 5 ? 1 : accesses > 2 ? 2 : accesses > 1 ? 4 : 8;
+  return numbers > 8 && steps > 1 ? steps / 2 : steps;
+}
+
+// Steps between two additions of parameter gradients into double: bounds the rounding of long float32 sums.
+inline constexpr int kFlush = 64;
+
+// The parameters of a lane.
+template <class Cell, class Io>
+struct Params {
+  Values<Io> param[Cell::kParams + 1];
+  __device__ __forceinline__ Params(const ScanArgs& args, const Place& k) {
+    for (int i = 0; i < Cell::kParams; ++i) param[i] = load_ends<Io>(args.params[i], k, Io::kPlanes == 2);
+  }
+  __device__ __forceinline__ void get(int channel, typename Io::Value* p) const {
+    for (int i = 0; i < Cell::kParams; ++i) p[i] = param[i].v[channel];
+  }
+};
+
+template <class Cell, class Io>
+struct Forward {
+  using Value = typename Io::Value;
+  static constexpr bool kForward = true;
+  static constexpr int kStreams = Cell::kInputs, kAccesses = kStreams * Io::kVectors;
+  static constexpr int kSteps = steps_for(kAccesses, Io::kChannels* Io::kPlanes);
+
+  struct Tile {
+    Raw<Io::kVectors, typename Io::Word> x[kSteps][kStreams];
+    bool reset[kSteps];
+  };
+
+  const ScanArgs& args;
+  const Share& share;
+  const Place k;
+  const Params<Cell, Io> params;
+  const Rows<Io, const void> inputs[kMaxStreams];
+  const Rows<Io, void> y;
+
+  __device__ __forceinline__ Forward(const ScanArgs& args, const Share& share)
+      : args(args),
+        share(share),
+        k(args, share, Io::kChannels),
+        params(args, k),
+        inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}},
+        y(args.y, k) {}
+
+  __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
+    Tile tile;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      tile.reset[s] = false;
+      if (first + s >= end) continue;
+      const int64_t t = time_at(args, share, first + s);
+      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
+      tile.reset[s] = is_reset(args, k, t);
+    }
+    return tile;
+  }
+
+  __device__ __forceinline__ Gate<Value> gate(const Tile& tile, int s, int channel) const {
+    Value x[kStreams], p[Cell::kParams + 1];
+    for (int i = 0; i < kStreams; ++i) x[i] = Io::get(tile.x[s][i], channel);
+    params.get(channel, p);
+    return Cell::gate(x, p, args.options);
+  }
+
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (first + s >= end) continue;
+      if (tile.reset[s]) {
+        const Values<Io> start = load_ends<Io>(args.h_reset, k);
+        for (int i = 0; i < Io::kChannels; ++i) {
+          map.scale[i] = Io::value(0, 0);
+          map.offset[i] = start.v[i];
+        }
+      }
+      for (int i = 0; i < Io::kChannels; ++i) {
+        const Gate<Value> step = gate(tile, s, i);
+        map.scale[i] = step.a * map.scale[i];
+        map.offset[i] = multiply_add(step.a, map.offset[i], step.b);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end, Values<Io>& h) const {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (first + s >= end) continue;
+      if (tile.reset[s]) h = load_ends<Io>(args.h_reset, k);
+      for (int i = 0; i < Io::kChannels; ++i) {
+        const Gate<Value> step = gate(tile, s, i);
+        h.v[i] = multiply_add(step.a, h.v[i], step.b);
+      }
+      y.store(args.y, time_at(args, share, first + s), h.v);
+      if (first + s == args.T - 1) store_ends<Io>(args.h_last, k, h);
+    }
+  }
+
+  __device__ __forceinline__ const Input& start() const { return args.h0; }
+  __device__ __forceinline__ const Output& finish() const { return args.h_last; }
+  __device__ __forceinline__ void done() {}
+};
+
+template <class Cell, class Io>
+struct Backward {
+  using Value = typename Io::Value;
+  static constexpr bool kForward = false;
+  static constexpr int kStreams = Cell::kInputs, kAccesses = (kStreams + 1 + Cell::kUsesState) * Io::kVectors;
+  static constexpr int kSteps = steps_for(kAccesses, Io::kChannels* Io::kPlanes);
+
+  struct Tile {
+    Raw<Io::kVectors, typename Io::Word> x[kSteps][kStreams], dy[kSteps], before[kSteps];
+    bool reset[kSteps];
+  };
+
+  const ScanArgs& args;
+  const Share& share;
+  const Place k;
+  const Params<Cell, Io> params;
+  const Rows<Io, const void> inputs[kMaxStreams], dy, states;
+  const Rows<Io, void> dinputs[kMaxStreams];
+  int64_t slot;  // of partial sums
+  Values<Io> dparams[Cell::kParams + 1];
+  int summed = 0;
+
+  __device__ __forceinline__ Backward(const ScanArgs& args, const Share& share)
+      : args(args),
+        share(share),
+        k(args, share, Io::kChannels),
+        params(args, k),
+        inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}},
+        dy(args.dy, k),
+        states(args.states, k),
+        dinputs{{args.dinputs[0], k}, {args.dinputs[1], k}, {args.dinputs[2], k}} {
+    slot = (k.b * gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y;
+    clear();
+  }
+
+  __device__ __forceinline__ void clear() {
+    for (int i = 0; i < Cell::kParams; ++i)
+      for (int c = 0; c < Io::kChannels; ++c) dparams[i].v[c] = Value{};
+  }
+
+  // The state before the step at a position is the output at the next position, unless a reset or the start of the sequence is between.
+  __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
+    Tile tile;
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      tile.reset[s] = false;
+      if (first + s >= end) continue;
+      const int64_t t = time_at(args, share, first + s);
+      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
+      tile.dy[s] = dy.load(args.dy, t);
+      if (Cell::kUsesState && first + s + 1 < args.T) tile.before[s] = states.load(args.states, time_at(args, share, first + s + 1));
+      tile.reset[s] = is_reset(args, k, t);
+    }
+    return tile;
+  }
+
+  __device__ __forceinline__ void arguments(const Tile& tile, int s, int channel, Value* x, Value* p) const {
+    for (int i = 0; i < kStreams; ++i) x[i] = Io::get(tile.x[s][i], channel);
+    params.get(channel, p);
+  }
+
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (first + s >= end) continue;
+      for (int i = 0; i < Io::kChannels; ++i) {
+        Value x[kStreams], p[Cell::kParams + 1];
+        arguments(tile, s, i, x, p);
+        const Value a = conj(Cell::gate(x, p, args.options).a);
+        map.scale[i] = tile.reset[s] ? Io::value(0, 0) : a * map.scale[i];
+        map.offset[i] = tile.reset[s] ? Io::value(0, 0) : a * (Io::get(tile.dy[s], i) + map.offset[i]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end, Values<Io>& carry) {
+#pragma unroll
+    for (int s = 0; s < kSteps; ++s) {
+      if (first + s >= end) continue;
+      const bool at_start = first + s == args.T - 1;
+      Values<Io> h_prev;
+      if (Cell::kUsesState && (tile.reset[s] || at_start)) h_prev = load_rounded_ends<Io>(tile.reset[s] ? args.h_reset : args.h0, k);
+      Values<Io> dx[kStreams];
+      for (int i = 0; i < Io::kChannels; ++i) {
+        Value x[kStreams], p[Cell::kParams + 1], dinput[kStreams], dparam[Cell::kParams + 1];
+        arguments(tile, s, i, x, p);
+        Value h = Value{};
+        if constexpr (Cell::kUsesState) h = tile.reset[s] || at_start ? h_prev.v[i] : Io::get(tile.before[s], i);
+        const Value g = Io::get(tile.dy[s], i) + carry.v[i];
+        Cell::pullback(x, p, args.options, h, g, dinput, dparam);
+        carry.v[i] = conj(Cell::gate(x, p, args.options).a) * g;
+        for (int j = 0; j < kStreams; ++j) dx[j].v[i] = dinput[j];
+        for (int j = 0; j < Cell::kParams; ++j) dparams[j].v[i] = dparams[j].v[i] + dparam[j];
+      }
+      for (int j = 0; j < kStreams; ++j) dinputs[j].store(args.dinputs[j], time_at(args, share, first + s), dx[j].v);
+      if (tile.reset[s]) {
+        if (args.dreset) add_to<Io>(args.dreset + slot * Io::kPlanes * args.C, args.C, k, carry.v);
+        for (int i = 0; i < Io::kChannels; ++i) carry.v[i] = Value{};
+      }
+      if (at_start) store_ends<Io>(args.dh0, k, carry);
+    }
+    summed += kSteps;
+    if (summed >= kFlush) flush();
+  }
+
+  __device__ __forceinline__ void flush() {
+    for (int i = 0; i < Cell::kParams; ++i)
+      add_to<Io>(args.dparams + (slot * Cell::kParams + i) * Io::kPlanes * args.C, args.C, k, dparams[i].v);
+    clear();
+    summed = 0;
+  }
+
+  __device__ __forceinline__ const Input& start() const { return args.dh_last; }
+  __device__ __forceinline__ const Output& finish() const { return args.dh0; }
+  __device__ __forceinline__ void done() { flush(); }
+};
+
+// Computes the outputs of a pass, all of the time or a chunk whose carry is known.
+template <template <class, class> class Pass, class Cell, class Io>
+__global__ void __launch_bounds__(kGpuThreads, 1) affine(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
+  using P = Pass<Cell, Io>;
+  P pass(args, share);
+  const int64_t end = pass.k.end, stride = static_cast<int64_t>(blockDim.y) * P::kSteps;
+  Values<Io> carry = share.carries
+                         ? static_cast<const Values<Io>*>(share.carries)[blockIdx.y * share.lanes + (pass.k.count ? pass.k.lane : 0)]
+                         : load_ends<Io>(pass.start(), pass.k);
+  if (args.T == 0 && threadIdx.y == 0) store_ends<Io>(pass.finish(), pass.k, carry);
+  int64_t first = pass.k.begin + threadIdx.y * P::kSteps;
+  typename P::Tile tile = pass.load(first, end);
+  for (int64_t begin = pass.k.begin; begin < end; begin += stride, first += stride) {
+    const typename P::Tile next = pass.load(first + stride, end);
+    if (blockDim.y == 1) {
+      pass.run(tile, first, end, carry);
+    } else {
+      Map<Io> map = identity<Io>();
+      pass.compose(tile, first, end, map);
+      Values<Io> entering = enter<Io>(map, carry);
+      pass.run(tile, first, end, entering);
+    }
+    tile = next;
+  }
+  pass.done();
+}
+
+// Computes the map of a chunk. Its groups take a stretch of it each, since none has to wait for another.
+template <template <class, class> class Pass, class Cell, class Io>
+__global__ void __launch_bounds__(kGpuThreads, 1) summarize(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
+  using P = Pass<Cell, Io>;
+  P pass(args, share);
+  const int64_t stretch = (share.chunk + blockDim.y - 1) / blockDim.y;
+  int64_t first = pass.k.begin + threadIdx.y * stretch;
+  const int64_t end = first + stretch < pass.k.end ? first + stretch : pass.k.end;
+  Map<Io> map = identity<Io>();
+  typename P::Tile tile = pass.load(first, end);
+  for (; first < end; first += P::kSteps) {
+    const typename P::Tile next = pass.load(first + P::kSteps, end);
+    pass.compose(tile, first, end, map);
+    tile = next;
+  }
+  const Map<Io> total = total_map<Io>(map);
+  if (threadIdx.y == 0 && pass.k.count) static_cast<Map<Io>*>(share.maps)[blockIdx.y * share.lanes + pass.k.lane] = total;
+}
+
+}  // namespace lrnn::LRNN_ISA

@@ -1,0 +1,58 @@
+// How a scan is laid over a GPU: a pure function of its shape, its bytes in flight and the device.
+//
+// Affine cells. A thread carries the channels of one 16-byte access, a lane, over a few steps at a time. Where lanes are many, a thread
+// walks all of the time. Where they are fewer, the threads of a block share a tile of time, group by group, so that enough loads are in
+// flight; where that is still too little, time is cut into chunks, whose affine maps are computed first and composed.
+//
+// Step cells. A thread walks all of the time of a lane, whose width is the choice: one channel, or those of a 16-byte access of the carry.
+#pragma once
+
+#include <stdint.h>
+
+namespace lrnn {
+
+// Threads in a block. 256 of them may have 255 registers each, and the kernels tell the compiler so (launch bounds of one block per
+// multiprocessor): left to itself it spills to fit two. Blocks that share nothing are smaller, so that they end more evenly.
+inline constexpr int64_t kGpuThreads = 256, kGpuPlainThreads = 128, kGpuWarp = 32;
+
+struct Gpu {
+  int64_t bytes_in_flight;  // that hide the latency of its memory: bandwidth times latency, with a margin
+  int64_t multiprocessors;  // read for step cells only, as is
+  int64_t cache_bytes;      // its L2 cache
+};
+
+struct GpuProblem {
+  int64_t lanes, T;
+  int64_t steps;         // per thread and tile
+  int64_t bytes_loaded;  // per thread and tile
+};
+
+struct GpuPlan {
+  int64_t lanes;   // per block
+  int64_t groups;  // of threads, which share the steps of a tile; lanes * groups threads make a block
+  int64_t chunk;   // steps per chunk; T unless time is cut
+  int64_t chunks(int64_t T) const { return T > chunk ? (T + chunk - 1) / chunk : 1; }
+};
+
+GpuPlan make_gpu_plan(const GpuProblem& problem, const Gpu& gpu);
+
+// Whether the kernels can run a plan. make_gpu_plan makes no other.
+bool is_valid(const GpuPlan& plan, int64_t T);
+
+struct GpuStepProblem {
+  int64_t B, T, C;
+  int64_t channels;         // of a wide lane
+  int64_t workspace_bytes;  // per channel, if the backward pass computes states again; else 0
+};
+
+struct GpuStepPlan {
+  int64_t channels;  // per lane: 1 or the problem's
+  int64_t threads;   // per block, a lane each
+  int64_t blocks;    // fewer than the lanes need where a workspace is wanted: they take several lanes in turn
+};
+
+GpuStepPlan make_gpu_step_plan(const GpuStepProblem& problem, const Gpu& gpu);
+
+bool is_valid(const GpuStepPlan& plan, const GpuStepProblem& problem);
+
+}  // namespace lrnn

@@ -1,0 +1,86 @@
+"""Whether the CUDA kernels can run, and why not; finds, and where needed compiles, their library as the package is imported.
+
+``LRNN_CUDA`` decides: 0 leaves them out; 1 demands them, also where no GPU is; auto (the default) loads them where torch has CUDA,
+and compiles them, once, where a GPU is present and no library is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from . import build, transforms
+
+INSTALLED = Path(__file__).with_name("_kernels_cuda.so")
+
+
+@dataclass(frozen=True)
+class State:
+    """The library of CUDA operators and the kernels in it, or why there is none."""
+
+    path: Path | None
+    reason: str  # how it came to be, or what went wrong
+    kernels: frozenset[str] = frozenset()
+    nbrc_limits: tuple[int, int] = (0, 0)  # the most channels of an nBRC, in float64 and in other types
+
+
+def state_of(path: Path, reason: str) -> State:
+    """Of a library that torch has loaded."""
+    library = ctypes.CDLL(str(path))
+    kernels = frozenset(name for name in transforms.STREAMS if library.lrnn_gpu_serves(name.encode()))
+    return State(path, reason, kernels, (library.lrnn_gpu_nbrc_limit(1), library.lrnn_gpu_nbrc_limit(0)))
+
+
+def missing(device: str) -> str:
+    """Why tensors on this type of device cannot run in these kernels; "" if they can."""
+    if state.path is None:
+        return state.reason
+    return "" if device == "cuda" else f"the CUDA kernels run CUDA tensors, got tensors on {device!r}"
+
+
+def serves(kernel: str) -> bool:
+    """Whether there is a CUDA kernel of this name."""
+    return kernel in state.kernels
+
+
+def too_wide(kernel: str, channels: int, dtype: torch.dtype) -> str:
+    """Why a kernel cannot take so many channels, or ""; only the nBRC's, whose matrices lie in registers, has a limit."""
+    limit = state.nbrc_limits[dtype != torch.float64]
+    return f"its CUDA kernel holds up to {limit} channels in {dtype}, got {channels}" if kernel == "nbrc" and channels > limit else ""
+
+
+def _load() -> State:
+    mode = build.cuda_mode()
+    if mode == "0":
+        return State(None, "switched off by LRNN_CUDA=0")
+    if mode == "auto" and not torch.version.cuda:
+        return State(None, f"torch {torch.__version__} has no CUDA")
+    try:
+        path, reason = _find_or_build(mode)
+        torch.ops.load_library(str(path))
+    except (OSError, RuntimeError) as error:
+        if mode == "1":
+            raise RuntimeError(f"LRNN_CUDA=1 asks for the CUDA operators, but: {error}") from error
+        if torch.cuda.device_count():
+            warnings.warn(f"lrnn_kernels has no CUDA operators: {error}", RuntimeWarning, stacklevel=2)
+        return State(None, str(error))
+    return state_of(path, reason)
+
+
+def _find_or_build(mode: str) -> tuple[Path, str]:
+    digest = build.cuda_source_hash()
+    if build.is_built_from(INSTALLED, digest):
+        return INSTALLED, "built at install time"
+    if mode == "auto" and not torch.cuda.device_count():
+        raise RuntimeError("no GPU is here, and no compiled operators are installed")
+    make = partial(build.build_cuda, torch_root=Path(torch.__file__).parent)
+    targets = [f"sm_{a}" for a in build.cuda_architectures()]
+    return build.from_cache("kernels-cuda", digest, targets, "some minutes", make), "compiled on first use"
+
+
+state = _load()

@@ -1,0 +1,80 @@
+"""Whether the Triton kernels can run, and why not; imports triton and registers their operators when that is first asked.
+
+On a torch that knows a GPU, or with the interpreter asked for, they are registered as the package is imported: torch.compile
+cannot do it while it traces.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+NAME = f"{__package__}.triton_kernels"
+_INTERPRETER = "Triton runs CPU tensors only in its interpreter, for tests: set TRITON_INTERPRET=1 before the first import of lrnn_kernels"
+
+_failure: str | None = None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
+
+
+def interpreted() -> bool:
+    """Whether kernels run in Triton's interpreter."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "yes", "on", "y")
+
+
+def missing(device: str) -> str:
+    """Why tensors on this type of device cannot run in Triton; "" if they can."""
+    if device == "cpu" and not interpreted():
+        return _INTERPRETER
+    if device not in ("cpu", "cuda", "meta"):
+        return f"the Triton kernels run CUDA and HIP tensors, got tensors on {device!r}"
+    return load() if _failure is None else _failure
+
+
+def serves(kernel: str) -> bool:
+    """Whether there is a Triton kernel of this name; asked after ``missing``."""
+    return kernel in sys.modules[f"{NAME}.operators"].KERNELS
+
+
+def plan(kernel: str, inputs: list[Tensor], params: list[Tensor]) -> tuple[str, int, int]:
+    """Triton's version, and the channels and steps of a program of a forward pass."""
+    operators = sys.modules[f"{NAME}.operators"]
+    call = operators.launch.Call(kernel, inputs, params, [], None, None, None, False, operators.processors(inputs[0].device))
+    return importlib.metadata.version("triton"), call.plan.block, min(call.plan.steps, call.T)
+
+
+def load() -> str:
+    """Imports the kernels and registers their operators, once; returns why that failed."""
+    global _failure
+    if _failure is None:
+        _failure = _load()
+    return _failure
+
+
+def _load() -> str:
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed (pip install triton)"
+    try:
+        _import_kernels().register()
+    except (ImportError, RuntimeError, OSError) as error:
+        return f"the Triton kernels could not be loaded: {error}"
+    return ""
+
+
+def _import_kernels():
+    """lrnn_kernels.triton_kernels.operators; in a checkout the package lies beside this one instead of inside."""
+    beside = Path(__file__).resolve().parents[1] / "triton_kernels"
+    if importlib.util.find_spec(NAME) is None and beside.is_dir():
+        spec = importlib.util.spec_from_file_location(NAME, beside / "__init__.py", submodule_search_locations=[str(beside)])
+        package = importlib.util.module_from_spec(spec)
+        sys.modules[NAME] = package
+        spec.loader.exec_module(package)
+    return importlib.import_module(f"{NAME}.operators")
+
+
+if importlib.util.find_spec("triton") and (torch.version.cuda or torch.version.hip or interpreted()):
+    load()

@@ -1,0 +1,36 @@
+// The operators of csrc/cuda for CPU tensors, on the executor, in a namespace of their own.
+#include "../../csrc/cuda/device.h"
+
+#include <string.h>
+
+#include "../../csrc/cuda/ops_cuda.h"
+#include "../../csrc/schemas.h"
+#include "include/executor.h"
+
+namespace lrnn {
+namespace {
+
+Gpu simulated{int64_t{2} << 20, 132, int64_t{50} << 20};
+
+}  // namespace
+
+DeviceScope::DeviceScope(const Tensor&) : gpu_(simulated), stream_(nullptr) {}
+DeviceScope::~DeviceScope() = default;
+
+void check_launch(int error, const char* what) { STD_TORCH_CHECK(error == 0, what, ": ", cuda_on_cpu_message()); }
+
+// Filled with NaN, so that an element that no kernel wrote is seen.
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) {
+  const Tensor fresh = torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CPU, -1);
+  int64_t bytes = scalar_bytes(type);
+  for (const int64_t size : sizes) bytes *= size;
+  if (bytes > 0) memset(fresh.mutable_data_ptr(), 0xff, bytes);
+  return fresh;
+}
+
+}  // namespace lrnn
+
+STABLE_TORCH_LIBRARY(lrnn_on_executor, m) { lrnn::define_operators(m); }
+STABLE_TORCH_LIBRARY_IMPL(lrnn_on_executor, CPU, m) { lrnn::register_gpu_operators(m); }
+
+extern "C" void lrnn_gpu_set_bytes_in_flight(int64_t bytes) { lrnn::simulated.bytes_in_flight = bytes; }

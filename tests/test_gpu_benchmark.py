@@ -1,0 +1,49 @@
+"""The GPU command, as far as it goes without one: its measurements and tables on the executor, and what it says where there is no GPU."""
+
+import pytest
+import torch
+
+from benchmarks import gpu, gpu_speed
+from benchmarks.traffic import OPS
+
+pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: the command itself can run")
+def test_without_a_gpu_it_says_what_is_missing(capsys, monkeypatch):
+    monkeypatch.undo()
+    assert gpu.main([]) == 2
+    said = capsys.readouterr().err
+    assert "This command needs a GPU" in said
+    assert "backend cuda: backend 'cuda' is not available: torch" in said
+
+
+def test_every_operator_is_measured_beside_a_copy(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gpu_speed, "SWEEP", (2, 8))
+    speed = gpu_speed.Speed(["cuda"], quick=True, device="cpu")
+    speed.lengths, speed.shapes, speed.rounds = [4, 8], [(1, 5, 3)], 2
+    speed.run()
+    for op in OPS:
+        for shape in ((2, 4, 8), (2, 8, 8), (1, 5, 3)):
+            for dtype in ("float32", "bfloat16"):
+                for direction in ("forward", "backward"):
+                    row = speed.row(op, "cuda", shape, dtype, direction)
+                    assert row.share > 0
+                    assert row.gbytes_s == pytest.approx(
+                        row.gelem_s * OPS[op].bytes_per_element(getattr(torch, dtype), direction == "backward")
+                    )
+    gpu_speed.print_tables(speed)
+    assert "cuda, backward, bfloat16, B=2 C=8" in capsys.readouterr().out
+    path = gpu_speed.plot(speed, {"lrnn_kernels": "0", "gpu": "none"}, tmp_path, "plot")
+    assert path.stat().st_size > 10_000
+    assert speed.as_json()["small_call_us"]["cuda"] > 0
+
+
+def test_the_ends_of_a_long_scan_are_compared(capsys):
+    assert gpu.beyond_31_bits("cuda", device="cpu", T=131) == "ok"
+    assert "134,144 elements, cuda" in capsys.readouterr().out
+
+
+def test_a_failing_command_is_reported():
+    assert gpu.run("a test", ["python", "-c", "print('so'); raise SystemExit(3)"]).startswith("FAILED: so")
+    assert gpu.run("a test", ["python", "-c", "print('well')"]) == "well"

@@ -1,0 +1,112 @@
+"""The tests of the CUDA kernels can fail: bugs planted in a copy of csrc/ are found, each by the check that is meant to find it."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+
+import executor
+import gpu_calls
+import gpu_step_calls
+import pytest
+import test_gpu_kernels
+import test_gpu_latch
+
+from lrnn_kernels import testing
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A text in a file of csrc/cuda and what it is replaced by; found by wrong results, or by what a sanitizer says."""
+
+    file: str
+    text: str
+    replacement: str
+    sanitizer: str = ""
+    words: str = ""
+
+
+_BARRIER = "totals);\n  __syncthreads();\n  const int warps"
+_RACE, _BOUNDS = ("thread", "data race"), ("address", "overflow")
+
+BUGS = {
+    "nothing": Bug("groups.cuh", "", ""),
+    "no barrier before totals are read": Bug("groups.cuh", _BARRIER, "totals);\n  const int warps"),
+    "the same, as a race": Bug("groups.cuh", _BARRIER, "totals);\n  const int warps", *_RACE),
+    "no barrier before the next tile": Bug("groups.cuh", "__syncthreads();  // before the next tile's totals", "", *_RACE),
+    "maps composed in the wrong order": Bug("groups.cuh", "map = composed(before, map)", "map = composed(map, before)"),
+    "a tail one too long": Bug("streams.cuh", "if (i < scalars) some.s[i] = p[i]", "if (i <= scalars) some.s[i] = p[i]", *_BOUNDS),
+    "a step past the end": Bug("affine.cuh", "Cell::kUsesState && first + s + 1 < args.T", "Cell::kUsesState", *_BOUNDS),
+    "the carry of another chunk": Bug("affine.cuh", "(share.carries)[blockIdx.y *", "(share.carries)[(blockIdx.y ^ 1) *"),
+    "sums that are not flushed at the end": Bug("affine.cuh", "void done() { flush(); }", "void done() {}"),
+    "a shared slot of partial sums": Bug("affine.cuh", "* blockDim.y + threadIdx.y;\n    clear", "* blockDim.y;\n    clear", *_RACE),
+    "a reset that is not seen": Bug("affine.cuh", "h = load_ends<Io>(args.h_reset, k);\n      for", "h = h;\n      for"),
+    "a first write that forgets others": Bug("latch.cuh", "atomicMin(row + i, first_write[i])", "row[i] = first_write[i]", *_RACE),
+    "bits of another byte": Bug("latch.cuh", "% kWordSteps) / kByteSteps;", "% kWordSteps) / kByteSteps ^ 1;"),
+    "the state after a step for that before": Bug("latch.cuh", "args.T - 2 - position", "args.T - 1 - position"),
+    "a workspace that blocks share": Bug("step.cuh", "(workspace) + blockIdx.x * K", "(workspace) + 0 * K", *_RACE),
+    "a workspace a row too short": Bug("step.cuh", "((first + s - lo) * kSaved + i)", "((first + s + 1 - lo) * kSaved + i)", *_BOUNDS),
+    "lanes that nobody takes": Bug("step.cuh", "lane += static_cast<int64_t>(gridDim.x)", "lane += 2 * static_cast<int64_t>(gridDim.x)"),
+    "states of the wrong step": Bug("step.cuh", "where.load(step - 1, i)", "where.load(step, i)"),
+    "a checkpoint a step late": Bug("step.cuh", "until_saved = args.interval - 1", "until_saved = args.interval"),
+    "a plane of another state": Bug("step.cuh", "+ state * x.plane", "+ (3 - state) % 3 * x.plane"),
+}
+
+PLANS = ((32, 1, 40), (8, 8, 40), (32, 4, 40), (8, 16, 128))
+
+SCRIPT = """
+import sys, executor, gpu_calls, test_gpu_bugs
+test_gpu_bugs.run(gpu_calls.declare(executor.Executor(sys.argv[1])))
+print("finished")
+"""
+
+
+def run(library: executor.Executor) -> bool:
+    """Whether results are right, over plans and interleavings."""
+    right = True
+    for seed, plan in enumerate(PLANS):
+        library.configure(resident=4, seed=seed)
+        for C in (16, 7):
+            call = testing.random_call("linear_scan_per_channel", 2, 130, C, reset=True, h_reset="per_batch", seed=seed)
+            right &= not gpu_calls.errors(call, gpu_calls.run(call, library, **test_gpu_kernels.plans(plan)))
+            call = testing.random_call("bmru", 2, 70, C, seed=seed)
+            layout = test_gpu_latch.PLANS[("groups within a warp", "chunks of groups")[seed % 2]]
+            right &= not gpu_calls.errors(call, gpu_calls.run(call, library, kernel="bmru", **test_gpu_kernels.plans(layout)))
+            options = {**testing.variants("src")[2], "memory": (7, "states")[seed % 2]}
+            call = testing.random_call("src", 2, 40, 5 * C, options=options, reset=True, h_reset="per_batch", seed=seed)
+            right &= not gpu_calls.errors(call, gpu_step_calls.run(call, library, ("narrow", 32, 1 + seed)))
+    return right
+
+
+def compile_with(bug: str, sanitizer: str):
+    """The library whose sources have the bug."""
+    planted = BUGS[bug]
+    digest = hashlib.sha256(repr(planted).encode()).hexdigest()[:16]
+    copy = executor.cache_folder() / f"planted-{digest}"
+    for folder in ("cells", "cuda", "cpu"):
+        shutil.copytree(executor.ROOT / "csrc" / folder, copy / folder, dirs_exist_ok=True)
+    path = copy / "cuda" / planted.file
+    source = path.read_text()
+    if planted.text:
+        assert source.count(planted.text) == 1, f"{planted.file} does not hold once: {planted.text}"
+        path.write_text(source.replace(planted.text, planted.replacement))
+    sources = [executor.HERE / "one_kernel.cu", executor.CUDA / "plan.cpp", executor.HERE / "bridge.cpp"]
+    return executor.compile_library(sources, sanitizer, (f"-I{copy}",))
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_planted_bugs_are_found(bug):
+    sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
+    library = compile_with(bug, sanitizer)
+    if not sanitizer:
+        assert run(gpu_calls.declare(executor.Executor(library))) == (bug == "nothing")
+        return
+    done = executor.sanitized(sanitizer, SCRIPT, library)
+    assert done.returncode != 0, done.stdout
+    assert words in done.stderr, done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_sanitizers_find_nothing_where_nothing_is_planted(sanitizer):
+    done = executor.sanitized(sanitizer, SCRIPT, compile_with("nothing", sanitizer))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "finished" in done.stdout

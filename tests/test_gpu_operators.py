@@ -1,0 +1,110 @@
+"""The operators of the CUDA backend for CPU tensors, on the executor: the public functions through the very binding that a GPU runs.
+
+What the binding alone decides is seen here: shapes, strides, packed inputs, partial sums, workspaces, saved states, errors, and that
+no element of an output is left unwritten (new tensors are NaN). What remains for a GPU is its device guard and stream.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import CHANNELS, FEATURES, GRID, assert_same, check, over
+from torch.func import grad, vmap
+
+import lrnn_kernels
+from lrnn_kernels import cuda_backend, testing, transforms
+from lrnn_kernels.registry import CELLS
+
+pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
+
+
+def test_every_kernel_is_served():
+    assert cuda_backend.state.kernels == set(transforms.STREAMS)
+
+
+@over(("cell", "options", "dtype"), GRID)
+def test_values_and_gradients(cell, options, dtype):
+    number = GRID.index((cell, options, dtype))
+    h0, reset, h_reset, reverse, per_batch = FEATURES[number % len(FEATURES)]
+    features = {"h0": h0, "reset": reset, "h_reset": h_reset, "reverse": reverse, "per_batch": per_batch}
+    packed = number % 3 == 0 and len(CELLS[cell].inputs) > 1
+    C = CHANNELS[(3 * number + number // 7) % len(CHANNELS)]
+    if cuda_backend.too_wide(cell, C, dtype):
+        C = 33
+    check(testing.random_call(cell, 2, 37, C, dtype=dtype, options=options, packed=packed, seed=number, **features), "cuda")
+
+
+@pytest.mark.parametrize("T", [0, 1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_short_sequences(cell, T):
+    check(testing.random_call(cell, 2, T, 5, dtype=CELLS[cell].dtypes[0], h0=True, reset=True, h_reset="shared"), "cuda")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_batch(cell):
+    result = testing.run(testing.random_call(cell, 0, 5, 4, dtype=CELLS[cell].dtypes[0], reset=True), "cuda")
+    assert result["y"].shape[0] == 0
+    assert all(not x.isnan().any() for x in result.values())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_time_major_outputs(cell):
+    """Outputs take the order of the first input, as on the CPU."""
+    dtype = CELLS[cell].dtypes[0]
+    call = testing.random_call(cell, 3, 6, 8, dtype=dtype)
+    moved = tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in call.inputs)
+    got = testing.run(replace(call, inputs=moved), "cuda")
+    assert got["y"].stride(0) < got["y"].stride(1)
+    assert_same(got, testing.run(call, "cuda"))
+
+
+def test_a_matrix_that_no_block_holds():
+    p, w = torch.rand(1, 2, 129), torch.rand(129, 129)
+    with pytest.raises(NotImplementedError, match=r"holds up to 128 channels in torch.float32, got 129"):
+        lrnn_kernels.nbrc(p, p, p, w, w, backend="cuda")
+    with pytest.raises(RuntimeError, match="nbrc: the CUDA kernel holds matrices of up to 128 channels, got 129"):
+        torch.ops.lrnn_on_executor.nbrc([p, p, p], [w, w], [], None, None, None, False, True)
+
+
+def test_the_bmru_saves_bits():
+    c, alpha = torch.randn(2, 40, 5), torch.rand(5)
+    saved = torch.ops.lrnn_on_executor.bmru([c, c], [alpha], [0.0, 1.0], None, None, None, False, True)[2]
+    assert saved.shape == (2, 3, 5)
+    assert "last write wins" in str(lrnn_kernels.explain("bmru", c, c, alpha, backend="cuda"))
+
+
+def test_vmap_and_grad():
+    k, v = torch.randn(3, 2, 7, 5), torch.randn(3, 2, 7, 5)
+
+    def loss(k, v, backend):
+        return lrnn_kernels.min_gru(k, v, backend=backend)[0].square().sum()
+
+    got = vmap(grad(lambda k, v: loss(k, v, "cuda")))(k, v)
+    expected = vmap(grad(lambda k, v: loss(k, v, "cpu")))(k, v)
+    torch.testing.assert_close(got, expected)
+
+
+def test_fakes_agree():
+    """The operator's fake makes the shapes, strides and types that the operator makes."""
+    k, v = (torch.randn(2, 7, 5, requires_grad=True) for _ in range(2))
+    arguments = ([k, v], [], [], None, None, None, False, True)
+    torch.library.opcheck(torch.ops.lrnn_on_executor.min_gru.default, arguments, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_errors_name_the_cell():
+    a, b = torch.rand(1, 2, 3), torch.rand(1, 2, 3)
+    op = torch.ops.lrnn_on_executor.linear
+    with pytest.raises(RuntimeError, match="linear: input 1 differs from input 0"):
+        op([a, b[..., :2]], [], [], None, None, None, False, True)
+    with pytest.raises(RuntimeError, match="linear: got no inputs"):
+        op([], [a], [], None, None, None, False, True)
+
+
+def test_explain_shows_the_launch():
+    a = torch.rand(4, 100, 64)
+    text = str(lrnn_kernels.explain("linear_scan", a, a, backend="cuda"))
+    assert "backend 'cuda', because asked for by name" in text
+    assert "block(s) of" in text
+    u, w = torch.rand(4, 10, 8), torch.rand(8, 8)
+    assert "step by step" in str(lrnn_kernels.explain("src", u, torch.full((8,), -5.0), backend="cuda"))
+    assert "4 block(s), one for each batch element" in str(lrnn_kernels.explain("nbrc", u, u, u, w, w, backend="cuda"))

@@ -1,0 +1,30 @@
+"""Every CUDA kernel under sanitizers, on the executor: no access out of bounds, no undefined behaviour, no race.
+
+One process per sanitizer: with one loaded, to import torch takes longer than the kernels do.
+"""
+
+import executor
+import pytest
+
+SCRIPT = """
+import sys, executor, gpu_calls, test_gpu_kernels, test_gpu_latch, test_gpu_nbrc, test_gpu_steps
+library = gpu_calls.declare(executor.Executor(sys.argv[1]))
+test_gpu_kernels.run_every_kernel(library, 1, {layouts})
+test_gpu_steps.run_every_kernel(library, 2, {shapes})
+test_gpu_latch.run_every_kernel(library, 3)
+test_gpu_nbrc.run_every_kernel(library, 4)
+print("finished")
+"""
+
+#: Layouts of affine cells and shapes of step cells. Where threads share nothing no race is possible.
+CASES = {
+    "address": {"layouts": ((32, 1, 13), (4, 16, 5)), "shapes": ("narrow", "wide", "few wide")},
+    "thread": {"layouts": ((8, 8, 7),), "shapes": ("narrow",)},
+}
+
+
+@pytest.mark.parametrize("sanitizer", CASES)
+def test_sanitizers_find_nothing(sanitizer):
+    done = executor.sanitized(sanitizer, SCRIPT.format(**CASES[sanitizer]), executor.compile_library(executor.SOURCES, sanitizer))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "finished" in done.stdout

@@ -1,0 +1,123 @@
+"""The Triton backend: its cases run in a process of their own, its kernels compile for GPUs that need not be here, its errors say why."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import lrnn_kernels
+from lrnn_kernels import cuda_backend, dispatch, triton_backend
+
+ROOT = Path(__file__).resolve().parents[1]
+
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton")
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    changed = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **changed}, capture_output=True, text=True, check=False
+    )
+
+
+@needs_triton
+def test_cases_in_the_interpreter():
+    """Every case of triton_cases.py passes, and none is skipped."""
+    done = _run("-m", "pytest", "-rs", "-p", "no:cacheprovider", "tests/triton_cases.py", TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: the cases ran in the interpreter")
+def test_cases_on_the_gpu():
+    done = _run("-m", "pytest", "-p", "no:cacheprovider", "tests/triton_cases.py", TRITON_INTERPRET="0")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@needs_triton
+def test_kernels_compile_without_spills(tmp_path):
+    """A part of the kernels, for an NVIDIA and an AMD GPU; equal to the checked-in table where this version of triton has one."""
+    done = _run("-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " 0 failed" in done.stdout
+
+
+def test_cpu_tensors_need_the_interpreter(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with pytest.raises(ValueError, match="set TRITON_INTERPRET=1 before the first import"):
+        lrnn_kernels.min_gru(torch.ones(1, 2, 3), torch.ones(1, 2, 3), backend="triton")
+
+
+def _on(device: str) -> SimpleNamespace:
+    """Stands for a tensor on a device that is not here."""
+    return SimpleNamespace(device=torch.device(device), dtype=torch.float32)
+
+
+@needs_triton
+def test_auto_prefers_triton_on_a_gpu():
+    choice = dispatch.choose("auto", _on("cuda"), "linear")
+    assert choice.backend == "triton"
+    assert "best backend for it here" in choice.reason
+
+
+@needs_triton
+def test_auto_prefers_cuda_to_triton(monkeypatch):
+    kernels = cuda_backend.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), (64, 128))
+    monkeypatch.setattr(cuda_backend, "state", kernels)
+    assert dispatch.choose("auto", _on("cuda"), "linear").backend == "cuda"
+    assert dispatch.choose("auto", _on("cuda"), "min_gru").backend == "triton"
+    assert dispatch.choose("auto", _on("cuda"), "nbrc", 128).backend == "cuda"
+    with pytest.warns(RuntimeWarning, match="holds up to 128 channels in torch.float32, got 129; the triton backend has no kernel"):
+        assert dispatch.choose("auto", _on("cuda"), "nbrc", 129).backend == "reference"
+
+
+@needs_triton
+def test_a_cell_without_a_triton_kernel_runs_the_reference_and_says_so():
+    with pytest.warns(RuntimeWarning, match="the triton backend has no kernel 'nbrc' yet"):
+        assert dispatch.choose("auto", _on("cuda"), "nbrc").backend == "reference"
+    with pytest.raises(NotImplementedError, match="the triton backend has no kernel 'nbrc' yet"):
+        dispatch.choose("triton", _on("cuda"), "nbrc")
+
+
+def test_without_triton(monkeypatch):
+    """A GPU tensor then runs the reference, with a warning that says why."""
+    monkeypatch.setattr(triton_backend, "_failure", "triton is not installed (pip install triton)")
+    with pytest.warns(RuntimeWarning, match="triton is not installed"):
+        assert dispatch.choose("auto", _on("cuda"), "linear").backend == "reference"
+    with pytest.raises(RuntimeError, match="triton is not installed"):
+        dispatch.choose("triton", _on("cuda"), "linear")
+
+
+def test_other_devices():
+    with pytest.raises(RuntimeError, match="CUDA and HIP tensors, got tensors on 'xpu'"):
+        dispatch.choose("triton", _on("xpu"), "linear")
+
+
+@needs_triton
+def test_plans():
+    """Whole steps, no more pieces than steps, and nothing of B or T in the tile, which would compile anew."""
+    assert not triton_backend.load()
+    from lrnn_kernels.triton_kernels.plan import SHORTEST, make_plan, tile
+
+    for B in (0, 1, 7, 8, 32, 500):
+        for T in (0, 1, 63, 784, 4096, 65536):
+            for C in (1, 3, 16, 64, 130, 256, 4096):
+                for item in (4, 8, 16):
+                    plan = make_plan(B, T, C, item, processors=132)
+                    assert (plan.rows, plan.block) == tile(C, item)
+                    assert plan.rows * plan.block <= 128
+                    assert plan.steps % 8 == 0
+                    assert plan.chunks == 1 or plan.steps >= SHORTEST
+                    assert (plan.chunks - 1) * plan.steps < max(T, 1) <= plan.chunks * plan.steps
+                    assert make_plan(B, T, C, item, processors=0).chunks == 1
+    assert make_plan(1, 65536, 64, 4, 132).chunks > 500
+    assert make_plan(8, 4096, 256, 4, 132).chunks == 64
+    assert make_plan(512, 4096, 1024, 4, 132).chunks == 1

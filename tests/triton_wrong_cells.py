@@ -1,0 +1,55 @@
+"""Triton cells with one mistake each, which the tests must catch."""
+
+import triton
+import triton.language as tl
+
+from lrnn_kernels import triton_backend
+
+assert not triton_backend.load()
+
+from lrnn_kernels.triton_kernels import cells, step_cells  # noqa: E402
+
+
+@triton.jit
+def _sign(x, p, options, h_prev, g, PLANES: tl.constexpr):
+    dx, dp = cells.min_gru_pullback(x, p, options, h_prev, g, PLANES)
+    return (-dx[0], dx[1]), dp
+
+
+@triton.jit
+def _no_state(x, p, options, h_prev, g, PLANES: tl.constexpr):
+    return (g, g), ()
+
+
+@triton.jit
+def _share(x, p, options, h_prev, g, PLANES: tl.constexpr):
+    dx, dp = cells.hysteresis_pullback(x, p, options, h_prev, g, PLANES)
+    return dx, (dp[0] * 1.001,)
+
+
+@triton.jit
+def _gate(x, p, options, PLANES: tl.constexpr):
+    return x[0], x[1] * 1.0001
+
+
+@triton.jit
+def _forgotten_gate(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
+    passed, dx, dp = step_cells.brc_pullback(x, p, o, before, after, dy, adjoint, KIND)
+    return (passed[0] - dx[1] * p[1],), dx, dp
+
+
+@triton.jit
+def _wrong_current(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
+    passed, dx, dp = step_cells.src_detached_pullback(x, p, o, before, after, dy, adjoint, KIND)
+    return (passed[0] * 1.001, passed[1], passed[2]), dx, dp
+
+
+#: What is wrong: the cell, the wrong pair.
+WRONG = {
+    "sign of dk": ("min_gru", cells.CELLS["min_gru"]._replace(pullback=_sign)),
+    "da without the state": ("linear_scan", cells.CELLS["linear"]._replace(pullback=_no_state)),
+    "a thousandth of dalpha": ("bmru", cells.CELLS["hysteresis"]._replace(pullback=_share)),
+    "a ten-thousandth in the gate": ("linear_scan", cells.CELLS["linear"]._replace(gate=_gate)),
+    "the adjoint without the way through c": ("brc", step_cells.STEP_CELLS["brc"]._replace(pullback=_forgotten_gate)),
+    "a thousandth of the adjoint of the current": ("src", step_cells.STEP_CELLS["src_detached"]._replace(pullback=_wrong_current)),
+}

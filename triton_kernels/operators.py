@@ -1,0 +1,89 @@
+"""The Triton kernels as operators, ``torch.ops.lrnn_triton``: the schemas of csrc/ops.cpp under another name.
+
+Plain operators, not ``triton_op``: torch.compile has nothing to gain from seeing into a scan, the interpreter cannot be traced, and with
+one schema the fakes and batching rules of the C++ operators serve these too.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+
+from .. import transforms
+from ..transforms import NAMESPACE_TRITON as NAMESPACE
+from . import launch, step_launch
+from .cells import CELLS
+from .step_cells import STEP_CELLS
+
+_COMMON = "Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? h_reset, bool reverse, "
+_FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
+_BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
+
+#: Every operator.
+KERNELS = (*CELLS, *STEP_CELLS)
+
+_libraries: list[torch.library.Library] = []  # an operator lives as long as its library object
+
+
+def register() -> None:
+    """Defines every operator for CPU (the interpreter) and CUDA or HIP tensors."""
+    library = torch.library.Library(NAMESPACE, "DEF")
+    _libraries.append(library)
+    for kernel in KERNELS:
+        library.define(f"{kernel}({_FORWARD}")
+        library.define(f"{kernel}_backward({_BACKWARD}")
+        for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
+            library.impl(kernel, partial(forward, kernel), key)
+            library.impl(f"{kernel}_backward", partial(backward, kernel), key)
+    transforms.register(NAMESPACE, KERNELS)
+
+
+@lru_cache
+def _processors_of(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+def processors(device: torch.device) -> int:
+    """Multiprocessors of a GPU; 0 for the CPU, where the interpreter runs one program at a time."""
+    return 0 if device.type == "cpu" else _processors_of(device)
+
+
+def forward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, save) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, h_last, saved); affine cells save nothing beyond y."""
+    device = inputs[0].device
+    call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
+    outputs, launches = step_launch.forward(call, kernel, save) if call.sequential else launch.forward(call)
+    _run(launches, device)
+    return outputs
+
+
+def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last) -> list[Tensor]:
+    """Gradients of inputs, params, h0 and h_reset (empty where there is none)."""
+    device = inputs[0].device
+    call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
+    expected = _states_shape(call, kernel)
+    if expected and (states is None or states.shape != expected):
+        what = "y" if expected == (call.B, call.T, call.width) else "what was saved"
+        raise ValueError(f"{kernel}_backward: states must be {what} of the forward pass")
+    back = step_launch.backward if call.sequential else launch.backward
+    (*streams, dh0), sums, launches = back(call, states, dy, dh_last)
+    _run(launches, device)
+    totals = [launch.total(call, like, partial) for like, partial in sums]
+    if call.at_reset is None:
+        totals.append(call.new(0))
+    return [*streams, *totals[:-1], dh0, totals[-1]]
+
+
+def _states_shape(call: launch.Call, kernel: str) -> tuple[int, ...] | None:
+    """The shape of what a backward pass reads of the states; None if nothing."""
+    if call.sequential and not call.cell.saves_output:
+        return transforms._saved_shape(kernel, call.B, call.T, call.C, call.options)
+    return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
+
+
+def _run(launches: list[launch.Launch], device: torch.device) -> None:
+    with launch.on_device(device):
+        for one in launches:
+            one.run()
