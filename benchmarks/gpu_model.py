@@ -16,8 +16,8 @@ It knows nothing of caches: a shape that fits into 50 MB of L2 may do better.
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
-import os
 import subprocess
 import sys
 from ctypes import Structure, byref, c_int64
@@ -92,27 +92,30 @@ class Prediction:
     bound: str
 
 
+@functools.cache
 def plans() -> ctypes.CDLL:
     """plan.cpp, compiled once into the cache."""
     sources = [Path(__file__).with_name("gpu_plan.cpp"), build.source_dir() / "cuda" / "plan.cpp"]
-    headers = [build.source_dir() / "cuda" / "plan.h"]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, *headers])).hexdigest()[:16]
-    cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
-    path = cache / f"gpu-plan-{key}.so"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        subprocess.run(
-            [build.find_compiler() or "c++", "-std=c++20", "-O1", "-fPIC", "-shared", *map(str, sources), "-o", str(fresh)], check=True
-        )
-        fresh.rename(path)
-    return ctypes.CDLL(str(path))
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, build.source_dir() / "cuda" / "plan.h"])).hexdigest()[:16]
+
+    def make(output: Path, _: Path) -> None:
+        command = [build.find_compiler() or "c++", "-std=c++20", "-O1", "-fPIC", "-shared", *map(str, sources), "-o", str(output)]
+        subprocess.run(command, check=True)
+
+    return ctypes.CDLL(str(build.from_cache("gpu-plan", key, ["host"], "a second", make)))
 
 
 def tile_steps(accesses: int, numbers: int) -> int:
     """steps_for of csrc/cuda/affine.cuh."""
     steps = 1 if accesses > 5 else 2 if accesses > 2 else 4 if accesses > 1 else 8
     return steps // 2 if numbers > 8 and steps > 1 else steps
+
+
+def accesses(op: Op, backward: bool) -> int:
+    """The streams that a tile has room for: also an input whose value no gradient needs, which the compiler then does not load."""
+    cell = CELLS[op.cell]
+    reads_y = cell.saves(cell.kernel({**cell.options, **op.options}, False)) == "y"
+    return op.forward[0] + (1 + reads_y if backward else 0)
 
 
 def resident_blocks(registers: int, shared: int, threads: int) -> int:
@@ -135,15 +138,15 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
     channels = ACCESS // op.itemsize(dtype)
     reads = (op.backward if backward else op.forward)[0]
-    steps = tile_steps(reads, channels * (2 if op.complex else 1))
-    problem, plan = Problem(B * -(-C // channels), T, steps, steps * reads * ACCESS), Plan()
+    steps = tile_steps(accesses(op, backward), channels * (2 if op.complex else 1))
+    problem, plan = Problem(B * -(-C // channels), T, steps, steps * accesses(op, backward) * ACCESS), Plan()
     plans().lrnn_plan(byref(problem), byref(H100), byref(plan))
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
     blocks = -(-problem.lanes // plan.lanes) * chunks
     at_once = resident_blocks(*_resources(STRUCTS[kernel], dtype, op.complex, backward), threads) * MULTIPROCESSORS
     waves, active = -(-blocks // at_once), min(blocks, at_once)
     loaded = B * T * C * reads * op.itemsize(dtype)
-    by_latency = loaded * LATENCY / (active * threads * problem.bytes_loaded)
+    by_latency = loaded * LATENCY / (active * threads * steps * reads * ACCESS)
     serial = plan.chunk / plan.groups * STEP * (2 if plan.groups > 1 else 1)
     serial = waves * (serial + (plan.chunk / (plan.groups * steps) * MEETING if plan.groups > 1 else 0))
     parts = {"memory": total / COPY, "latency": by_latency, "steps": serial}

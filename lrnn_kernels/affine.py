@@ -13,7 +13,7 @@ Keyword arguments:
         a sequence in a packed batch.
     h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in and a learned start differ.
     reverse: run from t = T-1 down to 0; ``h_last`` is then the state at t = 0.
-    backend: "auto", "cpu", "triton" or "reference". A named backend runs or raises; see ``explain``.
+    backend: "auto", "cpu", "cuda", "triton" or "reference". A named backend runs or raises; see ``explain``.
 
 Returns (y, h_last): y (B,T,C) in the streams' dtype, holding h[t]; h_last (B,C), the state after the last step, in the state dtype, so
 that a sequence run in pieces equals the whole.

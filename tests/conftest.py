@@ -91,10 +91,9 @@ def poisoned():
 
 @pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
-    """Each backend that runs here and has the cell's kernel."""
-    cell = getattr(request.node, "callspec", None) and request.node.callspec.params.get("cell")
-    if cell and not testing.serves(request.param, CELLS[cell].kernel(CELLS[cell].options, False)):
-        pytest.skip(f"{request.param} has no kernel for {cell} yet")
+    """Each backend that runs here; Triton has no nBRC."""
+    if request.param == "triton" and getattr(request.node, "callspec", None) and request.node.callspec.params.get("cell") == "nbrc":
+        pytest.skip("there is no Triton kernel of the nBRC; this GPU has others")
     return request.param
 
 

@@ -5,10 +5,16 @@ import ctypes
 import gpu_calls
 import gpu_step_calls
 import pytest
+import torch
 from gpu_calls import Plan, Problem
 from gpu_step_calls import StepPlan, StepProblem
 from hypothesis import given
 from hypothesis import strategies as st
+
+from benchmarks import gpu_model
+from benchmarks.traffic import OPS
+from lrnn_kernels import testing
+from lrnn_kernels.registry import CELLS
 
 #: What an H100 needs in flight; see csrc/cuda/plan.h.
 IN_FLIGHT = 2 << 20
@@ -145,3 +151,16 @@ def test_every_step_plan_can_be_run(B, T, C, channels, workspace, multiprocessor
 )
 def test_step_plans_that_cannot_be_run(plan, why):
     assert not step_is_valid(StepPlan(*plan), StepProblem(3, 10, 64, 4, 0)), why
+
+
+def test_the_model_knows_the_tiles_and_predicts_shares():
+    """benchmarks/gpu_model.py has the rule for tiles once more, and names kernels as the table does."""
+    for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex):
+        runner = gpu_calls.Runner(testing.random_call(op.cell, 1, 1, 4), gpu_calls.load())
+        tiles = [gpu_model.tile_steps(gpu_model.accesses(op, backward), 4) for backward in (False, True)]
+        assert tiles == runner.tiles[::2], op.name
+    for op in OPS.values():
+        for shape in gpu_model.SHAPES:
+            for dtype in (torch.float32, torch.bfloat16):
+                for backward in (False, True):
+                    assert 0 < gpu_model.predict(op, shape, dtype, backward).share <= 1

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import GRID, VARIANTS, assert_same, over
+from conftest import FEATURES, GRID, VARIANTS, assert_same, over
 from torch.func import grad, vmap
 from triton_wrong_cells import WRONG
 
@@ -27,16 +27,6 @@ ALL_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "t
 #: The largest error of Triton's tanh, in units of the last place; see elementary.py.
 TANH_ULPS = {torch.float32: 6, torch.float64: 3}
 
-#: h0, reset, h_reset, reverse, per_batch
-FEATURES = (
-    (True, False, None, False, False),
-    (False, True, "shared", False, False),
-    (True, True, "per_batch", True, True),
-    (True, False, None, True, False),
-    (False, False, None, False, True),
-    (True, True, None, False, False),
-    (True, True, "shared", True, False),
-)
 #: Empty, one step, and the edges of a group of steps (4 and 8).
 TIMES = (0, 1, 3, 4, 5, 8, 9, 17)
 #: With and without tails.
