@@ -15,11 +15,11 @@ from . import testing
 from .registry import CELLS
 from .testing import Call, Error
 
-#: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces in time, where there are two threads; two
-#: channel blocks.
+#: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces in time, on three threads; two channel
+#: blocks.
 _TAILS = {"B": 2, "T": 35, "C": 39}
 _WHOLE = {"B": 3, "T": 33, "C": 32}
-_SPLIT = {"B": 1, "T": 257, "C": 512}
+_SPLIT = {"B": 1, "T": 385, "C": 512}
 _BLOCKS = {"B": 1, "T": 3, "C": 1030}
 
 
@@ -116,7 +116,8 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
         values, gradients, bits, note = [], [], [], ""
         for call, expected in group:
             try:
-                got = testing.run(call.to(testing.device_of(backend)), backend)
+                with testing.threads(max(3, torch.get_num_threads())):  # two would not split time
+                    got = testing.run(call.to(testing.device_of(backend)), backend)
             except Exception as error:
                 note = f"{type(error).__name__}: {error}".split("\n")[0]
                 failed = Error("y", float("inf"), testing.tolerance("y", call), False)

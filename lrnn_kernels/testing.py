@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -343,3 +344,14 @@ def serves(backend: str, kernel: str, channels: int = 0, dtype: torch.dtype = to
 def device_of(backend: str) -> str:
     """The device whose tensors a backend runs."""
     return "cpu" if backend in ("cpu", "reference") or not torch.cuda.is_available() else "cuda"
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block, torch runs on this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

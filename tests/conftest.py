@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-from contextlib import contextmanager
 
 import executor
 import hypothesis
@@ -69,17 +68,6 @@ def assert_same(got: dict, expected: dict) -> None:
     """Asserts that two results hold the same bits, up to the sign of zero."""
     different = [name for name, x in expected.items() if not testing.bits_equal(got[name], x)]
     assert not different, f"{', '.join(different)} differ"
-
-
-@contextmanager
-def threads(count: int):
-    """Within the block, torch runs on this many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.fixture

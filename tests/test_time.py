@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import GRID, VARIANTS, assert_same, over, threads
+from conftest import GRID, VARIANTS, assert_same, over
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("poisoned")
 #: What can be split in time.
 AFFINE = [(cell, options) for cell, options in VARIANTS if not CELLS[cell].sequential]
 
-LONG = {"B": 1, "T": 12000, "C": 16}  # one long thin sequence: split in time on two threads
+LONG = {"B": 1, "T": 12800, "C": 16}  # one long thin sequence: split in time on three threads, however few cores there are
 
 
 def _dtype(cell: str) -> torch.dtype:
@@ -70,7 +70,7 @@ def test_pieces_equal_the_whole(cell, options, data):
 )
 @over(("cell", "options"), AFFINE)
 def test_time_split_over_threads(cell, options, features, dtype):
-    """A sequence cut in chunks over two threads is the sequence run whole, up to one rounding of the carry per chunk.
+    """A sequence cut in chunks over three threads is the sequence run whole, up to one rounding of the carry per chunk.
 
     The whole, on one thread, is compared with the float64 reference elsewhere; a shorter split one is, below.
     """
@@ -78,25 +78,37 @@ def test_time_split_over_threads(cell, options, features, dtype):
         dtype = torch.float64 if dtype.is_complex else torch.complex64
     long = LONG | {"T": LONG["T"] * 2 if dtype in testing.HALVES else LONG["T"]}
     call = testing.random_call(cell, **long, dtype=dtype, options=options, **features)
-    for backward in (False, True):
-        plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), backward)
-        assert plan[0] > 1
-        assert plan[2] < call.dy.shape[1]
-    got = testing.run(call)
-    with threads(1):
+    with testing.threads(3):
+        for backward in (False, True):
+            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), backward)
+            assert plan[0] > 1
+            assert plan[2] < call.dy.shape[1]
+        got = testing.run(call)
+        assert_same(testing.run(call), got)  # who takes which chunk changes nothing
+    with testing.threads(1):
         expected = testing.run(call)
     _assert_close(got, expected, call)
-    assert_same(testing.run(call), got)  # who takes which chunk changes nothing
 
 
 @over(("cell", "options"), AFFINE)
 def test_time_split_against_the_reference(cell, options):
     for number, features in enumerate(({"h0": False}, {"reset": True, "reverse": True})):
-        call = testing.random_call(cell, 1, 257 + 5 * number, 512, dtype=_dtype(cell), options=options, **features)
-        plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), True)
-        assert plan[2] < call.dy.shape[1]
-        for error in testing.check_call(call, "cpu"):
-            assert error.ok, error
+        call = testing.random_call(cell, 1, 385 + 5 * number, 512, dtype=_dtype(cell), options=options, **features)
+        with testing.threads(3):
+            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), True)
+            assert plan[2] < call.dy.shape[1]
+            for error in testing.check_call(call, "cpu"):
+                assert error.ok, error
+
+
+@over(("cell", "options"), AFFINE)
+def test_two_threads_do_not_split_time(cell, options):
+    """Every input would be read twice: one thread is as fast, and rounds nothing between pieces."""
+    call = testing.random_call(cell, **LONG, dtype=_dtype(cell), options=options)
+    with testing.threads(2):
+        for backward in (False, True):
+            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), backward)
+            assert (plan[0], plan[2]) == (1, LONG["T"])
 
 
 def test_time_split_of_split_and_packed_streams():
@@ -104,8 +116,9 @@ def test_time_split_of_split_and_packed_streams():
     calls = [testing.random_call("lru", **LONG, dtype=torch.float32, split=True, reset=True, reverse=reverse) for reverse in (False, True)]
     calls += [testing.random_call("alpha_bmru", **LONG, packed=True, reset=True)]
     for call in calls:
-        got = testing.run(call)
-        with threads(1):
+        with testing.threads(3):
+            got = testing.run(call)
+        with testing.threads(1):
             expected = testing.run(call)
         _assert_close(got, expected, call)
 
@@ -117,7 +130,7 @@ def test_threads_over_batch_and_channels_change_nothing(cell, options, shape):
     call = testing.random_call(cell, *shape, dtype=_dtype(cell), options=options, reset=True)
     plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), True)
     assert plan[2] == shape[1]
-    with threads(1):
+    with testing.threads(1):
         one = testing.run(call)
     for _ in range(2):
         assert_same(testing.run(call), one)
@@ -128,7 +141,7 @@ def test_threads_over_batch_and_channels_change_nothing(cell, options, shape):
 def test_threads_over_the_batch_of_matrix_products(shape, dtype):
     """A product of fewer rows may be summed in another order, and so may the weights' gradients: rounding apart; the same every time."""
     call = testing.random_call("nbrc", *shape, dtype=dtype, reset=True)
-    with threads(1):
+    with testing.threads(1):
         one = testing.run(call)
     two = testing.run(call)
     _assert_close(two, one, call)
@@ -223,7 +236,7 @@ def test_stores_past_the_caches(cell, dtype):
     whole = replace(whole, dy=large(one.dy, times).repeat(B, 1, 1), dh_last=one.dh_last.repeat(B, 1))
     assert torch.ops.lrnn_kernels.plan(one.kernel, list(whole.inputs), list(one.params), True)[3]
     got = testing.run(whole)
-    with threads(1):
+    with testing.threads(1):
         part = replace(one, inputs=tuple(large(x, times) for x in one.inputs), dy=large(one.dy, times))
         parts = _in_pieces(part, [times * 64 * k // 8 for k in range(1, 8)], "cpu")
     for name, x in got.items():

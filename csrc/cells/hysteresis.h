@@ -18,10 +18,10 @@ LRNN_HD V surrogate(V u, double width, double scale = 1) {
   return constant<V>(S(scale * width)) / (v * v + S(1));
 }
 
-// alpha S(c): the value that an update writes.
+// alpha S(c): the value that an update writes. Adding 0 makes a 0 of either sign a positive one; c is a number wherever the cell updates.
 template <class V>
 LRNN_HD V written(V c, V alpha) {
-  return c >= V{} ? alpha : -alpha;
+  return flip_sign(alpha, c + Scalar<V>(0));
 }
 
 // The gradients of one step that all variants share. dz is the adjoint of the gate, g that of h[t].

@@ -37,27 +37,28 @@ struct Affine {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      Held<R, Io::kPlanes, kFixed> held(state);
       for (int64_t s = k.s0; s < k.s1; ++s) {
-        if (resets.next()) copy_row(h_reset, n, state);
+        if (resets.next()) copy_row(h_reset, n, held);
         inputs.ask_ahead(n);
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
           for (int u = 0; u < U; ++u) {
             inputs.template load<N>(c + u * N, x[u]);
             params.template load<N>(c + u * N, p[u]);
-            h[u] = Io::template load_carry<N>(state, c + u * N);
+            h[u] = Io::template load_carry<N>(held, c + u * N);
           }
           for (int u = 0; u < U; ++u) {
             const auto gate = Cell::gate(x[u], p[u], args.options);
             h[u] = multiply_add(gate.a, h[u], gate.b);
           }
           for (int u = 0; u < U; ++u) {
-            Io::template store_carry<N>(state, c + u * N, h[u]);
+            Io::template store_carry<N>(held, c + u * N, h[u]);
             y.template store<N>(c + u * N, h[u]);
           }
         });
         inputs.advance();
-        y.advance(n);
+        y.advance();
       }
     });
     if (args.nontemporal) stream_fence();
@@ -76,18 +77,19 @@ struct Affine {
     Inputs inputs(args, k, t0, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      Held<R, Io::kPlanes, kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) {
-          set_row(scale, n, R(0));
-          copy_row(h_reset, n, offset);
+          set_row(scales, n, R(0));
+          copy_row(h_reset, n, offsets);
         }
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
           inputs.template load<N>(c, x);
           params.template load<N>(c, p);
           const auto gate = Cell::gate(x, p, args.options);
-          Io::template store_carry<N>(scale, c, gate.a * Io::template load_carry<N>(scale, c));
-          Io::template store_carry<N>(offset, c, multiply_add(gate.a, Io::template load_carry<N>(offset, c), gate.b));
+          Io::template store_carry<N>(scales, c, gate.a * Io::template load_carry<N>(scales, c));
+          Io::template store_carry<N>(offsets, c, multiply_add(gate.a, Io::template load_carry<N>(offsets, c), gate.b));
         });
         inputs.advance();
       }
@@ -135,6 +137,9 @@ struct Affine {
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      Held<R, Io::kPlanes, kFixed> adjoint(carry),
+          sums[kMaxParams] = {Held<R, Io::kPlanes, kFixed>(dparams[0]), Held<R, Io::kPlanes, kFixed>(dparams[Cell::kParams < 1 ? 0 : 1]),
+                              Held<R, Io::kPlanes, kFixed>(dparams[Cell::kParams < 2 ? Cell::kParams : 2])};
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
         const S* h_prev = stored ? before.row : (reset ? h_reset.data : h0.data);
@@ -147,7 +152,7 @@ struct Affine {
           for (int u = 0; u < U; ++u) {
             inputs.template load<N>(c + u * N, x[u]);
             params.template load<N>(c + u * N, p[u]);
-            g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(carry, c + u * N);
+            g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(adjoint, c + u * N);
             h[u] = Value<N>{};
             if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N, h_plane);
           }
@@ -156,28 +161,28 @@ struct Affine {
             passed[u] = conj(Cell::gate(x[u], p[u], args.options).a) * g[u];
           }
           for (int u = 0; u < U; ++u) {
-            Io::template store_carry<N>(carry, c + u * N, passed[u]);
+            Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
             for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
             for (int i = 0; i < Cell::kParams; ++i) {
-              const auto sum = Io::template load_carry<N>(dparams[i], c + u * N) + dparam[u][i];
-              Io::template store_carry<N>(dparams[i], c + u * N, sum);
+              const auto sum = Io::template load_carry<N>(sums[i], c + u * N) + dparam[u][i];
+              Io::template store_carry<N>(sums[i], c + u * N, sum);
             }
           }
         });
         if (reset) {
-          if (args.dreset) add_row(carry, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
-          set_row(carry, n, R(0));
+          if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
+          set_row(adjoint, n, R(0));
         }
         if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
           for (int i = 0; i < Cell::kParams; ++i) {
-            add_row(dparams[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
-            set_row(dparams[i], n, R(0));
+            add_row(sums[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
+            set_row(sums[i], n, R(0));
           }
         }
         inputs.advance();
         dy.advance();
         before.advance();
-        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance(n);
+        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
       }
     });
     if (args.nontemporal) stream_fence();
@@ -196,19 +201,20 @@ struct Affine {
     Reader<Io> dy(args.dy, k, t1, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      Held<R, Io::kPlanes, kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
           inputs.template load<N>(c, x);
           params.template load<N>(c, p);
           const Value<N> a = conj(Cell::gate(x, p, args.options).a);
-          const Value<N> g = dy.template load<N>(c) + Io::template load_carry<N>(offset, c);
-          Io::template store_carry<N>(scale, c, a * Io::template load_carry<N>(scale, c));
-          Io::template store_carry<N>(offset, c, a * g);
+          const Value<N> g = dy.template load<N>(c) + Io::template load_carry<N>(offsets, c);
+          Io::template store_carry<N>(scales, c, a * Io::template load_carry<N>(scales, c));
+          Io::template store_carry<N>(offsets, c, a * g);
         });
         if (resets.next()) {
-          set_row(scale, n, R(0));
-          set_row(offset, n, R(0));
+          set_row(scales, n, R(0));
+          set_row(offsets, n, R(0));
         }
         inputs.advance();
         dy.advance();

@@ -53,10 +53,15 @@ struct Latch {
     }
   };
 
+  template <int kFixed>
+  using HeldRow = Held<R, 1, kFixed>;
+  template <int kFixed>
+  using HeldWord = Held<Int<R>, 1, kFixed>;
+
   // kPending: some channel has not been written yet, so first writes are still being recorded.
-  template <bool kPending, bool kSave>
-  LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, Row& state, Word& words,
-                                  Word& first, Writer<Io>& y) {
+  template <bool kPending, bool kSave, int kFixed>
+  LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, HeldRow<kFixed>& state,
+                                  HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
@@ -76,7 +81,8 @@ struct Latch {
     });
   }
 
-  static bool any_equal(const Word& row, int64_t n, Int<R> value) {
+  template <class Words>
+  LRNN_HD static bool any_equal(const Words& row, int64_t n, Int<R> value) {
     bool found = false;
     for (int64_t i = 0; i < n; ++i) found |= row.plane[0][i] == value;
     return found;
@@ -85,7 +91,6 @@ struct Latch {
   template <bool kSave>
   static void forward_steps(const ScanArgs& call, const Task& k, const Row& alphas, Row& state) {
     const ScanArgs args = call;
-    const int64_t n = k.c1 - k.c0;
     const Int<R> never = Int<R>(args.T);
     Word words{}, first;
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
@@ -93,26 +98,31 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
-    for (int64_t s = k.s0; s < k.s1; ++s) {
-      in.ask_ahead(n);
-      if (pending)
-        forward_row<true, kSave>(args, n, s, in, alphas, state, words, first, y);
-      else
-        forward_row<false, kSave>(args, n, s, in, alphas, state, words, first, y);
-      in.advance();
-      y.advance(n);
-      if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
-        int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
-        for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-          store_words<N>(row + i, load_raw<W<N>>(&words.plane[0][i]));
-          store_raw(&words.plane[0][i], W<N>{});
-        });
-        pending = pending && any_equal(first, n, never);
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      HeldRow<kFixed> h(state);
+      HeldWord<kFixed> bits(words), firsts(first);
+      for (int64_t s = k.s0; s < k.s1; ++s) {
+        in.ask_ahead(n);
+        if (pending)
+          forward_row<true, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
+        else
+          forward_row<false, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
+        in.advance();
+        y.advance();
+        if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
+          int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
+          for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+            store_words<N>(row + i, load_raw<W<N>>(&bits.plane[0][i]));
+            store_raw(&bits.plane[0][i], W<N>{});
+          });
+          pending = pending && any_equal(firsts, n, never);
+        }
       }
-    }
+    });
     if (!kSave) return;
     // A piece writes its own first writes; the caller keeps the earliest of each channel.
-    for (int64_t i = 0; i < n; ++i) args.first_writes[k.slot * args.C + k.c0 + i] = int32_t(first.plane[0][i]);
+    for (int64_t i = 0; i < k.c1 - k.c0; ++i) args.first_writes[k.slot * args.C + k.c0 + i] = int32_t(first.plane[0][i]);
   }
 
   static void forward(const ScanArgs& args, const Task& k) {
@@ -135,14 +145,17 @@ struct Latch {
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
     Inputs in(args, k, time_at(args, k.s0), args.reverse ? -1 : 1);
-    for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
-      for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-        const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
-        const auto update = abs(c) >= abs(beta);
-        store_raw(&value.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&value.plane[0][i]));
-        store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
-      });
-    }
+    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+      HeldRow<kFixed> helds(held), values(value);
+      for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
+        for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+          const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+          const auto update = abs(c) >= abs(beta);
+          store_raw(&values.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&values.plane[0][i]));
+          store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
+        });
+      }
+    });
     store_carry_row(held, n, k.carry_out);
     store_carry_row(value, n, static_cast<R*>(k.carry_out) + n);
   }
@@ -156,15 +169,18 @@ struct Latch {
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);
-    for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
-      for_lanes<R>(n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-        const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i);
-        const auto update = abs(c) >= abs(beta);
-        const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&carry.plane[0][i]);
-        store_raw(&carry.plane[0][i], update ? V<N>{} : g);
-        store_raw(&held.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&held.plane[0][i]));
-      });
-    }
+    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+      HeldRow<kFixed> helds(held), adjoint(carry);
+      for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
+        for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+          const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i);
+          const auto update = abs(c) >= abs(beta);
+          const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&adjoint.plane[0][i]);
+          store_raw(&adjoint.plane[0][i], update ? V<N>{} : g);
+          store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
+        });
+      }
+    });
     store_carry_row(held, n, k.carry_out);
     store_carry_row(carry, n, static_cast<R*>(k.carry_out) + n);
   }
@@ -182,10 +198,10 @@ struct Latch {
     }
   }
 
-  template <bool kPending>
+  template <bool kPending, int kFixed>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s, const Inputs& in, const Reader<Io>& dy,
-                                   const Row& alphas, const Row& h0, const Word& first, Row& carry, Row& dalpha, Writer<Io>& dc_out,
-                                   Writer<Io>& dbeta_out) {
+                                   const Row& alphas, const Row& h0, const Word& first, HeldRow<kFixed>& carry, HeldRow<kFixed>& dalpha,
+                                   Writer<Io>& dc_out, Writer<Io>& dbeta_out) {
     const int64_t before = s > 0 ? s - 1 : 0;
     const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
     const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
@@ -238,23 +254,27 @@ struct Latch {
       if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
-    for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-      const bool pending = s <= last_pending;
-      in.ask_ahead(n);
-      dy.ask_ahead(n);
-      if (pending)
-        backward_row<true>(args, k, n, s, in, dy, alphas, h0, first, carry, dalpha, dc, dbeta);
-      else
-        backward_row<false>(args, k, n, s, in, dy, alphas, h0, first, carry, dalpha, dc, dbeta);
-      in.advance();
-      dy.advance();
-      dc.advance(n);
-      dbeta.advance(n);
-      if ((s - k.s0) % kFlush == 0) {
-        add_row(dalpha, n, sums, args.C);
-        set_row(dalpha, n, R(0));
+    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+      const int64_t width = kFixed ? kFixed : n;
+      HeldRow<kFixed> adjoint(carry), sum(dalpha);
+      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+        const bool pending = s <= last_pending;
+        in.ask_ahead(width);
+        dy.ask_ahead(width);
+        if (pending)
+          backward_row<true, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+        else
+          backward_row<false, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+        in.advance();
+        dy.advance();
+        dc.advance();
+        dbeta.advance();
+        if ((s - k.s0) % kFlush == 0) {
+          add_row(sum, width, sums, args.C);
+          set_row(sum, width, R(0));
+        }
       }
-    }
+    });
     if (args.nontemporal) stream_fence();
     end_carry<Io>(carry, k, args.dh0);
   }

@@ -8,6 +8,8 @@ namespace lrnn::LRNN_ISA {
 
 // Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB L1 cache.
 inline constexpr int64_t kRowBytes = 4096;
+// How far apart rows lie. Were it 4 KiB, the rows of few channels would all fall into the same few sets of the L1 cache.
+inline constexpr int64_t kRowPitch = kRowBytes + 1024;
 
 // Covers every c in [0, n) once, kTogether full registers at a time, then single ones, then 16-byte registers, then single channels:
 // body.operator()<lanes, registers>(c), or body.operator()<lanes>(c) if kTogether is 0. Descending, a row is walked downwards,
@@ -36,7 +38,7 @@ LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
 // A row in the carry type, in L1: one plane for real values, two for complex ones.
 template <class R, int kPlanes>
 struct alignas(64) CarryRow {
-  static constexpr int64_t kChannels = kRowBytes / sizeof(R);
+  static constexpr int64_t kChannels = kRowPitch / sizeof(R);
   R plane[kPlanes][kChannels];
 };
 
@@ -55,15 +57,15 @@ struct RealIo {
     return load<Value<N>>(row + c);
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v) {
-    store(row + c, v);
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v, bool past_caches = false) {
+    store(row + c, v, past_caches);
   }
-  template <int N>
-  LRNN_HD static Value<N> load_carry(const CarryRow<R, 1>& row, int64_t c) {
+  template <int N, class Row>
+  LRNN_HD static Value<N> load_carry(const Row& row, int64_t c) {
     return load_raw<Value<N>>(&row.plane[0][c]);
   }
-  template <int N>
-  LRNN_HD static void store_carry(CarryRow<R, 1>& row, int64_t c, Value<N> v) {
+  template <int N, class Row>
+  LRNN_HD static void store_carry(Row& row, int64_t c, Value<N> v) {
     store_raw(&row.plane[0][c], v);
   }
 };
@@ -87,20 +89,20 @@ struct ComplexIo {
       return load_interleaved<V>(row + 2 * c);
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v) {
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v, bool past_caches = false) {
     if constexpr (kSplit) {
-      store(row + c, v.re);
-      store(row + plane + c, v.im);
+      store(row + c, v.re, past_caches);
+      store(row + plane + c, v.im, past_caches);
     } else {
-      store_interleaved(row + 2 * c, v);
+      store_interleaved(row + 2 * c, v, past_caches);
     }
   }
-  template <int N>
-  LRNN_HD static Value<N> load_carry(const CarryRow<R, 2>& row, int64_t c) {
+  template <int N, class Row>
+  LRNN_HD static Value<N> load_carry(const Row& row, int64_t c) {
     return {load_raw<Vec<R, N>>(&row.plane[0][c]), load_raw<Vec<R, N>>(&row.plane[1][c])};
   }
-  template <int N>
-  LRNN_HD static void store_carry(CarryRow<R, 2>& row, int64_t c, Value<N> v) {
+  template <int N, class Row>
+  LRNN_HD static void store_carry(Row& row, int64_t c, Value<N> v) {
     store_raw(&row.plane[0][c], v.re);
     store_raw(&row.plane[1][c], v.im);
   }
@@ -127,17 +129,17 @@ struct PlanesIo {
     return v;
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v) {
-    for (int i = 0; i < kPlanes; ++i) store(row + i * plane + c, v.plane[i]);
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v, bool past_caches = false) {
+    for (int i = 0; i < kPlanes; ++i) store(row + i * plane + c, v.plane[i], past_caches);
   }
-  template <int N>
-  LRNN_HD static Value<N> load_carry(const CarryRow<R, kPlanes>& row, int64_t c) {
+  template <int N, class Row>
+  LRNN_HD static Value<N> load_carry(const Row& row, int64_t c) {
     Value<N> v;
     for (int i = 0; i < kPlanes; ++i) v.plane[i] = load_raw<Vec<R, N>>(&row.plane[i][c]);
     return v;
   }
-  template <int N>
-  LRNN_HD static void store_carry(CarryRow<R, kPlanes>& row, int64_t c, Value<N> v) {
+  template <int N, class Row>
+  LRNN_HD static void store_carry(Row& row, int64_t c, Value<N> v) {
     for (int i = 0; i < kPlanes; ++i) store_raw(&row.plane[i][c], v.plane[i]);
   }
 };
@@ -184,38 +186,26 @@ struct Reader {
   }
 };
 
-// Writes the rows of an output: in place, or, if outputs bypass the caches, in L1 first, from where the finished row is streamed.
-// One pass through L1 is cheap, lets every store be an ordinary one, and fills cache lines whole and in order whatever the
-// element size and the direction of the scan.
+// Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two neighbouring lines at a time, upwards,
+// before it moves on, in any direction: so the stores of a line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as
+// long.)
 template <class Io>
 struct Writer {
   using S = typename Io::S;
-  static constexpr int64_t kStagedPlane = kRowBytes / sizeof(typename Io::R) * Io::kScalars;
-  alignas(64) S staged[kStagedPlane * (Io::kPlanes / Io::kScalars)];
-  S *row, *data;  // the row in memory, and where it is written
-  int64_t step, plane, data_plane;
+  S* row;
+  int64_t step, plane;
   bool past_caches;
 
   LRNN_HD Writer(Output x, const Task& k, int64_t t, int64_t direction, bool past_caches) : past_caches(past_caches) {
     row = row_at<Io>(x, k.b, t, k.c0);
     step = direction * x.stride_t;
     plane = x.plane;
-    data = past_caches ? staged : row;
-    data_plane = past_caches ? kStagedPlane : plane;
   }
   template <int N>
   LRNN_HD void store(int64_t c, typename Io::template Value<N> v) {
-    Io::template store_value<N>(data, c, data_plane, v);
+    Io::template store_value<N>(row, c, plane, v, past_caches);
   }
-  LRNN_HD void advance(int64_t n) {
-    if (past_caches) {
-      for (int i = 0; i < Io::kPlanes / Io::kScalars; ++i)
-        stream_lines(staged + i * kStagedPlane, row + i * plane, n * Io::kScalars * sizeof(S));
-    } else {
-      data += step;
-    }
-    row += step;
-  }
+  LRNN_HD void advance() { row += step; }
 };
 
 // The rows of all inputs at one step.
@@ -257,12 +247,31 @@ struct Resets {
 // unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only.
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Steps&& steps) {
-  if constexpr (sizeof(typename Io::S) == 4 && Io::kPlanes == 1) {
+  if constexpr (sizeof(typename Io::S) == 4) {
     if (n == 16) return steps.template operator()<16>();
     if (n == 32) return steps.template operator()<32>();
   }
   steps.template operator()<0>();
 }
+
+// A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the
+// state of a narrow row would take three times the latency of its arithmetic from step to step. Any other row stays where it is.
+template <class R, int kPlanes, int kFixed>
+struct Held {
+  CarryRow<R, kPlanes>& home;
+  alignas(64) R plane[kPlanes][kFixed];
+  LRNN_HD explicit Held(CarryRow<R, kPlanes>& row) : home(row) {
+    for (int i = 0; i < kPlanes; ++i) __builtin_memcpy(plane[i], row.plane[i], sizeof plane[i]);
+  }
+  LRNN_HD ~Held() {
+    for (int i = 0; i < kPlanes; ++i) __builtin_memcpy(home.plane[i], plane[i], sizeof plane[i]);
+  }
+};
+template <class R, int kPlanes>
+struct Held<R, kPlanes, 0> {
+  R (&plane)[kPlanes][CarryRow<R, kPlanes>::kChannels];
+  LRNN_HD explicit Held(CarryRow<R, kPlanes>& row) : plane(row.plane) {}
+};
 
 // Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved or, for states of split
 // streams, in two planes. These run once per task, not per step.
@@ -315,19 +324,22 @@ inline constexpr int kFlush = 64;
 // The time of a scan step.
 LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
 
+template <class Row>
+inline constexpr int kPlanesOf = sizeof(static_cast<Row*>(nullptr)->plane) / sizeof(static_cast<Row*>(nullptr)->plane[0]);
+
 // The first n channels of a row: set to a real number, copied, added to sums, rounded to a storage.
-template <class R, int kPlanes>
-void set_row(CarryRow<R, kPlanes>& row, int64_t n, R re) {
-  for (int plane = 0; plane < kPlanes; ++plane)
+template <class Row, class R>
+LRNN_HD void set_row(Row& row, int64_t n, R re) {
+  for (int plane = 0; plane < kPlanesOf<Row>; ++plane)
     for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
 }
-template <class R, int kPlanes>
-void copy_row(const CarryRow<R, kPlanes>& from, int64_t n, CarryRow<R, kPlanes>& to) {
+template <class R, int kPlanes, class Row>
+LRNN_HD void copy_row(const CarryRow<R, kPlanes>& from, int64_t n, Row& to) {
   for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof(R));
 }
-template <class R, int kPlanes>
-void add_row(const CarryRow<R, kPlanes>& row, int64_t n, double* sums, int64_t stride) {
-  for (int plane = 0; plane < kPlanes; ++plane)
+template <class Row>
+LRNN_HD void add_row(const Row& row, int64_t n, double* sums, int64_t stride) {
+  for (int plane = 0; plane < kPlanesOf<Row>; ++plane)
     for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
 }
 

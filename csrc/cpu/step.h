@@ -96,14 +96,14 @@ struct Step {
                    y.template store<N>(c, out);
                    saved.template store<N>(c, value);
                  });
-        saved.advance(n);
+        saved.advance();
       } else {
         step_row(cell, n, direction < 0, inputs, params, state,
                  [&]<int N>(int64_t c, V<N> out, const SavedValue<N>&, const V<N>*)
                      __attribute__((always_inline)) { y.template store<N>(c, out); });
       }
       inputs.advance();
-      y.advance(n);
+      y.advance();
     }
     if (args.nontemporal) stream_fence();
   }
@@ -218,7 +218,7 @@ struct Step {
           }
         inputs.advance();
         dy.advance();
-        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance(n);
+        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
       }
     }
 
