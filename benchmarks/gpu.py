@@ -4,6 +4,8 @@ Builds what is missing, runs the whole test suite (every backend of this machine
 float64 reference, runs compute-sanitizer over that where it is installed, captures training steps in CUDA graphs, scans
 more than 2^31 elements where memory allows, and measures throughput against sequence length beside a copy and the peers that are
 installed. Writes a JSON and a plot. Exits with 1 if anything failed.
+
+With --tune, only the table of triton_kernels/config.py is measured, against what lies around its rows; see gpu_tune.py.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.check import run_check
 
-from . import gpu_speed, machine, report
+from . import gpu_speed, gpu_tune, machine, report
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).parent
@@ -33,10 +35,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and lengths")
     parser.add_argument("--no-tests", action="store_true", help="leave the test suite out")
     parser.add_argument("--out", type=Path, default=HERE / "out", help="where the JSON and the plot go (default: benchmarks/out)")
+    parser.add_argument("--tune", action="store_true", help="measure what lies around the config table of the Triton kernels instead")
+    parser.add_argument("--family", choices=gpu_tune.FAMILIES, action="append", help="with --tune: only this one; may be repeated")
     args = parser.parse_args(arguments)
     known = testing.backends()
     backends = [name for name in ("cuda", "triton") if not known[name]]
-    if not torch.cuda.is_available() or not backends:
+    if not torch.cuda.is_available() or not backends or (args.tune and known["triton"]):
         print("This command needs a GPU that runs our kernels:", file=sys.stderr)
         print("\n".join(f"  backend {name}: {known[name] or 'available'}" for name in ("cuda", "triton")), file=sys.stderr)
         return 2
@@ -45,6 +49,11 @@ def main(arguments: list[str]) -> int:
     about = machine.describe() | describe()
     print(f"{about['gpu']}, CUDA {about['cuda']}, torch {about['torch']}; backends {', '.join(backends)}")
     results: dict = {"machine": about, "quick": args.quick}
+    name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}"
+    if args.tune:
+        results["tune"] = gpu_tune.main(args.quick, args.family or list(gpu_tune.FAMILIES))
+        print(f"\n{time.perf_counter() - started:.0f} s in all. Results: {report.save(results, args.out, name + '-tune')}")
+        return 1 if any(x["why"] == "WRONG" for x in results["tune"]["left_out"]) else 0
     if not args.no_tests:
         results["tests"] = run("the test suite", [sys.executable, "-m", "pytest", "-x"])
     results["check"] = check(backends)
@@ -55,7 +64,6 @@ def main(arguments: list[str]) -> int:
     speed.run()
     gpu_speed.print_tables(speed)
     results["speed"] = speed.as_json()
-    name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}"
     print(f"\nPlot: {gpu_speed.plot(speed, about, args.out, name)}")
     results["seconds"] = round(time.perf_counter() - started, 1)
     print(f"Results: {report.save(results, args.out, name)}")

@@ -85,6 +85,36 @@ class HostClock:
         return timed
 
 
+def random_calls(op: Op, shape: Shape, dtype: torch.dtype, backend: str, device: str) -> Calls:
+    """One operator on random streams."""
+    B, T, C = shape
+    torch.manual_seed(0)
+
+    def stream(kind: str) -> torch.Tensor:
+        width = 2 * C if op.complex else C
+        x = torch.empty(B, T, width, dtype=dtype, device=device)
+        x = x.uniform_() if kind == "gate" else x.normal_()
+        return torch.view_as_complex(x.view(B, T, C, 2)) if op.complex and dtype.itemsize > 2 else x
+
+    params = [p.to(device) for p in op.params(C, dtype)]
+    return Calls(op, [stream(kind) for kind in op.streams], params, stream("normal"), backend)
+
+
+def copy_of(total: float, device: str) -> Callable[[], object]:
+    """A copy that reads and writes so many bytes in all."""
+    source, target = (torch.zeros(int(total) // 2, dtype=torch.uint8, device=device) for _ in range(2))
+    return lambda: target.copy_(source)
+
+
+def interleave(timed: dict[str, Callable[[], float]], rounds: int) -> Times:
+    """Seconds of every case, round after round."""
+    times: Times = {name: [] for name in timed}
+    for _ in range(rounds):
+        for name, once in timed.items():
+            times[name].append(once())
+    return times
+
+
 class Speed:
     """Measures and keeps the rows."""
 
@@ -113,33 +143,18 @@ class Speed:
         wanted = (op, backend, shape, dtype, direction)
         return next((r for r in self.rows if (r.op, r.backend, r.shape, r.dtype, r.direction) == wanted), None)
 
-    def _calls(self, op: Op, shape: Shape, dtype: torch.dtype, backend: str) -> Calls:
-        B, T, C = shape
-        torch.manual_seed(0)
-
-        def stream(kind: str) -> torch.Tensor:
-            width = 2 * C if op.complex else C
-            x = torch.empty(B, T, width, dtype=dtype, device=self.device)
-            x = x.uniform_() if kind == "gate" else x.normal_()
-            return torch.view_as_complex(x.view(B, T, C, 2)) if op.complex and dtype.itemsize > 2 else x
-
-        params = [p.to(self.device) for p in op.params(C, dtype)]
-        return Calls(op, [stream(kind) for kind in op.streams], params, stream("normal"), backend)
-
     def _measure(self, op: Op, shape: Shape, dtype: torch.dtype) -> None:
         elements = shape[0] * shape[1] * shape[2]
         cases: dict[str, Callable[[], object]] = {}
         for backend in self.backends:
-            calls = self._calls(op, shape, dtype, backend)
+            calls = random_calls(op, shape, dtype, backend, self.device)
             calls.prepare_backward()
             cases |= {f"{backend} forward": calls.forward, f"{backend} backward": calls.backward}
         for direction in ("forward", "backward"):
-            half = int(elements * op.bytes_per_element(dtype, direction == "backward")) // 2
-            source, target = (torch.zeros(half, dtype=torch.uint8, device=self.device) for _ in range(2))
-            cases[f"copy {direction}"] = lambda source=source, target=target: target.copy_(source)
+            cases[f"copy {direction}"] = copy_of(elements * op.bytes_per_element(dtype, direction == "backward"), self.device)
         if dtype is torch.float32 and shape == MAIN:
-            cases |= {f"peer {name}": call for name, call in gpu_peers.of(op, self._calls(op, shape, dtype, "cuda")).items()}
-        times = self._interleave(cases)
+            cases |= {f"peer {name}": call for name, call in gpu_peers.of(op, random_calls(op, shape, dtype, "cuda", self.device)).items()}
+        times = interleave({name: self.clock.prepare(call) for name, call in cases.items()}, self.rounds)
         name = str(dtype).removeprefix("torch.")
         for backend in self.backends:
             for direction in ("forward", "backward"):
@@ -151,17 +166,9 @@ class Speed:
                 for peer in (c for c in times if c.startswith("peer ") and c.endswith(direction)):
                     self.ratios.append({"what": peer, "op": op.name, "backend": backend, "ratio": ratio(times, peer, case)})
 
-    def _interleave(self, cases: dict[str, Callable[[], object]]) -> Times:
-        timed = {name: self.clock.prepare(call) for name, call in cases.items()}
-        times: Times = {name: [] for name in cases}
-        for _ in range(self.rounds):
-            for name, once in timed.items():
-                times[name].append(once())
-        return times
-
     def _call_us(self, backend: str) -> float:
         """Microseconds of a small call, forward and without gradients: what Python and the launch cost."""
-        calls = self._calls(OPS["min_gru"], (1, 8, 16), torch.float32, backend)
+        calls = random_calls(OPS["min_gru"], (1, 8, 16), torch.float32, backend, self.device)
         for _ in range(20):
             calls.forward()
         samples = []

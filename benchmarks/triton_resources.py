@@ -1,7 +1,8 @@
 """What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared memory, width of memory accesses.
 
-python -m benchmarks.triton_resources --write   # every variant, into results/triton-VERSION.tsv; minutes
-python -m benchmarks.triton_resources           # a part of them, against that table; exits 1 on a spill or a difference
+python -m benchmarks.triton_resources --write               # every variant, into results/triton-VERSION.tsv; minutes
+python -m benchmarks.triton_resources --write --cell bmru   # those of a cell, and what the table lacks; the other rows are kept
+python -m benchmarks.triton_resources                       # a part of them, against that table; exits 1 on a spill or a difference
 
 The launches are those of a real call, described from tensors on the CPU, so that what is compiled here is what a GPU would run, but for
 the alignment of sizes that a caller chooses (here all are multiples of 16).
@@ -24,7 +25,7 @@ from triton.backends.compiler import GPUTarget
 
 from lrnn_kernels import testing, triton_backend
 from lrnn_kernels.reference import SPIKE_SURROGATES
-from lrnn_kernels.registry import SRC_OPTIONS, Cell
+from lrnn_kernels.registry import SRC_OPTIONS
 
 RESULTS = Path(__file__).with_name("results")
 TARGETS = {
@@ -38,6 +39,7 @@ CELLS = {
     "linear": ("linear_scan", {}),
     "linear_per_channel": ("linear_scan_per_channel", {}),
     "hysteresis": ("bmru", {"eps": 0.5, "width": 1.0}),
+    "bmru": ("bmru", {"eps": 0.0, "width": 1.0}),
     "hysteresis_per_step": ("alpha_bmru", {"eps": 0.5, "width": 1.0}),
     "cmru": ("cmru", {"eps": 1.0, "width": 1.0}),
     "cmru_per_step": ("alpha_cmru", {"eps": 1.0, "width": 1.0}),
@@ -98,49 +100,60 @@ class Row:
 class Driver:
     """Stands for a GPU that is not there: enough of one to compile for."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, target: GPUTarget) -> None:
+        self.target = target
 
     def get_current_target(self) -> GPUTarget:
-        return TARGETS[self.name]
+        return self.target
 
     def get_current_device(self) -> str:
-        return self.name  # compiled kernels are kept by device
+        return str(self.target)  # compiled kernels are kept by device
 
     def get_current_stream(self, device) -> int:
         return 0
 
 
 def launches(cell: str, storage: str) -> Iterator:
-    """Every launch of a call, which is cut in time where its engine can, forward and backward."""
-    from lrnn_kernels.triton_kernels import launch, step_launch
-
+    """Every launch of a variant."""
     _, dtype, split, states = STORAGE[storage]
     name, options = CELLS[cell]
     name = "lru" if split else name
-    call = testing.random_call(name, 2, 32, 256, dtype=dtype, options=options, split=split, h0=states, reset=states, reverse=states)
+    reset = states and cell != "bmru"  # which has none
+    call = testing.random_call(name, 2, 128, 256, dtype=dtype, options=options, split=split, h0=states, reset=reset, reverse=states)
+    yield from launches_of(call)
+
+
+def launches_of(call: testing.Call) -> Iterator:
+    """Every launch of a call, which is cut in time where its engine can, forward and backward."""
+    from lrnn_kernels.triton_kernels import launch, step_launch
+
     numbers = call.entry.numbers(call.options)
     arguments = (list(call.inputs), list(call.params), numbers, call.h0, call.reset, call.h_reset, call.reverse)
-    described = launch.Call(Cell.generic(call.kernel), *arguments, 0, 4)
-    if described.sequential:
-        (y, _, saved), forward = step_launch.forward(described, call.kernel, True)
-        states = y if described.cell.saves_output else saved
-        yield from (*forward, *step_launch.backward(described, states, call.dy, call.dh_last)[2])
-        return
-    (y, _, _), forward = launch.forward(described)
+    described = launch.Call(call.kernel, *arguments, 0, 4)
+    engine = step_launch if described.sequential else launch
+    (y, _, saved), forward = engine.forward(described, True)
     yield from forward
-    yield from (one for one in launch.backward(described, y, call.dy, call.dh_last)[2] if one.kernel.fn.__name__ != "carries")
+    backward = engine.backward(described, saved if saved.numel() else y, call.dy, call.dh_last)[2]
+    yield from (one for one in backward if one.kernel.fn.__name__ != "carries")
+
+
+def key_of(cell: str, storage: str, one, target: str) -> tuple[str, ...]:
+    """The key of a launch's row."""
+    name = one.kernel.fn.__name__
+    return ANY if name == "carries" else cell, storage, name, target
 
 
 def compiled(cell: str, storage: str, one, target: str) -> Row:
     """Compiles a launch for a target."""
+    return Row(*key_of(cell, storage, one, target), *usage(one, TARGETS[target]))
+
+
+def usage(one, target: GPUTarget) -> tuple[int, ...]:
+    """What a launch, compiled for a target, takes: the numbers of a Row."""
     triton.runtime.driver.set_active(Driver(target))
-    nvidia = TARGETS[target].backend == "cuda"
+    nvidia = target.backend == "cuda"
     constants = {name: x for name, x in one.constants.items() if nvidia or name != "maxnreg"}
-    binary = one.kernel.warmup(*one.args, grid=one.grid, **constants)
-    read = _nvidia if nvidia else _amd
-    name = one.kernel.fn.__name__
-    return Row(ANY if name == "carries" else cell, storage, name, target, *read(binary))
+    return (_nvidia if nvidia else _amd)(one.kernel.warmup(*one.args, grid=one.grid, **constants))
 
 
 def _nvidia(binary) -> tuple[int, ...]:
@@ -213,19 +226,19 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--write", action="store_true", help="compile every variant and write the table")
-    write = parser.parse_args(argv).write
+    parser.add_argument("--cell", choices=CELLS, action="append", help="with --write: compile only this one's kernels; may be repeated")
+    args = parser.parse_args(argv)
+    write = args.write
     if reason := triton_backend.load():
         print(reason)
         return 1
-    rows, table = [], {}
-    if not write and table_path().exists():
-        table = read_table(table_path())
-    failed = 0
+    table = read_table(table_path()) if table_path().exists() and (args.cell or not write) else {}
+    rows, failed = [], 0
     for variant in every() if write else some():
-        row = compiled(*variant)
+        known = table.get(key_of(*variant))
+        row = known if write and known and variant[0] not in args.cell else compiled(*variant)
         rows.append(row)
-        known = table.get(row.key)
-        wrong = "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and row != known else ""
+        wrong = "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and not write and row != known else ""
         failed += bool(wrong)
         if wrong or not write:
             print(row, wrong or "ok", flush=True)
@@ -234,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
         lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
         table_path().write_text("\n".join(lines) + "\n")
     against = f"the table of triton {triton.__version__}" if table else "no table: only spills were looked for"
-    print(f"{len(rows)} kernels compiled, {failed} failed ({'written' if write else against})")
+    print(f"{len(rows)} kernels, {failed} failed ({'written' if write else against})")
     return 1 if failed else 0
 
 

@@ -10,9 +10,10 @@ pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: the command itself can run")
-def test_without_a_gpu_it_says_what_is_missing(capsys, monkeypatch):
+@pytest.mark.parametrize("arguments", [[], ["--tune"]])
+def test_without_a_gpu_it_says_what_is_missing(arguments, capsys, monkeypatch):
     monkeypatch.undo()
-    assert gpu.main([]) == 2
+    assert gpu.main(arguments) == 2
     said = capsys.readouterr().err
     assert "This command needs a GPU" in said
     assert "backend cuda: backend 'cuda' is not available: torch" in said

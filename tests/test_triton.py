@@ -11,9 +11,11 @@ import pytest
 import torch
 
 import lrnn_kernels
+from benchmarks import gpu_tune
 from lrnn_kernels import cuda_backend, dispatch, triton_backend
 
 ROOT = Path(__file__).resolve().parents[1]
+CASES = ("tests/triton_cases.py", "tests/triton_tune_cases.py")
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton")
 
@@ -28,8 +30,8 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 @needs_triton
 def test_cases_in_the_interpreter():
-    """Every case of triton_cases.py passes, and none is skipped."""
-    done = _run("-m", "pytest", "-rs", "-p", "no:cacheprovider", "tests/triton_cases.py", TRITON_INTERPRET="1")
+    """Every case passes, and none is skipped."""
+    done = _run("-m", "pytest", "-rs", "-p", "no:cacheprovider", *CASES, TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
@@ -38,7 +40,7 @@ def test_cases_in_the_interpreter():
 @needs_triton
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: the cases ran in the interpreter")
 def test_cases_on_the_gpu():
-    done = _run("-m", "pytest", "-p", "no:cacheprovider", "tests/triton_cases.py", TRITON_INTERPRET="0")
+    done = _run("-m", "pytest", "-p", "no:cacheprovider", *CASES, TRITON_INTERPRET="0")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
@@ -48,6 +50,33 @@ def test_kernels_compile_without_spills(tmp_path):
     done = _run("-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout
+
+
+SPILLS = """
+from benchmarks import gpu_tune, triton_resources
+assert not triton_resources.triton_backend.load()
+from lrnn_kernels.triton_kernels.config import CONFIGS
+key = ("affine", "double")
+compiler = gpu_tune.Compiler(triton_resources.Driver(triton_resources.TARGETS["sm_90"]), lambda key: [gpu_tune.OPS["linear_scan"]])
+print(compiler.spills(key, CONFIGS[key], "backward"))
+CONFIGS[key] = CONFIGS[key]._replace(elements=8, backward=8)
+print(compiler.spills(key, CONFIGS[key], "backward"))
+"""
+
+
+@needs_triton
+def test_the_tuner_sees_spills(tmp_path):
+    """The table's row compiles without; a tile and a turn that no register file holds do not."""
+    done = _run("-c", SPILLS, TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+    assert done.stdout.split() == ["False", "True"], done.stdout + done.stderr
+
+
+@needs_triton
+def test_the_tuner_writes_the_table_as_it_stands():
+    assert not triton_backend.load()
+    from lrnn_kernels.triton_kernels import config
+
+    assert f"shortest\n{gpu_tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
 
 
 def test_cpu_tensors_need_the_interpreter(monkeypatch):
@@ -105,19 +134,24 @@ def test_other_devices():
 def test_plans():
     """Whole steps, no more pieces than steps, and nothing of B or T in the tile, which would compile anew."""
     assert not triton_backend.load()
-    from lrnn_kernels.triton_kernels.plan import SHORTEST, make_plan, tile
+    from lrnn_kernels.triton_kernels.config import CONFIGS
+    from lrnn_kernels.triton_kernels.plan import make_plan, tile
 
     for B in (0, 1, 7, 8, 32, 500):
         for T in (0, 1, 63, 784, 4096, 65536):
             for C in (1, 3, 16, 64, 130, 256, 4096):
-                for item in (4, 8, 16):
-                    plan = make_plan(B, T, C, item, processors=132)
-                    assert (plan.rows, plan.block) == tile(C, item)
-                    assert plan.rows * plan.block <= 128
-                    assert plan.steps % 8 == 0
-                    assert plan.chunks == 1 or plan.steps >= SHORTEST
-                    assert (plan.chunks - 1) * plan.steps < max(T, 1) <= plan.chunks * plan.steps
-                    assert make_plan(B, T, C, item, processors=0).chunks == 1
-    assert make_plan(1, 65536, 64, 4, 132).chunks > 500
-    assert make_plan(8, 4096, 256, 4, 132).chunks == 64
-    assert make_plan(512, 4096, 1024, 4, 132).chunks == 1
+                for key, config in CONFIGS.items():
+                    whole = 32 if key[0] == "latch" else 1
+                    for planes in (1, 2):
+                        plan = make_plan(B, T, C, config, planes, 132, whole)
+                        assert (plan.rows, plan.block) == tile(C, config.lanes(planes))
+                        assert plan.rows * plan.block == config.lanes(planes)
+                        assert plan.steps % max(config.forward, config.backward, whole) == 0
+                        assert plan.chunks == 1 or plan.steps >= config.shortest > 0
+                        assert (plan.chunks - 1) * plan.steps < max(T, 1) <= plan.chunks * plan.steps
+                        assert make_plan(B, T, C, config, planes, 0, whole).chunks == 1
+    config = CONFIGS["affine", "single"]
+    assert make_plan(1, 65536, 64, config, 1, 132).chunks > 500
+    assert make_plan(8, 4096, 256, config, 1, 132).chunks == 64
+    assert make_plan(512, 4096, 1024, config, 1, 132).chunks == 1
+    assert make_plan(1, 65536, 64, CONFIGS["step", "single"], 1, 132).chunks == 1

@@ -14,15 +14,19 @@ from torch.func import grad, vmap
 from triton_wrong_cells import WRONG
 
 import lrnn_kernels
-from lrnn_kernels import testing, triton_backend
-from lrnn_kernels.registry import CELLS, REAL, SRC_OPTIONS, Cell
+from lrnn_kernels import dispatch, testing, triton_backend
+from lrnn_kernels.registry import CELLS, REAL, SRC_OPTIONS
 
 DEVICE = testing.device_of("triton")
 SERVED = [(cell, options) for cell, options in VARIANTS if cell != "nbrc"]
 AFFINE = [(cell, options) for cell, options in SERVED if not CELLS[cell].sequential]
 TYPES = [(cell, options, dtype) for cell, options, dtype in GRID if (cell, options) in SERVED]
-#: The SRC has ten option sets, which differ in a formula: three of them and the BRC take every feature, the others one each.
-FULL = [i for i, (cell, options) in enumerate(SERVED) if CELLS[cell].sequential and options.get("surrogate", "atan") == "atan"]
+#: The SRC has ten option sets, which differ in a formula: of the step cells one for each way of saving takes every feature, the others
+#: one each.
+STEPS = [
+    next((cell, options) for cell, options in SERVED if cell == name and options.get("memory") == memory)
+    for name, memory in (("src", "states"), ("src", 5), ("brc", None))
+]
 ALL_CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
 #: The largest error of Triton's tanh, in units of the last place; see elementary.py.
 TANH_ULPS = {torch.float32: 6, torch.float64: 3}
@@ -80,7 +84,7 @@ def test_more_channels_than_a_tile_has(dtype):
 
 
 @pytest.mark.parametrize("number", range(len(FEATURES)))
-@over(("cell", "options"), [*AFFINE, *(SERVED[i] for i in FULL)])
+@over(("cell", "options"), [*AFFINE, *STEPS])
 def test_every_feature(cell, options, number):
     _check(testing.random_call(cell, 2, 9, 5, dtype=_dtype(cell), options=options, seed=number, **_features(number)))
 
@@ -98,7 +102,7 @@ def test_packed_streams(cell):
 
 
 @pytest.mark.parametrize("missing", ["dy", "dh_last"])
-@over(("cell", "options"), SERVED)
+@over(("cell", "options"), [*AFFINE, *STEPS])
 def test_one_incoming_gradient(cell, options, missing):
     _check(replace(testing.random_call(cell, 2, 9, 5, dtype=_dtype(cell), options=options, reset=True), **{missing: None}))
 
@@ -122,7 +126,7 @@ def test_a_nan_candidate_holds_the_state(cell):
     assert_same(testing.run(call, "triton", gradients=False), testing.run(call, "reference", gradients=False))
 
 
-@over(("cell", "options"), SERVED)
+@over(("cell", "options"), [*AFFINE, *STEPS])
 def test_a_reset_stops_infinity(cell, options):
     call = testing.random_call(cell, 2, 9, 5, dtype=_dtype(cell), options=options, reset=True).to(DEVICE)
     call.reset[:] = False
@@ -134,7 +138,7 @@ def test_a_reset_stops_infinity(cell, options):
     assert torch.equal(clean["h_last"], dirty["h_last"])
 
 
-@over(("cell", "options"), SERVED)
+@over(("cell", "options"), [*AFFINE, *STEPS])
 def test_pieces_equal_the_whole(cell, options):
     """h0 <- h_last: the same bits, and gradients through the seam."""
     cut, reverse = ((5, False), (8, True))[SERVED.index((cell, options)) % 2]
@@ -212,6 +216,32 @@ def test_time_cut_in_pieces(cell, options, T, features, monkeypatch):
     assert all(plan.chunks > 1 and plan.steps < T for plan in plans)
 
 
+@over(
+    ("T", "features", "chunks", "dtype"),
+    [(0, 0, 1, torch.float32), (32, 3, 1, torch.float64), (40, 3, 1, torch.float32), (33, 0, 2, torch.float64), (70, 4, 2, torch.float32)],
+)
+def test_saved_bits(T, features, chunks, dtype, monkeypatch):
+    """At the edges of words and of pieces, what is saved is the CPU's to the bit, and gradients are those of the CPU's kernel."""
+    from lrnn_kernels.triton_kernels import launch
+
+    make_plan = launch.make_plan
+    monkeypatch.setattr(launch, "make_plan", lambda *args: make_plan(*args[:-1], chunks))
+    call = testing.random_call("bmru", 2, T, 3, dtype=dtype, seed=T, **_features(features))
+    results = []
+    for one, operators in ((call.to(DEVICE), torch.ops.lrnn_triton), (call, torch.ops.lrnn_kernels)):
+        args = (list(one.inputs), list(one.params), [0.0, 1.0], one.h0, None, None, one.reverse)
+        outputs = operators.bmru(*args, True)
+        results.append((outputs, operators.bmru_backward(*args, outputs[2], one.dy, one.dh_last)))
+    for got, expected in zip(*(outputs for outputs, _ in results), strict=True):
+        assert got.dtype == expected.dtype
+        assert torch.equal(got.cpu(), expected)
+    for got, expected in zip(*(gradients for _, gradients in results), strict=True):
+        torch.testing.assert_close(got.cpu(), expected)
+    args = (*args[:2], [0.0, 1.0], None, None, None, False)
+    with pytest.raises(ValueError, match="states must be what was saved"):
+        torch.ops.lrnn_triton.bmru_backward(*args, call.dy, call.dy, call.dh_last)
+
+
 def test_sums_over_time_are_deterministic():
     call = testing.random_call("bmru", 5, 9, 6).to(DEVICE)
     assert_same(testing.run(call, "triton"), testing.run(call, "triton"))
@@ -277,12 +307,14 @@ def test_vmap():
             torch.testing.assert_close(g[i], expected)
 
 
-def test_opcheck():
-    call = testing.random_call("bmru", 2, 5, 4, reset=True).to(DEVICE)
+@pytest.mark.parametrize(("kernel", "states"), [("hysteresis", 0), ("bmru", 2)])
+def test_opcheck(kernel, states):
+    """states: which of the outputs the backward pass reads."""
+    call = testing.random_call("bmru", 2, 5, 4, reset=kernel == "hysteresis").to(DEVICE)
     args = (list(call.inputs), list(call.params), [0.0, 1.0], call.h0, call.reset, call.h_reset, False)
-    forward, backward = (getattr(torch.ops.lrnn_triton, "hysteresis" + suffix).default for suffix in ("", "_backward"))
+    forward, backward = (getattr(torch.ops.lrnn_triton, kernel + suffix).default for suffix in ("", "_backward"))
     torch.library.opcheck(forward, (*args, True))
-    torch.library.opcheck(backward, (*args, forward(*args, True)[0], call.dy, call.dh_last))
+    torch.library.opcheck(backward, (*args, forward(*args, True)[states], call.dy, call.dh_last))
 
 
 @pytest.mark.parametrize("memory", ["states", 2])
@@ -322,6 +354,9 @@ def test_explain():
     assert "'triton'" in text
     assert "hysteresis_per_step (Triton" in text
     assert "programs of 5 channels" in text or "programs of 8 channels" in text
+    x = torch.ones(2, 9, 5, device=DEVICE)
+    assert "bmru (Triton" in (text := str(lrnn_kernels.explain("bmru", x, x, x[0, 0], backend="triton")))
+    assert "last write wins: one bit per element is saved" in text
 
 
 def test_what_has_no_kernel_says_so():
@@ -338,6 +373,6 @@ def test_a_wrong_cell_is_caught(wrong, monkeypatch):
     call = testing.random_call(cell, 2, 9, 5)
     _check(call)
     table = launch.STEP_CELLS if call.entry.sequential else launch.CELLS
-    monkeypatch.setitem(table, Cell.generic(call.kernel), pair)
+    monkeypatch.setitem(table, dispatch.kernel_on("triton", call.kernel), pair)
     with pytest.raises(AssertionError, match="d_" if "gate" not in wrong else "y"):
         _check(call)

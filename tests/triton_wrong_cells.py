@@ -44,11 +44,17 @@ def _wrong_current(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
     return (passed[0] * 1.001, passed[1], passed[2]), dx, dp
 
 
+@triton.jit
+def _forgotten_write(x, p, options, h_prev, g, PLANES: tl.constexpr):
+    return cells.hysteresis_pullback(x, p, options, tl.abs(h_prev), g, PLANES)
+
+
 #: What is wrong: the cell, the wrong pair.
 WRONG = {
     "sign of dk": ("min_gru", cells.CELLS["min_gru"]._replace(pullback=_sign)),
     "da without the state": ("linear_scan", cells.CELLS["linear"]._replace(pullback=_no_state)),
-    "a thousandth of dalpha": ("bmru", cells.CELLS["hysteresis"]._replace(pullback=_share)),
+    "a thousandth of dalpha": ("bmru", cells.CELLS["bmru"]._replace(pullback=_share)),
+    "the sign of the state": ("bmru", cells.CELLS["bmru"]._replace(pullback=_forgotten_write)),
     "a ten-thousandth in the gate": ("linear_scan", cells.CELLS["linear"]._replace(gate=_gate)),
     "the adjoint without the way through c": ("brc", step_cells.STEP_CELLS["brc"]._replace(pullback=_forgotten_gate)),
     "a thousandth of the adjoint of the current": ("src", step_cells.STEP_CELLS["src_detached"]._replace(pullback=_wrong_current)),

@@ -14,7 +14,7 @@ B, T, chunks and steps are never specialized: another length compiles nothing.
 import triton
 import triton.language as tl
 
-from .values import add, conj_multiply, full, is_zero, load, load_each, load_or_zero, multiply, store, where
+from .values import add, conj_multiply, full, is_zero, load, load_each, load_or_zero, multiply, spread, store, where
 
 _RUNTIME = ["B", "T", "chunks", "steps"]
 
@@ -182,11 +182,11 @@ def carries(
     for k0 in range(0, chunks, UNROLL):
         maps = ()
         for i in tl.static_range(UNROLL):
-            row, mask = b * chunks + (k0 + i), lane & (k0 + i < chunks)
+            row, mask = b * chunks + (k0 + i), lane & (spread(k0 + i, lane) < chunks)
             scales = load(scale, row, 0, c, mask, CARRY, PLANES)
             maps = maps + ((scales, load(offset, row, 0, c, mask, CARRY, PLANES)),)
         for i in tl.static_range(UNROLL):
-            store(out, b * chunks + (k0 + i), 0, c, carry, lane & (k0 + i < chunks), PLANES)
+            store(out, b * chunks + (k0 + i), 0, c, carry, lane & (spread(k0 + i, lane) < chunks), PLANES)
             moved = add(multiply(maps[i][0], carry, PLANES), maps[i][1], PLANES)
             # A scale of exactly 0 is a reset or a written latch: it drops the carry, infinite or not.
             carry = where(is_zero(maps[i][0], PLANES), maps[i][1], moved, PLANES)

@@ -18,11 +18,12 @@ from .values import conj_multiply
 
 
 class TritonCell(NamedTuple):
-    """A pair of jit functions, and whether the pullback reads h_prev (if not, no states need be saved)."""
+    """A pair of jit functions, and what the backward pass reads of the states."""
 
     gate: Any
     pullback: Any
-    uses_state: bool = True
+    uses_state: bool = True  # whether the pullback reads h_prev: if not, nothing need be saved
+    saves_bits: bool = False  # latch.py runs it, with eps = 0
 
 
 @triton.jit
@@ -189,6 +190,7 @@ CELLS = {
     "linear": TritonCell(linear_gate, linear_pullback),
     "linear_per_channel": TritonCell(linear_per_channel_gate, linear_per_channel_pullback),
     "hysteresis": TritonCell(hysteresis_gate, hysteresis_pullback),
+    "bmru": TritonCell(hysteresis_gate, hysteresis_pullback, saves_bits=True),
     "hysteresis_per_step": TritonCell(hysteresis_per_step_gate, hysteresis_per_step_pullback),
     "cmru": TritonCell(cmru_gate, cmru_pullback, uses_state=False),
     "cmru_per_step": TritonCell(cmru_per_step_gate, cmru_per_step_pullback, uses_state=False),

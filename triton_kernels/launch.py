@@ -14,14 +14,12 @@ import triton.language as tl
 from torch import Tensor
 
 from ..reference import carry_dtype
-from ..transforms import STREAMS, _new_rows
-from . import affine
+from ..transforms import STEPS_PER_WORD, STREAMS, _new_rows, _saved_shape
+from . import affine, latch
 from .cells import CELLS
-from .plan import ACCESS, REGISTERS, UNROLL_BACKWARD, UNROLL_FORWARD, WARP, Plan, make_plan
+from .config import CARRIES, CONFIGS, REGISTERS, WARP, width
+from .plan import Plan, make_plan
 from .step_cells import STEP_CELLS
-
-#: Steps along the pieces of a cut scan whose loads are issued together: two small tiles each.
-UNROLL_CARRIES = 16
 
 
 class Launch(NamedTuple):
@@ -42,37 +40,38 @@ class Call:
 
     def __init__(self, kernel, inputs, params, options, h0, reset, h_reset, reverse, processors, chunks=None) -> None:
         first = inputs[0]
-        self.sequential = kernel in STEP_CELLS
+        self.kernel, self.sequential = kernel, kernel in STEP_CELLS
         self.cell = STEP_CELLS[kernel] if self.sequential else CELLS[kernel]
-        self.B, self.T, width = first.shape
+        self.B, self.T, channels = first.shape
         self.dtype, self.device, self.first = first.dtype, first.device, first
         self.carry = carry_dtype(first.dtype)
         self.split = bool(params) and params[0].is_complex() and not first.is_complex()
         self.planes = 2 if self.split or first.is_complex() else 1
         self.packed = len(inputs) == 1 and STREAMS[kernel] > 1
-        width //= STREAMS[kernel] if self.packed else 1
-        self.width, self.C = width, width // 2 if self.split else width
+        self.width = channels // (STREAMS[kernel] if self.packed else 1)
+        self.C = self.width // 2 if self.split else self.width
         self.real = torch.empty((), dtype=self.carry).real.dtype if self.carry.is_complex else self.carry
-        self.precision = "double" if self.real == torch.float64 else "single"
         # Views of one buffer are streams like any other.
-        self.inputs = list(first.split(width, dim=2)) if self.packed else inputs
+        self.inputs = list(first.split(self.width, dim=2)) if self.packed else inputs
         self.x = tuple(self.stream(x) for x in self.inputs)
         self.p = tuple(self.stream(x) for x in params)
         self.params, self.h0, self.h_reset, self.reset = params, h0, h_reset, reset
         self.start = self.optional(h0)
         self.at_reset = self.optional(h_reset if reset is not None else None)
         self.resets = None if reset is None else (reset.view(torch.uint8), reset.stride(0), reset.stride(1))
-        if self.sequential:  # one element a thread, and time is not cut: see plan.py
-            self.plan = make_plan(self.B, self.T, self.C, ACCESS, 0)
-        else:
-            self.plan = make_plan(self.B, self.T, self.C, self.real.itemsize * self.planes, processors, chunks)
+        self.latch = not self.sequential and self.cell.saves_bits
+        family = "step" if self.sequential else "latch" if self.latch else "affine"
+        self.config = CONFIGS[family, width(first.dtype)]
+        whole = STEPS_PER_WORD if self.latch else 1
+        chunks = 1 if self.sequential else chunks
+        self.plan = make_plan(self.B, self.T, self.C, self.config, self.planes, processors, whole, chunks)
         self.options, self.reverse = options, reverse
         self.constants = {
-            "CARRY": tl.float64 if self.precision == "double" else tl.float32,
+            "CARRY": tl.float64 if self.real == torch.float64 else tl.float32,
             "REVERSE": reverse,
             "ROWS": self.plan.rows,
             "BLOCK_C": self.plan.block,
-            "num_warps": 1,
+            "num_warps": self.config.warps,
         }
         if torch.version.hip is None:  # Triton knows this option for NVIDIA only
             self.constants["maxnreg"] = REGISTERS
@@ -103,7 +102,7 @@ class Call:
         return x, (x, planes * self.C, 0, 1, self.C)
 
     def launch(self, kernel, args: tuple, unroll: int, **constants) -> Launch:
-        """A launch of the affine engine."""
+        """A launch of the affine or the latch engine."""
         constants = {**self.constants, "PLANES": self.planes, "GATE": self.cell.gate, "UNROLL": unroll, **constants}
         sizes = (self.B, self.T, self.C, self.plan.chunks, self.plan.steps, *(self.options or (0.0, 0.0)))
         return Launch(kernel, self.plan.grid(self.B, self.C), (*args, *sizes), constants)
@@ -114,25 +113,33 @@ class Call:
         block = min(self.plan.block, WARP)
         along = Plan(WARP // block, block, 1, 0)
         constants = {name: x for name, x in self.constants.items() if name != "REVERSE"}
-        constants |= {"PLANES": self.planes, "ROWS": along.rows, "BLOCK_C": block, "UNROLL": UNROLL_CARRIES}
+        constants |= {"PLANES": self.planes, "ROWS": along.rows, "BLOCK_C": block, "UNROLL": CARRIES, "num_warps": 1}
         args = (start, scale, offset, out, self.B, self.C, self.plan.chunks)
         return Launch(affine.carries, along.grid(self.B, self.C), args, constants), out
 
 
-def forward(call: Call) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
+def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
     """(y, h_last, saved) and the launches that fill them."""
     y = _new_rows(call.first, call.width)
     h_last = call.new(call.B, call.width)
+    saved = call.new(*(_saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)), dtype=torch.int32)
+    unroll = call.config.forward
     launches, start = [], call.start
     if call.plan.chunks > 1:
         (_, scale), (_, offset) = call.by_row(), call.by_row()
         args = (call.x, call.p, call.resets, call.at_reset, scale, offset)
-        launches.append(call.launch(affine.summarize_forward, args, UNROLL_FORWARD[call.precision]))
+        launches.append(call.launch(affine.summarize_forward, args, unroll))
         along, start = call.carried(start, scale, offset)
         launches.append(along)
-    args = (call.x, call.p, start, call.resets, call.at_reset, call.stream(y), call.stream(h_last))
-    launches.append(call.launch(affine.forward, args, UNROLL_FORWARD[call.precision]))
-    return (y, h_last, call.new(0, dtype=torch.int32)), launches
+    if call.latch:
+        if save and call.plan.chunks > 1:
+            saved[:, -1] = call.T  # no piece has written yet
+        args = (call.x, call.p, start, call.stream(y), call.stream(h_last), call.stream(saved) if save else None)
+        launches.append(call.launch(latch.forward, args, unroll))
+    else:
+        args = (call.x, call.p, start, call.resets, call.at_reset, call.stream(y), call.stream(h_last))
+        launches.append(call.launch(affine.forward, args, unroll))
+    return (y, h_last, saved), launches
 
 
 def backward(
@@ -144,16 +151,21 @@ def backward(
     dh0 = call.new(call.B, call.width)
     partial = [call.by_row(torch.float64) for _ in call.params]
     reset_partial = call.by_row(torch.float64) if call.at_reset is not None else (None, None)
+    dp = tuple(stream for _, stream in partial)
+    unroll = call.config.backward
     launches, start, dy = [], call.optional(dh_last), call.optional(dy)
     if call.plan.chunks > 1:
         (_, scale), (_, offset) = call.by_row(), call.by_row()
         args = (call.x, call.p, call.resets, dy, scale, offset)
-        launches.append(call.launch(affine.summarize_backward, args, UNROLL_BACKWARD[call.precision]))
+        launches.append(call.launch(affine.summarize_backward, args, unroll))
         along, start = call.carried(start, scale, offset)
         launches.append(along)
-    streams = (call.x, call.p, call.start, call.resets, call.at_reset, call.optional(states if call.cell.uses_state else None), dy, start)
-    args = (*streams, dx, tuple(stream for _, stream in partial), call.stream(dh0), reset_partial[1])
-    launches.append(call.launch(affine.backward, args, UNROLL_BACKWARD[call.precision], PULLBACK=call.cell.pullback))
+    if call.latch:
+        args = (call.x, call.p, call.start, call.stream(states), dy, start, dx, dp, call.stream(dh0))
+    else:
+        read = call.optional(states if call.cell.uses_state else None)
+        args = (call.x, call.p, call.start, call.resets, call.at_reset, read, dy, start, dx, dp, call.stream(dh0), reset_partial[1])
+    launches.append(call.launch((latch if call.latch else affine).backward, args, unroll, PULLBACK=call.cell.pullback))
     sums = [(like, x) for like, (x, _) in zip(call.params, partial, strict=True)]
     sums += [(call.h_reset, reset_partial[0])] if call.at_reset is not None else []
     return [*inputs, dh0], sums, launches

@@ -51,10 +51,10 @@ def processors(device: torch.device) -> int:
 
 
 def forward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, save) -> tuple[Tensor, Tensor, Tensor]:
-    """(y, h_last, saved); affine cells save nothing beyond y."""
+    """(y, h_last, saved)."""
     device = inputs[0].device
     call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
-    outputs, launches = step_launch.forward(call, kernel, save) if call.sequential else launch.forward(call)
+    outputs, launches = (step_launch if call.sequential else launch).forward(call, save)
     _run(launches, device)
     return outputs
 
@@ -63,12 +63,11 @@ def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, 
     """Gradients of inputs, params, h0 and h_reset (empty where there is none)."""
     device = inputs[0].device
     call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
-    expected = _states_shape(call, kernel)
+    expected = _states_shape(call)
     if expected and (states is None or states.shape != expected):
         what = "y" if expected == (call.B, call.T, call.width) else "what was saved"
         raise ValueError(f"{kernel}_backward: states must be {what} of the forward pass")
-    back = step_launch.backward if call.sequential else launch.backward
-    (*streams, dh0), sums, launches = back(call, states, dy, dh_last)
+    (*streams, dh0), sums, launches = (step_launch if call.sequential else launch).backward(call, states, dy, dh_last)
     _run(launches, device)
     totals = [launch.total(call, like, partial) for like, partial in sums]
     if call.at_reset is None:
@@ -76,10 +75,10 @@ def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, 
     return [*streams, *totals[:-1], dh0, totals[-1]]
 
 
-def _states_shape(call: launch.Call, kernel: str) -> tuple[int, ...] | None:
+def _states_shape(call: launch.Call) -> tuple[int, ...] | None:
     """The shape of what a backward pass reads of the states; None if nothing."""
-    if call.sequential and not call.cell.saves_output:
-        return transforms._saved_shape(kernel, call.B, call.T, call.C, call.options)
+    if call.latch or (call.sequential and not call.cell.saves_output):
+        return transforms._saved_shape(call.kernel, call.B, call.T, call.C, call.options)
     return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
 
 

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from .affine import _channels, _load_reset, _rows, _time
-from .values import load_each, load_or_zero, load_planes, load_states, select, store_planes
+from .values import load_each, load_or_zero, load_planes, load_states, select, spread, store_planes
 
 _RUNTIME = ["B", "T", "interval"]
 
@@ -37,7 +37,7 @@ def _ask(x, reset, b, s, T, c, lane, CARRY: tl.constexpr, REVERSE: tl.constexpr,
     xs = ()
     resets = ()
     for i in tl.static_range(UNROLL):
-        now = lane & (s + i < T)
+        now = lane & (spread(s + i, lane) < T)
         xs = xs + (load_each(x, b, _time(s + i, T, REVERSE), c, now, CARRY, 1),)
         if reset is not None:
             resets = resets + (_load_reset(reset, b, _time(s + i, T, REVERSE), now),)
@@ -97,11 +97,11 @@ def forward(
         later = _ask(x, reset, b, s + 2 * UNROLL, T, c, lane, CARRY, REVERSE, UNROLL)
         for i in tl.static_range(UNROLL):
             t = s + i
-            now = lane & (t < T)
+            now = lane & (spread(t, lane) < T)
             if reset is not None:
                 state = select(resets[i], at_reset, state)
             if MEMORY == "checkpoints":
-                store_planes(saved, b, t // interval, c, state, now & (t % interval == 0))
+                store_planes(saved, b, t // interval, c, state, now & (spread(t % interval, lane) == 0))
             after, out = STEP(xs[i], params, numbers, state)
             store_planes(y, b, _time(t, T, REVERSE), c, (out,), now)
             if MEMORY == "states":
@@ -146,7 +146,7 @@ def _run_again(
             if reset is not None:
                 state = select(resets[i], at_reset, state)
             state, _ = STEP(xs[i], params, numbers, state)
-            store_planes(work, b, s + i - lo + 1, c, SAVE(state, numbers), lane & (s + i < hi))
+            store_planes(work, b, s + i - lo + 1, c, SAVE(state, numbers), lane & (spread(s + i, lane) < hi))
 
 
 @triton.jit
@@ -178,7 +178,7 @@ def _ask_back(
     befores = ()
     for i in tl.static_range(UNROLL):
         t = s - i
-        now = lane & (t >= lo)
+        now = lane & (spread(t, lane) >= lo)
         if READS_INPUTS:
             xs = xs + (load_each(x, b, _time(t, T, REVERSE), c, now, CARRY, 1),)
         if reset is not None:
@@ -187,7 +187,7 @@ def _ask_back(
         if MEMORY == "checkpoints":
             befores = befores + (load_planes(saved, b, t - lo, c, now, SAVED, CARRY),)
         else:
-            loaded = load_planes(saved, b, _time(t - 1, T, REVERSE), c, now & (t > 0), SAVED, CARRY)
+            loaded = load_planes(saved, b, _time(t - 1, T, REVERSE), c, now & (spread(t, lane) > 0), SAVED, CARRY)
             befores = befores + (select(t == 0, first, loaded),)
     return xs, resets, dys, befores
 
@@ -227,7 +227,7 @@ def _walk_back(
     if MEMORY == "checkpoints":
         after = load_planes(saved, b, hi - lo, c, lane, SAVED, CARRY)
     else:
-        after = load_planes(saved, b, _time(hi - 1, T, REVERSE), c, lane & (hi > 0), SAVED, CARRY)
+        after = load_planes(saved, b, _time(hi - 1, T, REVERSE), c, lane & (spread(hi, lane) > 0), SAVED, CARRY)
     asked = _ask_back(
         x, reset, saved, dy, first, b, hi - 1, lo, T, c, lane, SAVED, MEMORY, READS_INPUTS, CARRY, REVERSE, ROWS, BLOCK_C, UNROLL
     )
@@ -252,7 +252,7 @@ def _walk_back(
                 inputs = xs[i]
             passed, dx_now, dp_now = PULLBACK(inputs, params, numbers, before, after, dys[i], adjoint, KIND)
             for j in tl.static_range(len(dx)):
-                store_planes(dx[j], b, _time(t, T, REVERSE), c, (dx_now[j],), lane & (t >= lo))
+                store_planes(dx[j], b, _time(t, T, REVERSE), c, (dx_now[j],), lane & (spread(t, lane) >= lo))
             sums = _grown(sums, dp_now, t >= lo)
             if reset is not None:
                 reset_sums = _grown(reset_sums, passed, resets[i])

@@ -8,23 +8,22 @@ from torch import Tensor
 from ..transforms import _new_rows, _saved_shape
 from . import step
 from .launch import Call, Launch
-from .plan import UNROLL_STEPS
 
 #: Plain numbers that every kernel of the engine takes.
 NUMBERS = 13
 
 
-def forward(call: Call, kernel: str, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
+def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
     """(y, h_last, saved) and the launch that fills them."""
     y = _new_rows(call.first, call.width)
     h_last = call.new(call.B, call.cell.states * call.C)
     save = save and not call.cell.saves_output
-    shape = _saved_shape(kernel, call.B, call.T, call.C, call.options) if save else (0,)
+    shape = _saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)
     saved = call.new(*shape, dtype=torch.int32 if call.cell.saves_output else call.carry)
     memory = _memory(call) if save else "output"
     args = (call.x, call.p, call.start, call.resets, call.at_reset, call.stream(y), call.stream(h_last))
     args = (*args, _planes(saved) if save else None, *_sizes(call))
-    return (y, h_last, saved), [Launch(step.forward, call.plan.grid(call.B, call.C), args, _constants(call, memory))]
+    return (y, h_last, saved), [Launch(step.forward, call.plan.grid(call.B, call.C), args, _constants(call, memory, call.config.forward))]
 
 
 def backward(call: Call, states: Tensor, dy: Tensor | None, dh_last: Tensor | None) -> tuple[list[Tensor], list[tuple], list[Launch]]:
@@ -42,7 +41,7 @@ def backward(call: Call, states: Tensor, dy: Tensor | None, dh_last: Tensor | No
     args = (call.x, call.p, call.start, call.resets, call.at_reset, saved, work, call.optional(dy), call.optional(dh_last))
     args = (*args, dx, tuple(stream for _, stream in partial), call.stream(dh0), reset_partial[1], *_sizes(call))
     constants = {"PULLBACK": cell.pullback, "SAVED": cell.saved, "KIND": cell.kind(call.options), "READS_INPUTS": cell.reads_inputs}
-    launches = [Launch(step.backward, call.plan.grid(call.B, call.C), args, _constants(call, memory) | constants)]
+    launches = [Launch(step.backward, call.plan.grid(call.B, call.C), args, _constants(call, memory, call.config.backward) | constants)]
     sums = [(like, x) for like, (x, _) in zip(call.params, partial, strict=True)]
     sums += [(call.h_reset, reset_partial[0])] if call.at_reset is not None else []
     return [*inputs, dh0], sums, launches
@@ -72,7 +71,7 @@ def _sizes(call: Call) -> tuple:
     return call.B, call.T, call.C, _interval(call), *numbers, *(0.0,) * (NUMBERS - len(numbers))
 
 
-def _constants(call: Call, memory: str) -> dict[str, object]:
+def _constants(call: Call, memory: str, unroll: int) -> dict[str, object]:
     cell = call.cell
-    fixed = {"STEP": cell.step, "SAVE": cell.save, "STATES": cell.states, "MEMORY": memory, "UNROLL": UNROLL_STEPS}
+    fixed = {"STEP": cell.step, "SAVE": cell.save, "STATES": cell.states, "MEMORY": memory, "UNROLL": unroll}
     return {**call.constants, **fixed, "enable_fp_fusion": False}

@@ -60,6 +60,14 @@ def is_zero(x, PLANES: tl.constexpr):
 
 
 @triton.jit
+def spread(number, mask):
+    """A plain number as a tile like this mask, to compare it there: the comparison of two plain numbers is no mask in the
+    interpreter of Triton 3.9, which makes a tile of integers of it.
+    """
+    return tl.zeros(mask.shape, tl.int32) + number
+
+
+@triton.jit
 def load(stream, b, t, c, mask, CARRY: tl.constexpr, PLANES: tl.constexpr):
     """A tile of a stream at batch elements b, times t (or 0) and channels c, widened at once; 0 where masked.
 
