@@ -8,6 +8,9 @@ results/gpu_resources.csv, their layout from their own plan (csrc/cuda/plan.cpp)
   arrive at bytes in flight by LATENCY);
 - that a step of an affine cell takes STEP of a thread's time, twice if its tile is composed first, and a meeting of a block's
   groups takes MEETING; that a step of a step cell takes CHAIN forward and half of it backward, which computes one function in three;
+- that a step of the nBRC, with matrices of float32, takes CHAIN, MEETING of its threads' sums, PRODUCT of a cycle for every product that
+  a multiprocessor takes (128 of a cycle, and a third of that for loads and sums), and, where several blocks hold the matrices, EXCHANGE:
+  the way of a store and a load through L2, and the half of another load that came too early;
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared memory and threads allow; whole waves.
 
 It knows nothing of caches: a shape that fits into 50 MB of L2 may do better.
@@ -33,11 +36,13 @@ from . import gpu_resources, report
 from .traffic import OPS, Op
 
 COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
+PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
 MULTIPROCESSORS, REGISTERS, SHARED, THREADS, BLOCKS, L2 = 132, 65536, 227 << 10, 2048, 32, 50 << 20
 ARCHITECTURE = "sm_90"
 ACCESS = 16
 
 SHAPES = ((8, 4096, 256), (32, 784, 256), (64, 4096, 256), (1, 65536, 64), (1, 65536, 256))
+NBRC_SHAPES = ((8, 784, 64), (8, 784, 128), (8, 784, 256), (33, 784, 256), (64, 784, 256), (132, 784, 256), (528, 784, 256))
 #: The structs that the table names, by operator.
 STRUCTS = {
     "linear": "Linear",
@@ -74,6 +79,12 @@ class StepProblem(Structure):
     _fields_ = [(name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")]
 
 
+class NbrcLayout(Structure):
+    """csrc/cuda/kernels.h."""
+
+    _fields_ = [(name, c_int64) for name in ("blocks", "groups", "elements")]
+
+
 class StepPlan(Structure):
     """csrc/cuda/plan.h."""
 
@@ -96,7 +107,8 @@ class Prediction:
 def plans() -> ctypes.CDLL:
     """plan.cpp, compiled once into the cache."""
     sources = [Path(__file__).with_name("gpu_plan.cpp"), build.source_dir() / "cuda" / "plan.cpp"]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, build.source_dir() / "cuda" / "plan.h"])).hexdigest()[:16]
+    headers = [build.source_dir() / "cuda" / name for name in ("plan.h", "kernels.h")]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, *headers])).hexdigest()[:16]
 
     def make(output: Path, _: Path) -> None:
         command = [build.find_compiler() or "c++", "-std=c++20", "-O1", "-fPIC", "-shared", *map(str, sources), "-o", str(output)]
@@ -112,10 +124,8 @@ def tile_steps(accesses: int, numbers: int) -> int:
 
 
 def accesses(op: Op, backward: bool) -> int:
-    """The streams that a tile has room for: also an input whose value no gradient needs, which the compiler then does not load."""
-    cell = CELLS[op.cell]
-    reads_y = cell.saves(cell.kernel({**cell.options, **op.options}, False)) == "y"
-    return op.forward[0] + (1 + reads_y if backward else 0)
+    """The streams that a tile has room for."""
+    return (op.backward if backward else op.forward)[0]
 
 
 def resident_blocks(registers: int, shared: int, threads: int) -> int:
@@ -137,9 +147,9 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     B, T, C = shape
     kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
     channels = ACCESS // op.itemsize(dtype)
-    reads = (op.backward if backward else op.forward)[0]
-    steps = tile_steps(accesses(op, backward), channels * (2 if op.complex else 1))
-    problem, plan = Problem(B * -(-C // channels), T, steps, steps * accesses(op, backward) * ACCESS), Plan()
+    reads = accesses(op, backward)
+    steps = tile_steps(reads, channels * (2 if op.complex else 1))
+    problem, plan = Problem(B * -(-C // channels), T, steps, steps * reads * ACCESS), Plan()
     plans().lrnn_plan(byref(problem), byref(H100), byref(plan))
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
     blocks = -(-problem.lanes // plan.lanes) * chunks
@@ -171,6 +181,18 @@ def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tu
     return LAUNCH + parts[bound], bound
 
 
+def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
+    """How a call of the nBRC with matrices of float32 lies over the device, and the seconds of a pass, either way."""
+    B, T, C = shape
+    layout = NbrcLayout()
+    plans().lrnn_nbrc_layout(*map(c_int64, (128, 64, B, C)), byref(H100), byref(layout))
+    held = next(width for width in (32, 64, 128, 256) if width >= C)  # the kernels' widths
+    step = CHAIN + MEETING + PRODUCT * layout.elements * 2 * held * min(held, 64 if layout.blocks > 1 else held)
+    if layout.blocks > 1:
+        return layout, LAUNCH + T * (step + EXCHANGE) * -(-B // (layout.groups * layout.elements))
+    return layout, LAUNCH + T * step * -(-B // MULTIPROCESSORS)
+
+
 def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -> tuple[int, int]:
     """Registers and shared memory of an affine kernel, from the table."""
     storage = {2: "__nv_bfloat16, float", 4: "float, float", 8: "double, double"}[dtype.itemsize]
@@ -194,6 +216,12 @@ def main() -> int:
                 rows.append([op.name, *(text for p in found for text in (f"{p.seconds * 1e3:.3f}", f"{p.share:.2f}", p.bound))])
             title = f"{list(shape)}, {str(dtype).removeprefix('torch.')}: ms, share of the copy, bound by"
             print(report.table(["operator", "forward", "share", "by", "backward", "share", "by"], rows, title))
+    rows = []
+    for shape in NBRC_SHAPES:
+        layout, seconds = predict_nbrc(shape)
+        lies = f"{layout.groups} x {layout.blocks} blocks, {layout.elements} at a time"
+        rows.append([str(list(shape)), lies, f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"])
+    print(report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC"))
     return 0
 
 

@@ -11,7 +11,8 @@
 //   NAME_backward(..., states, dy, dh_last) -> [inputs' gradients..., params' gradients..., dh0, dh_reset]
 //     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset and reset are given
 //   plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk, non-temporal stores]
-//                                                    CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]
+//                                                    CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of the nBRC
+//                                                    [blocks of a group, groups, batch elements of a group at a time]
 #pragma once
 
 #include <torch/csrc/stable/library.h>

@@ -77,7 +77,7 @@ def run_check(
         # One reference serves every backend.
         checked = [(call, testing.run(call.double(), "reference")) for call in calls(cell)]
         for backend in wanted:
-            served = [(call, expected) for call, expected in checked if testing.serves(backend, call.kernel, call.channels, call.dtype)]
+            served = [(call, expected) for call, expected in checked if testing.serves(backend, call.kernel, call.channels)]
             if len(served) < len(checked):
                 unserved[f"{backend}, {cell}"] = "this backend has no kernel for it, or none so wide"
             for row in _rows(cell, backend, served):

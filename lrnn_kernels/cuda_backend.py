@@ -26,14 +26,14 @@ class State:
     path: Path | None
     reason: str  # how it came to be, or what went wrong
     kernels: frozenset[str] = frozenset()
-    nbrc_limits: tuple[int, int] = (0, 0)  # the most channels of an nBRC, in float64 and in other types
+    nbrc_limit: int = 0  # the most channels of an nBRC
 
 
 def state_of(path: Path, reason: str) -> State:
     """Of a library that torch has loaded."""
     library = ctypes.CDLL(str(path))
     kernels = frozenset(name for name in transforms.STREAMS if library.lrnn_gpu_serves(name.encode()))
-    return State(path, reason, kernels, (library.lrnn_gpu_nbrc_limit(1), library.lrnn_gpu_nbrc_limit(0)))
+    return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
 
 
 def missing(device: str) -> str:
@@ -48,10 +48,10 @@ def serves(kernel: str) -> bool:
     return kernel in state.kernels
 
 
-def too_wide(kernel: str, channels: int, dtype: torch.dtype) -> str:
+def too_wide(kernel: str, channels: int) -> str:
     """Why a kernel cannot take so many channels, or ""; only the nBRC's, whose matrices lie in registers, has a limit."""
-    limit = state.nbrc_limits[dtype != torch.float64]
-    return f"its CUDA kernel holds up to {limit} channels in {dtype}, got {channels}" if kernel == "nbrc" and channels > limit else ""
+    limit = state.nbrc_limit
+    return f"its CUDA kernel holds up to {limit} channels, got {channels}" if kernel == "nbrc" and channels > limit else ""
 
 
 def _load() -> State:

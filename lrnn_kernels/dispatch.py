@@ -50,7 +50,7 @@ def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int
     if device not in ("cpu", "meta"):
         if backend == "cpu":
             raise ValueError(f"backend 'cpu' runs CPU tensors, got tensors on {first.device}")
-        reasons = [module.missing(device) or unserved(name, kernel, channels, first.dtype) for name, module in GPU.items()]
+        reasons = [module.missing(device) or unserved(name, kernel, channels) for name, module in GPU.items()]
         for name, reason in zip(GPU, reasons, strict=True):
             if not reason:
                 return Choice(name, f"the inputs are on {device!r}, and this is the best backend for it here")
@@ -67,7 +67,7 @@ def _named(backend: str, first: Tensor, kernel: str | None, channels: int) -> Ch
     reason = GPU[backend].missing(device)
     if reason:
         raise (ValueError if device == "cpu" else RuntimeError)(f"backend {backend!r} is not available: {reason}")
-    reason = unserved(backend, kernel, channels, first.dtype)
+    reason = unserved(backend, kernel, channels)
     if reason:
         raise NotImplementedError(f"backend {backend!r} cannot run this: {reason}")
     return Choice(backend, "asked for by name")
@@ -78,13 +78,13 @@ def kernel_on(backend: str, kernel: str) -> str:
     return Cell.generic(kernel) if backend in GPU and not GPU[backend].serves(kernel) else kernel
 
 
-def unserved(backend: str, kernel: str | None, channels: int, dtype: torch.dtype) -> str:
+def unserved(backend: str, kernel: str | None, channels: int) -> str:
     """Why a backend that runs here does not run a kernel, or ""."""
     if kernel is None or backend not in GPU:
         return ""
     if not GPU[backend].serves(kernel_on(backend, kernel)):
         return f"the {backend} backend has no kernel {kernel!r} yet"
-    return cuda_backend.too_wide(kernel, channels, dtype) if backend == "cuda" else ""
+    return cuda_backend.too_wide(kernel, channels) if backend == "cuda" else ""
 
 
 def _fall_back(reason: str) -> Choice:

@@ -83,9 +83,10 @@ def _engine(cell: Cell, saves: str, numbers: list[float]) -> str:
 
 
 def _cuda_plan(kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> dict:
-    if cell.matrices:
-        return {"layout": f"{inputs[0].shape[0]} block(s), one for each batch element"}
     operators = getattr(torch.ops, dispatch.OPERATORS["cuda"])
+    if cell.matrices:
+        blocks, groups, elements = operators.plan(kernel, inputs, params, False, numbers)
+        return {"layout": f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} batch element(s) at a time"}
     lanes, groups, chunk, blocks = operators.plan(kernel, inputs, params, False, numbers)
     layout = f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, in chunks of {chunk} steps"
     return {"steps_per_task": chunk, "layout": layout}

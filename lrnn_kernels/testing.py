@@ -336,9 +336,9 @@ def backends() -> dict[str, str]:
     return found
 
 
-def serves(backend: str, kernel: str, channels: int = 0, dtype: torch.dtype = torch.float32) -> bool:
+def serves(backend: str, kernel: str, channels: int = 0) -> bool:
     """Whether a backend that runs here has this kernel, for so many channels."""
-    return not dispatch.unserved(backend, kernel, channels, dtype)
+    return not dispatch.unserved(backend, kernel, channels)
 
 
 def device_of(backend: str) -> str:

@@ -10,6 +10,7 @@ import gpu_step_calls
 import pytest
 import test_gpu_kernels
 import test_gpu_latch
+import test_gpu_nbrc
 
 from lrnn_kernels import testing
 
@@ -47,6 +48,10 @@ BUGS = {
     "a workspace a row too short": Bug("step.cuh", "((first + s - lo) * kSaved + i)", "((first + s + 1 - lo) * kSaved + i)", *_BOUNDS),
     "lanes that nobody takes": Bug("step.cuh", "lane += static_cast<int64_t>(gridDim.x)", "lane += 2 * static_cast<int64_t>(gridDim.x)"),
     "states of the wrong step": Bug("step.cuh", "where.load(step - 1, i)", "where.load(step, i)"),
+    "a number before it is there": Bug("exchange.cuh", "waits |= found[n] >> 32 != tag;", ""),
+    "words that are told anew before all have heard them": Bug("nbrc.cuh", "return words + tag % 2 * Vectors::kWords;", "return words;"),
+    "no barrier before a vector is read": Bug("nbrc.cuh", "__syncthreads();", "", *_RACE),
+    "the vector of another batch element": Bug("nbrc.cuh", "(e * kVectors + vector)", "(0 * e + vector)"),
     "a checkpoint a step late": Bug("step.cuh", "until_saved = args.interval - 1", "until_saved = args.interval"),
     "a plane of another state": Bug("step.cuh", "+ state * x.plane", "+ (3 - state) % 3 * x.plane"),
 }
@@ -55,13 +60,31 @@ PLANS = ((32, 1, 40), (8, 8, 40), (32, 4, 40), (8, 16, 128))
 
 SCRIPT = """
 import sys, executor, gpu_calls, test_gpu_bugs
-test_gpu_bugs.run(gpu_calls.declare(executor.Executor(sys.argv[1])))
+test_gpu_bugs.run(gpu_calls.declare(executor.Executor(sys.argv[1])), {bug!r})
 print("finished")
 """
 
 
-def run(library: executor.Executor) -> bool:
-    """Whether results are right, over plans and interleavings."""
+def run(library: executor.Executor, bug: str) -> bool:
+    """Whether results are right, of the kernels that a bug is in, over plans and interleavings."""
+    if bug == "nothing":
+        return run_scans(library) and run_nbrc(library)
+    return run_nbrc(library) if BUGS[bug].file in ("exchange.cuh", "nbrc.cuh") else run_scans(library)
+
+
+def run_nbrc(library: executor.Executor) -> bool:
+    for seed in range(4):
+        library.configure(resident=1, seed=seed)
+        call = testing.random_call("nbrc", 5, 6, 70, reset=True, h_reset="per_batch", seed=seed)
+        try:
+            if gpu_calls.errors(call, test_gpu_nbrc.run(call, library, multiprocessors=2)):
+                return False
+        except RuntimeError:  # they wait without end
+            return False
+    return True
+
+
+def run_scans(library: executor.Executor) -> bool:
     right = True
     for seed, plan in enumerate(PLANS):
         library.configure(resident=4, seed=seed)
@@ -98,15 +121,15 @@ def test_planted_bugs_are_found(bug):
     sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
     library = compile_with(bug, sanitizer)
     if not sanitizer:
-        assert run(gpu_calls.declare(executor.Executor(library))) == (bug == "nothing")
+        assert run(gpu_calls.declare(executor.Executor(library)), bug) == (bug == "nothing")
         return
-    done = executor.sanitized(sanitizer, SCRIPT, library)
+    done = executor.sanitized(sanitizer, SCRIPT.format(bug=bug), library)
     assert done.returncode != 0, done.stdout
     assert words in done.stderr, done.stderr[-4000:]
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_sanitizers_find_nothing_where_nothing_is_planted(sanitizer):
-    done = executor.sanitized(sanitizer, SCRIPT, compile_with("nothing", sanitizer))
+    done = executor.sanitized(sanitizer, SCRIPT.format(bug="nothing"), compile_with("nothing", sanitizer))
     assert done.returncode == 0, done.stderr[-4000:]
     assert "finished" in done.stdout

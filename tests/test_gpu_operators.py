@@ -4,6 +4,7 @@ What the binding alone decides is seen here: shapes, strides, packed inputs, par
 no element of an output is left unwritten (new tensors are NaN). What remains for a GPU is its device guard and stream.
 """
 
+import ctypes
 from dataclasses import replace
 
 import pytest
@@ -29,8 +30,6 @@ def test_values_and_gradients(cell, options, dtype):
     features = {"h0": h0, "reset": reset, "h_reset": h_reset, "reverse": reverse, "per_batch": per_batch}
     packed = number % 3 == 0 and len(CELLS[cell].inputs) > 1
     C = CHANNELS[(3 * number + number // 7) % len(CHANNELS)]
-    if cuda_backend.too_wide(cell, C, dtype):
-        C = 33
     check(testing.random_call(cell, 2, 37, C, dtype=dtype, options=options, packed=packed, seed=number, **features), "cuda")
 
 
@@ -58,12 +57,24 @@ def test_time_major_outputs(cell):
     assert_same(got, testing.run(call, "cuda"))
 
 
-def test_a_matrix_that_no_block_holds():
-    p, w = torch.rand(1, 2, 129), torch.rand(129, 129)
-    with pytest.raises(NotImplementedError, match=r"holds up to 128 channels in torch.float32, got 129"):
+def test_matrices_that_no_blocks_hold():
+    p, w = torch.rand(1, 2, 257), torch.rand(257, 257)
+    with pytest.raises(NotImplementedError, match=r"holds up to 256 channels, got 257"):
         lrnn_kernels.nbrc(p, p, p, w, w, backend="cuda")
-    with pytest.raises(RuntimeError, match="nbrc: the CUDA kernel holds matrices of up to 128 channels, got 129"):
+    with pytest.raises(RuntimeError, match="nbrc: the CUDA kernel holds matrices of up to 256 channels, got 257"):
         torch.ops.lrnn_on_executor.nbrc([p, p, p], [w, w], [], None, None, None, False, True)
+
+
+def test_matrices_that_this_device_cannot_hold(operators_on_executor):
+    """A group's blocks wait for one another, so all of them must run."""
+    set_multiprocessors = operators_on_executor[0].library.lrnn_gpu_set_multiprocessors
+    p, w = torch.rand(1, 2, 200), torch.rand(200, 200)
+    set_multiprocessors(ctypes.c_int64(3))
+    try:
+        with pytest.raises(RuntimeError, match="nbrc: the CUDA kernel holds 200 channels in 4 multiprocessors, this device has 3"):
+            lrnn_kernels.nbrc(p, p, p, w, w, backend="cuda")
+    finally:
+        set_multiprocessors(ctypes.c_int64(132))
 
 
 def test_the_bmru_saves_bits():
@@ -107,4 +118,8 @@ def test_explain_shows_the_launch():
     assert "block(s) of" in text
     u, w = torch.rand(4, 10, 8), torch.rand(8, 8)
     assert "step by step" in str(lrnn_kernels.explain("src", u, torch.full((8,), -5.0), backend="cuda"))
-    assert "4 block(s), one for each batch element" in str(lrnn_kernels.explain("nbrc", u, u, u, w, w, backend="cuda"))
+    of_one = "4 group(s) of 1 block(s) that share the channels of 1 batch element(s) at a time"
+    assert of_one in str(lrnn_kernels.explain("nbrc", u, u, u, w, w, backend="cuda"))
+    u, w = torch.rand(70, 10, 200), torch.rand(200, 200)
+    of_four = "24 group(s) of 4 block(s) that share the channels of 3 batch element(s) at a time"
+    assert of_four in str(lrnn_kernels.explain("nbrc", u, u, u, w, w, backend="cuda"))

@@ -164,3 +164,7 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
             for dtype in (torch.float32, torch.bfloat16):
                 for backward in (False, True):
                     assert 0 < gpu_model.predict(op, shape, dtype, backward).share <= 1
+    for shape in gpu_model.NBRC_SHAPES:
+        layout, seconds = gpu_model.predict_nbrc(shape)
+        assert layout.blocks == 1 or layout.blocks * layout.groups <= gpu_model.MULTIPROCESSORS
+        assert seconds > shape[1] * 0.25e-6

@@ -39,7 +39,7 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
         for cell in step:
             kernels = ["step_forward", "step_backward", *(["step_backward_again"] if cell != "Brc" else [])]
             expected |= {f"{kernel}<{cell}, Real<{storage}, {width}>>" for kernel in kernels for width in (1, of_carry)}
-        widths = (32, 64) if "double" in storage else (32, 64, 128)
+        widths = (32, 64, 256) if "double" in storage else (32, 64, 128, 256)
         expected |= {f"nbrc_{way}<{storage}, {width}>" for way in ("forward", "backward") for width in widths}
     for architecture in gpu_resources.ARCHITECTURES:
         assert expected <= {row["kernel"] for row in ROWS if row["architecture"] == architecture}

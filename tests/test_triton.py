@@ -99,13 +99,13 @@ def test_auto_prefers_triton_on_a_gpu():
 
 @needs_triton
 def test_auto_prefers_cuda_to_triton(monkeypatch):
-    kernels = cuda_backend.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), (64, 128))
+    kernels = cuda_backend.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), 256)
     monkeypatch.setattr(cuda_backend, "state", kernels)
     assert dispatch.choose("auto", _on("cuda"), "linear").backend == "cuda"
     assert dispatch.choose("auto", _on("cuda"), "min_gru").backend == "triton"
-    assert dispatch.choose("auto", _on("cuda"), "nbrc", 128).backend == "cuda"
-    with pytest.warns(RuntimeWarning, match="holds up to 128 channels in torch.float32, got 129; the triton backend has no kernel"):
-        assert dispatch.choose("auto", _on("cuda"), "nbrc", 129).backend == "reference"
+    assert dispatch.choose("auto", _on("cuda"), "nbrc", 256).backend == "cuda"
+    with pytest.warns(RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"):
+        assert dispatch.choose("auto", _on("cuda"), "nbrc", 257).backend == "reference"
 
 
 @needs_triton

@@ -6,6 +6,7 @@
 //
 //   static constexpr int kInputs, kParams;   how many of each
 //   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
+//   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
 //       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
@@ -22,5 +23,14 @@ template <class V>
 struct Gate {
   V a, b;
 };
+
+// Of how many inputs a backward pass needs the values.
+template <class Cell>
+constexpr int inputs_read() {
+  if constexpr (requires { Cell::kReads; })
+    return Cell::kReads;
+  else
+    return Cell::kInputs;
+}
 
 }  // namespace lrnn::LRNN_ISA

@@ -122,11 +122,12 @@ template <class Cell, class Io>
 struct Backward {
   using Value = typename Io::Value;
   static constexpr bool kForward = false;
-  static constexpr int kStreams = Cell::kInputs, kAccesses = (kStreams + 1 + Cell::kUsesState) * Io::kVectors;
+  static constexpr int kStreams = Cell::kInputs, kReads = inputs_read<Cell>();
+  static constexpr int kAccesses = (kReads + 1 + Cell::kUsesState) * Io::kVectors;
   static constexpr int kSteps = steps_for(kAccesses, Io::kChannels* Io::kPlanes);
 
   struct Tile {
-    Raw<Io::kVectors, typename Io::Word> x[kSteps][kStreams], dy[kSteps], before[kSteps];
+    Raw<Io::kVectors, typename Io::Word> x[kSteps][kReads > 0 ? kReads : 1], dy[kSteps], before[kSteps];
     bool reset[kSteps];
   };
 
@@ -166,7 +167,7 @@ struct Backward {
       tile.reset[s] = false;
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
+      for (int i = 0; i < kReads; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
       tile.dy[s] = dy.load(args.dy, t);
       if (Cell::kUsesState && first + s + 1 < args.T) tile.before[s] = states.load(args.states, time_at(args, share, first + s + 1));
       tile.reset[s] = is_reset(args, k, t);
@@ -175,7 +176,8 @@ struct Backward {
   }
 
   __device__ __forceinline__ void arguments(const Tile& tile, int s, int channel, Value* x, Value* p) const {
-    for (int i = 0; i < kStreams; ++i) x[i] = Io::get(tile.x[s][i], channel);
+    for (int i = 0; i < kReads; ++i) x[i] = Io::get(tile.x[s][i], channel);
+    for (int i = kReads; i < kStreams; ++i) x[i] = Value{};
     params.get(channel, p);
   }
 

@@ -60,14 +60,38 @@ struct GpuStepKernels {
   }
 };
 
-// The nBRC, whose matrices must fit into a block. params are its matrices, stride_t numbers from row to row; saved and states are (B,T,3C),
-// one plane after another: both gates' whole pre-activations, and the state before the step. The backward pass leaves the matrices'
-// gradients to its caller, as products of the gates' gradients and those states; where args.saved is given, (B,T,2C) of the carry type, it
-// gets the gates' gradients before they are rounded to the storage of dinputs. dreset is [b][C].
+// How a call of the nBRC lies over a device: its blocks are groups * blocks. A group, whose blocks share the channels, takes batch elements
+// in turn, some at a time. Where it has several blocks, all groups run at a time.
+struct GpuNbrcLayout {
+  int64_t blocks, groups, elements;
+};
+// The most elements of a group of several blocks, and the most channels.
+inline constexpr int kGpuNbrcElements = 4, kGpuNbrcChannels = 256;
+
+// The nBRC, whose matrices lie in registers. params are its matrices, stride_t numbers from row to row; saved and states are (B,T,3C), one
+// plane after another: both gates' whole pre-activations, and the state before the step. The backward pass leaves the matrices' gradients
+// to its caller, as products of the gates' gradients and those states; where args.saved is given, (B,T,2C) of the carry type, it gets the
+// gates' gradients before they are rounded to the storage of dinputs. dreset is [b][C].
 struct GpuNbrcKernels {
-  int64_t max_channels = 0;
-  int (*forward)(const ScanArgs& args, void* stream) = nullptr;
-  int (*backward)(const ScanArgs& args, void* stream) = nullptr;
+  int64_t block_channels = 0;  // that one block holds whole
+  int64_t slice = 0;           // of channels, that each of several blocks holds
+  int64_t element_bytes = 0;   // of workspace per group and batch element at a time
+  // workspace holds workspace_bytes().
+  int (*forward)(const ScanArgs& args, const GpuNbrcLayout& layout, void* workspace, void* stream) = nullptr;
+  int (*backward)(const ScanArgs& args, const GpuNbrcLayout& layout, void* workspace, void* stream) = nullptr;
+
+  // No groups: the device has too few multiprocessors, on each of which a block runs. Rather another group than another element.
+  GpuNbrcLayout layout(int64_t B, int64_t C, int64_t multiprocessors) const {
+    if (C <= block_channels) return {1, B, 1};
+    const int64_t blocks = (C + slice - 1) / slice, most = multiprocessors / blocks;
+    if (most == 0 || B == 0) return {blocks, 0, 1};
+    const int64_t each = (B + most - 1) / most, elements = each < kGpuNbrcElements ? each : kGpuNbrcElements;
+    const int64_t groups = (B + elements - 1) / elements;
+    return {blocks, groups < most ? groups : most, elements};
+  }
+  int64_t workspace_bytes(const GpuNbrcLayout& layout) const {
+    return layout.blocks > 1 ? layout.groups * kGpuNbrcElements * element_bytes : 0;
+  }
 };
 
 // By operator name, see cells/list.h; empty if there is no such cell or it has no kernel for this storage.

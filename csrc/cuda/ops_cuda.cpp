@@ -116,6 +116,7 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
 }
 
 std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward, std::vector<double> options) {
+  if (cell == kNbrc.name) return gpu_nbrc_layout(inputs);
   const size_t index = cell_index(cell.c_str());
   STD_TORCH_CHECK(index < kCellCount && !inputs.empty(), "no cell is named ", cell, ", or it got no inputs");
   const DeviceScope device(inputs[0]);
@@ -141,8 +142,6 @@ int lrnn_gpu_serves(const char* cell) {
   if (strcmp(cell, lrnn::kNbrc.name) == 0) return 1;
   return lrnn::find_gpu_kernels(cell, Storage::f32).channels != 0 || lrnn::find_gpu_step_kernels(cell, Storage::f32).channels != 0;
 }
-// The widest nBRC, in float64 or in the other types.
-int64_t lrnn_gpu_nbrc_limit(int is_double) {
-  return lrnn::find_gpu_nbrc_kernels(is_double ? lrnn::Storage::f64 : lrnn::Storage::f32).max_channels;
-}
+// The channels of the widest nBRC.
+int64_t lrnn_gpu_nbrc_limit() { return lrnn::kGpuNbrcChannels; }
 }

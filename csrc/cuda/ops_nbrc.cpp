@@ -10,9 +10,25 @@ namespace {
 GpuNbrcKernels kernels_of(const Call& call) {
   const GpuNbrcKernels kernels = find_gpu_nbrc_kernels(call.storage);
   STD_TORCH_CHECK(kernels.forward, "nbrc: no CUDA kernel for this dtype");
-  STD_TORCH_CHECK(call.args.C <= kernels.max_channels, "nbrc: the CUDA kernel holds matrices of up to ", kernels.max_channels,
-                  " channels, got ", call.args.C);
+  STD_TORCH_CHECK(call.args.C <= kGpuNbrcChannels, "nbrc: the CUDA kernel holds matrices of up to ", kGpuNbrcChannels, " channels, got ",
+                  call.args.C);
   return kernels;
+}
+
+GpuNbrcLayout layout_of(const Call& call, const DeviceScope& device) {
+  const int64_t multiprocessors = device.gpu().multiprocessors;
+  const GpuNbrcLayout layout = kernels_of(call).layout(call.args.B, call.args.C, multiprocessors);
+  STD_TORCH_CHECK(layout.groups > 0 || call.args.B == 0, "nbrc: the CUDA kernel holds ", call.args.C, " channels in ", layout.blocks,
+                  " multiprocessors, this device has ", multiprocessors);
+  return layout;
+}
+
+void launch(const Call& call, const DeviceScope& device, bool backward) {
+  const GpuNbrcKernels kernels = kernels_of(call);
+  const GpuNbrcLayout layout = layout_of(call, device);
+  const Tensor workspace = new_contiguous({kernels.workspace_bytes(layout)}, ScalarType::Byte);
+  const auto run = backward ? kernels.backward : kernels.forward;
+  check_launch(run(call.args, layout, workspace.mutable_data_ptr(), device.stream()), "nbrc");
 }
 
 void set_matrices(ScanArgs& args, const Tensors& matrices) {
@@ -29,7 +45,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
   const Outputs out(call, false);
   const Tensor saved = nbrc_new_saved(call, save);
   if (save) call.args.saved = stream<void>(saved, 1, call.args.C);
-  check_launch(kernels_of(call).forward(call.args, device.stream()), "nbrc");
+  launch(call, device, false);
   return {out.y, out.h_last, saved};
 }
 
@@ -49,7 +65,7 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
   args.saved = stream<void>(dgates, 1, C);
   const Tensor reset_sums = new_zeros({call.h_reset ? args.B : 0, C}, ScalarType::Double);
   args.dreset = call.h_reset ? static_cast<double*>(reset_sums.mutable_data_ptr()) : nullptr;
-  check_launch(kernels_of(call).backward(args, device.stream()), "nbrc");
+  launch(call, device, true);
 
   Tensors result = gradients.inputs;
   Tensor all_saved = torch::stable::view(saved, {rows, 3 * C}), all_gates = torch::stable::view(dgates, {rows, 2 * C});
@@ -72,6 +88,12 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
 }
 
 }  // namespace
+
+std::vector<int64_t> gpu_nbrc_layout(const Tensors& inputs) {
+  const DeviceScope device(inputs.at(0));
+  const GpuNbrcLayout layout = layout_of(Call(kNbrc, inputs, {}, {}, false), device);
+  return {layout.blocks, layout.groups, layout.elements};
+}
 
 void register_gpu_nbrc(torch::stable::detail::StableLibrary& m) {
   m.impl("nbrc", TORCH_BOX(&forward));

@@ -65,10 +65,16 @@ int lrnn_gpu_step_reduce(const char* cell, int storage, const Sums* sums, void* 
   return find_gpu_step_kernels(cell, static_cast<Storage>(storage)).reduce(*sums, out, nullptr);
 }
 
-int64_t lrnn_gpu_nbrc_channels(int storage) { return find_gpu_nbrc_kernels(static_cast<Storage>(storage)).max_channels; }
+void lrnn_gpu_nbrc_layout(int storage, int64_t B, int64_t C, int64_t multiprocessors, GpuNbrcLayout* layout) {
+  *layout = find_gpu_nbrc_kernels(static_cast<Storage>(storage)).layout(B, C, multiprocessors);
+}
 
-int lrnn_gpu_nbrc_launch(int storage, bool backward, const ScanArgs* args) {
+int64_t lrnn_gpu_nbrc_workspace(int storage, const GpuNbrcLayout* layout) {
+  return find_gpu_nbrc_kernels(static_cast<Storage>(storage)).workspace_bytes(*layout);
+}
+
+int lrnn_gpu_nbrc_launch(int storage, bool backward, const ScanArgs* args, const GpuNbrcLayout* layout, void* workspace) {
   const GpuNbrcKernels kernels = find_gpu_nbrc_kernels(static_cast<Storage>(storage));
-  return (backward ? kernels.backward : kernels.forward)(*args, nullptr);
+  return (backward ? kernels.backward : kernels.forward)(*args, *layout, workspace, nullptr);
 }
 }

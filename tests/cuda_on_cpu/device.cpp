@@ -10,7 +10,7 @@
 namespace lrnn {
 namespace {
 
-Gpu simulated{int64_t{2} << 20, 132, int64_t{50} << 20};
+Gpu simulated{int64_t{2} << 20, cuda_on_cpu::kMultiprocessors, int64_t{50} << 20};
 
 }  // namespace
 
@@ -33,4 +33,7 @@ Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>&
 STABLE_TORCH_LIBRARY(lrnn_on_executor, m) { lrnn::define_operators(m); }
 STABLE_TORCH_LIBRARY_IMPL(lrnn_on_executor, CPU, m) { lrnn::register_gpu_operators(m); }
 
-extern "C" void lrnn_gpu_set_bytes_in_flight(int64_t bytes) { lrnn::simulated.bytes_in_flight = bytes; }
+extern "C" {
+void lrnn_gpu_set_bytes_in_flight(int64_t bytes) { lrnn::simulated.bytes_in_flight = bytes; }
+void lrnn_gpu_set_multiprocessors(int64_t count) { lrnn::simulated.multiprocessors = count; }
+}

@@ -1,7 +1,8 @@
 // Runs a grid: every resident block on a processor thread of its own, every thread of a block as a fiber of it.
 //
 // A block goes in rounds. In each, every thread that can run does, until it waits or returns; then barriers that all have reached open.
-// A round in which nobody can run is a deadlock, which ends the launch with a message instead of hanging.
+// A round in which nobody can run is a deadlock, which ends the launch with a message instead of hanging. Where all blocks run at a time
+// they may wait for one another: now and then one is late, so that others go on for as long as they can without it.
 #include "executor.h"
 
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -23,12 +25,15 @@ namespace {
 
 constexpr size_t kStackBytes = 256 << 10;   // sanitizers' frames are large; untouched pages cost nothing
 constexpr uint64_t kRestsAllowed = 300000;  // of one thread that waits for another: a second
+constexpr unsigned kLate = 32;              // of so many rounds, a block is late once
+constexpr auto kLateBy = std::chrono::milliseconds(2);
 
 unsigned g_resident = 4, g_seed = 0;
 std::string g_message;
 
 struct Launch {
   dim3 grid, block;
+  bool together;
   void (*body)(void*);
   void* context;
   std::atomic<uint64_t> next{0};
@@ -121,6 +126,7 @@ class Block {
     signal(&started_);
     while (!all_returned() && !launch.failed) {
       if (g_seed) std::shuffle(order_.begin(), order_.end(), random_);
+      if (g_seed && launch.together && random_() % kLate == 0) std::this_thread::sleep_for(kLateBy);
       bool progress = false;
       for (const unsigned i : order_) {
         if (threads_[i].state != State::ready) continue;
@@ -264,19 +270,21 @@ void show(uint64_t value) { here().current->shown = value; }
 uint64_t seen(unsigned lane) { return here().shown_by(lane); }
 void rest() { here().rest(); }
 
-bool launch(dim3 grid, dim3 block, void (*body)(void*), void* context) {
-  Launch launch{grid, block, body, context};
+bool launch(dim3 grid, dim3 block, bool together, void (*body)(void*), void* context) {
+  Launch launch{grid, block, together, body, context};
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
   const unsigned threads = block.x * block.y * block.z;
   if (blocks == 0 || threads == 0 || threads > 1024)
     launch.fail("a grid of " + std::to_string(blocks) + " blocks of " + std::to_string(threads) + " threads");
+  if (together && blocks > kMultiprocessors)
+    launch.fail("all of " + std::to_string(blocks) + " blocks at a time, of which " + std::to_string(kMultiprocessors) + " can run");
   const auto work = [&] {
     auto stacks = g_stacks.take(threads);
     for (uint64_t i; !launch.failed && (i = launch.next.fetch_add(1)) < blocks;) Block(launch, i, *stacks).run();
     g_stacks.give_back(std::move(stacks));
   };
   std::vector<std::thread> workers;
-  for (uint64_t i = 0; i < std::min<uint64_t>(g_resident, blocks) && !launch.failed; ++i) workers.emplace_back(work);
+  for (uint64_t i = 0; i < (together ? blocks : std::min<uint64_t>(g_resident, blocks)) && !launch.failed; ++i) workers.emplace_back(work);
   for (auto& worker : workers) worker.join();
   g_message = launch.message;
   return !launch.failed;

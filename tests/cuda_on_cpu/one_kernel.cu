@@ -4,6 +4,7 @@
 #include "cells/linear.h"
 #include "cells/src.h"
 #include "cuda/latch_launch.cuh"
+#include "cuda/nbrc_launch.cuh"
 #include "cuda/step_launch.cuh"
 
 namespace lrnn {
@@ -14,7 +15,7 @@ GpuKernels find_gpu_kernels(const char* cell, Storage) {
   return strcmp(cell, "bmru") == 0 ? latch_gpu_kernels_of<Real<float, float>>() : gpu_kernels_of<LinearPerChannel, Real<float, float>>();
 }
 
-GpuNbrcKernels find_gpu_nbrc_kernels(Storage) { return {}; }
+GpuNbrcKernels find_gpu_nbrc_kernels(Storage) { return NbrcLauncher<float, float>::kernels<kGpuNbrcChannels>(); }
 GpuStepKernels find_gpu_step_kernels(const char*, Storage) { return StepLauncher<SrcFull, float, float>::kernels(); }
 
 }  // namespace lrnn

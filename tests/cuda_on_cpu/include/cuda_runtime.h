@@ -153,17 +153,29 @@ void __stcs(Word* p, Word v) {
 // The runtime.
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorLaunchFailure = 719 };
 using cudaStream_t = void*;
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int cooperative;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
   cudaStream_t stream;
+  const cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
 
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+  bool together = false;
+  for (unsigned i = 0; i < config->numAttrs; ++i)
+    if (config->attrs[i].id == cudaLaunchAttributeCooperative) together = config->attrs[i].val.cooperative != 0;
   const auto run = [&] { kernel(static_cast<Parameters>(arguments)...); };
   const auto body = [](void* run_) { (*static_cast<decltype(run)*>(run_))(); };
-  return cuda_on_cpu::launch(config->gridDim, config->blockDim, body, const_cast<void*>(static_cast<const void*>(&run)))
+  return cuda_on_cpu::launch(config->gridDim, config->blockDim, together, body, const_cast<void*>(static_cast<const void*>(&run)))
              ? cudaSuccess
              : cudaErrorLaunchFailure;
 }
