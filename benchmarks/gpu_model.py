@@ -7,13 +7,21 @@ results/gpu_resources.csv, their layout from their own plan (csrc/cuda/plan.cpp)
 - that a thread has the loads of one tile in flight while it works on another, and that stores wait for nobody (Little's law: loads
   arrive at bytes in flight by LATENCY);
 - that a step of an affine cell takes STEP of a thread's time, twice if its tile is composed first, and a meeting of a block's
-  groups takes MEETING; that a step of a step cell takes CHAIN forward and half of it backward, which computes one function in three;
+  groups takes MEETING; that a step of a step cell takes CHAIN forward, and backward half of it, which computes one function in three,
+  unless nothing but y is saved, when it computes all; that a unit adjoint besides takes a quarter of CHAIN;
 - that a step of the nBRC, with matrices of float32, takes CHAIN, MEETING of its threads' sums, PRODUCT of a cycle for every product that
   a multiprocessor takes (128 of a cycle, and a third of that for loads and sums), and, where several blocks hold the matrices, EXCHANGE:
   the way of a store and a load through L2, and the half of another load that came too early;
-- LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared memory and threads allow; whole waves.
+- LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared memory and threads allow; whole waves;
+- that what the summaries of chunks have read is still in L2 when the chunks are run, if it is at most CACHED bytes, and comes from
+  there at CACHE_READ bytes a second, CACHE_LATENCY after it is asked for. CACHED is two thirds of L2: each half of an H100's serves
+  the multiprocessors beside it, so that a chunk which the other half reads the second time may be held twice. Public measurements of
+  H100s read about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a busy device. Outputs are
+  written as the first to be evicted;
+- that a lane of one channel of a step cell finds its rows in L2, whither it has fetched them kStepsAhead.
 
-It knows nothing of caches: a shape that fits into 50 MB of L2 may do better.
+It knows of no other use of caches: a shape that fits into 50 MB of L2 whole may do better. Nor does it count instructions: where lanes are
+few, a step that computes much, as the BRC's, may take longer than CHAIN.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ import functools
 import hashlib
 import subprocess
 import sys
-from ctypes import Structure, byref, c_int64
+from ctypes import Structure, byref, c_bool, c_int64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +46,7 @@ from .traffic import OPS, Op
 COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
 PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
 MULTIPROCESSORS, REGISTERS, SHARED, THREADS, BLOCKS, L2 = 132, 65536, 227 << 10, 2048, 32, 50 << 20
+CACHED, CACHE_READ, CACHE_LATENCY = L2 * 2 // 3, 5.5e12, 300e-9
 ARCHITECTURE = "sm_90"
 ACCESS = 16
 
@@ -52,7 +61,14 @@ STRUCTS = {
     "cmru_per_step": "Cmru<kPerStep>",
     "fq_bmru": "FqBmru",
     "min_gru": "MinGru<false>",
+    "src": "SrcFull",
+    "src_detached": "SrcDetached",
+    "brc": "Brc",
 }
+#: Streams that a chunk's map depends on backward: dy, and what the gate's factor is made of. Forward it is all.
+MAP_READS = {"linear": 2, "linear_per_channel": 1, "bmru": 3, "cmru": 1, "cmru_per_step": 1, "fq_bmru": 2, "min_gru": 2}
+#: Adjoints that a step cell carries from step to step.
+CARRIED = {"src": 3, "src_detached": 1, "brc": 1}
 
 
 class Gpu(Structure):
@@ -76,7 +92,7 @@ class Plan(Structure):
 class StepProblem(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [(name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")]
+    _fields_ = [*((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")), ("may_cut", c_bool)]
 
 
 class NbrcLayout(Structure):
@@ -88,7 +104,7 @@ class NbrcLayout(Structure):
 class StepPlan(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [(name, c_int64) for name in ("channels", "threads", "blocks")]
+    _fields_ = [(name, c_int64) for name in ("channels", "threads", "blocks", "chunk")]
 
 
 H100 = Gpu(int(COPY * LATENCY), MULTIPROCESSORS, L2)
@@ -123,6 +139,14 @@ def tile_steps(accesses: int, numbers: int) -> int:
     return steps // 2 if numbers > 8 and steps > 1 else steps
 
 
+def step_tile_steps(accesses: int, channels: int, carry_bytes: int) -> int:
+    """step_tile of csrc/cuda/step.cuh."""
+    at_once, steps = (40 if carry_bytes == 4 else 16) if channels == 1 else 8, 1
+    while 2 * steps * accesses <= at_once and steps < 8:
+        steps *= 2
+    return steps
+
+
 def accesses(op: Op, backward: bool) -> int:
     """The streams that a tile has room for."""
     return (op.backward if backward else op.forward)[0]
@@ -135,12 +159,22 @@ def resident_blocks(registers: int, shared: int, threads: int) -> int:
     return max(1, min(limits + ([SHARED // (shared + 1024)] if shared else [])))
 
 
-def predict(op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: bool) -> Prediction:
-    """What the kernels of an operator should take for a shape."""
+def predict(op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: bool, may_cut: bool = True) -> Prediction:
+    """What the kernels of an operator should take for a shape; of a step cell also where its backward pass might not be cut in time."""
     total = shape[0] * shape[1] * shape[2] * op.bytes_per_element(dtype, backward)
-    cell = CELLS[op.cell]
-    seconds, bound = (_step if cell.sequential else _affine)(op, shape, dtype, backward, total)
+    if CELLS[op.cell].sequential:
+        seconds, bound = _step(op, shape, dtype, backward, total, may_cut)
+    else:
+        seconds, bound = _affine(op, shape, dtype, backward, total)
     return Prediction(seconds, total / COPY / seconds, bound)
+
+
+def _in_chunks(total: float, read: float, first: float, rest: dict[str, float], chunks: int, enter: float) -> tuple[float, str]:
+    """Two passes: the first takes so long and reads so many bytes, which the second reads again among a total that it moves."""
+    cached = read if read <= CACHED else 0
+    rest = {"memory": max((total - cached) / COPY, total / CACHE_READ), **rest}
+    bound = max(rest, key=rest.__getitem__)
+    return 2 * LAUNCH + max(first, read / COPY) + enter + rest[bound], f"{bound}, in {chunks} chunks"
 
 
 def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
@@ -163,22 +197,48 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     bound = max(parts, key=parts.__getitem__)
     if chunks == 1:
         return LAUNCH + parts[bound], bound
-    first = max(loaded / COPY, by_latency, plan.chunk / plan.groups * STEP)  # the summaries read the inputs once more
-    return 3 * LAUNCH + first + parts[bound], f"{bound}, in {chunks} chunks"
+    map_reads = MAP_READS[kernel] if backward else reads
+    read = loaded * map_reads / reads
+    first = max(read * LATENCY / (active * threads * steps * map_reads * ACCESS), plan.chunk / plan.groups * STEP)
+    enter = -(-(chunks - 1) // plan.groups) * (CACHE_LATENCY + MEETING)
+    if read == loaded <= CACHED:  # nothing that the second pass reads is new
+        by_latency *= CACHE_LATENCY / LATENCY
+    return _in_chunks(total, read, first, {"latency": by_latency, "steps": serial}, chunks, enter)
 
 
-def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
+def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_cut: bool) -> tuple[float, str]:
     B, T, C = shape
-    problem, plan = StepProblem(B, T, C, 4, 0), StepPlan()
+    cell = CELLS[op.cell]
+    kernel = cell.kernel({**cell.options, **op.options}, False)
+    carry_bytes = max(dtype.itemsize, 4)
+    again = backward and "memory" in op.options
+    problem, plan = StepProblem(B, T, C, ACCESS // carry_bytes, 0, may_cut and backward and not again), StepPlan()
     plans().lrnn_step_plan(byref(problem), byref(H100), byref(plan))
-    chain = T * CHAIN * (0.5 if backward else 1.0)
-    if backward and op.options.get("memory"):
-        chain += T * CHAIN  # computed again
-    resident = min(plan.blocks, MULTIPROCESSORS * (THREADS // plan.threads))
-    chain *= -(-plan.blocks // resident)
-    parts = {"memory": total / COPY, "the chain of a step": chain}
-    bound = max(parts, key=parts.__getitem__)
-    return LAUNCH + parts[bound], bound
+    narrow, chunks = plan.channels == 1, max(1, -(-T // plan.chunk))
+    name = f"{'step_backward_again' if again else 'step_backward' if backward else 'step_forward'}{'_chunks' if chunks > 1 else ''}"
+    at_once = resident_blocks(*_row(f"{name}<{STRUCTS[kernel]}, Real<{_storage(dtype)}, {plan.channels}>>"), plan.threads)
+    waves = -(-plan.blocks * chunks // (at_once * MULTIPROCESSORS))
+
+    # A tile's loads are on their way while the tile before is computed. Rows that were brought into L2 before need not come from DRAM.
+    streams = len(cell.inputs) + (1 + max(1, op.saved if not again else 3) if backward else 0)
+    tile = step_tile_steps(int(streams), plan.channels, carry_bytes)
+    load = (CACHE_LATENCY if narrow else LATENCY) / tile
+    step = CHAIN * (0.5 if backward and cell.saves(kernel) == "states" else 1)
+    parts = {"the chain of a step": waves * plan.chunk * step, "latency": waves * plan.chunk * load}
+    if again:  # and forward once more
+        parts = {"the chain of a step": waves * T * (step + CHAIN), "latency": waves * T * (load + CACHE_LATENCY / (8 if narrow else 4))}
+    if chunks == 1:
+        parts["memory"] = total / COPY
+        bound = max(parts, key=parts.__getitem__)
+        return LAUNCH + parts[bound], bound
+    read = B * T * C * (op.backward[0] * dtype.itemsize + op.saved * carry_bytes)
+    first = waves * plan.chunk * max(load, step + CHAIN * CARRIED[kernel] / 4)
+    maps_at_once = 4 if CARRIED[kernel] > 1 else 16
+    return _in_chunks(total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY)
+
+
+def _storage(dtype: torch.dtype) -> str:
+    return {2: "__nv_bfloat16, float", 4: "float, float", 8: "double, double"}[dtype.itemsize]
 
 
 def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
@@ -195,11 +255,17 @@ def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
 
 def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -> tuple[int, int]:
     """Registers and shared memory of an affine kernel, from the table."""
-    storage = {2: "__nv_bfloat16, float", 4: "float, float", 8: "double, double"}[dtype.itemsize]
+    storage = _storage(dtype)
     io = f"ComplexValues<{storage}, {'true' if dtype.itemsize == 2 else 'false'}" if complex else f"Real<{storage}"
     direction = "Backward" if backward else "Forward"
     latch = struct == "Latch"  # passes of its own
     name = f"affine<{'Latch' if latch else ''}{direction}, {'Hysteresis<kPerChannel>' if latch else struct}, {io}"
+    return _row(name)
+
+
+@functools.cache
+def _row(name: str) -> tuple[int, int]:
+    """Registers and shared memory of the kernel whose name begins so."""
     rows = [row for row in gpu_resources.read()[1] if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE]
     if not rows:
         raise LookupError(f"{gpu_resources.TABLE.name} has no kernel {name} for {ARCHITECTURE}")

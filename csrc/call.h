@@ -1,7 +1,6 @@
 // One call of an operator, described: the shapes, the storage, the outputs, and the arguments of its kernel, on any device.
 #pragma once
 
-#include <memory>
 #include <utility>
 
 #include "cell_table.h"

@@ -157,7 +157,7 @@ class Runner:
         B, T, C = self.shape
         plan = Plan()
         problem = Problem(B * -(-C // self.channels), T, *self.tiles[2 * backward : 2 * backward + 2])
-        self.kernels.lrnn_gpu_plan(byref(problem), c_int64(bytes_in_flight), byref(plan))
+        self.kernels.lrnn_gpu_plan(byref(problem), c_int64(bytes_in_flight), c_int64(132), byref(plan))
         return plan
 
     def launch(self, backward: bool, args: ScanArgs, plan: Plan) -> None:

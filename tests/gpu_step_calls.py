@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int64, c_void_p
+from ctypes import Structure, byref, c_bool, c_int64, c_void_p
+from typing import NamedTuple
 
 import executor
 import gpu_calls
@@ -21,13 +22,26 @@ DEVICE = (132, 50 << 20)
 class StepProblem(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [(name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")]
+    _fields_ = [*((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")), ("may_cut", c_bool)]
 
 
 class StepPlan(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [(name, c_int64) for name in ("channels", "threads", "blocks")]
+    _fields_ = [(name, c_int64) for name in ("channels", "threads", "blocks", "chunk")]
+
+    def chunks(self, T: int) -> int:
+        return max(1, -(-T // self.chunk))
+
+
+class Shape(NamedTuple):
+    """How to lay a call over a device: narrow or wide lanes, threads per block, blocks where states are computed again, steps per chunk
+    where time may be cut."""
+
+    width: str
+    threads: int
+    blocks: int | None = None
+    chunk: int | None = None
 
 
 def make_plan(problem: StepProblem, device: tuple[int, int] = DEVICE) -> StepPlan:
@@ -47,18 +61,17 @@ class Runner(gpu_calls.Runner):
         self.kernels.lrnn_gpu_step_problem(self.cell, self.storage, backward, byref(args), byref(problem))
         return problem
 
-    def plan(self, args: ScanArgs, backward: bool, shape: tuple[str, int, int | None] | None) -> StepPlan:
-        """As on a device; or, given "wide" or "narrow", threads per block, and blocks where states are computed again."""
+    def plan(self, args: ScanArgs, backward: bool, shape: Shape | None) -> StepPlan:
+        """As on a device, or as given."""
         problem = self.problem(args, backward)
         if shape is None:
             return make_plan(problem)
-        width, threads, blocks = shape
-        channels = 1 if width == "narrow" else self.channels
-        needed = max(1, -(-problem.B * -(-problem.C // channels) // threads))
-        return StepPlan(channels, threads, blocks if blocks and problem.workspace_bytes else needed)
+        channels = 1 if shape.width == "narrow" else self.channels
+        needed = max(1, -(-problem.B * -(-problem.C // channels) // shape.threads))
+        blocks = shape.blocks if shape.blocks and problem.workspace_bytes else needed
+        return StepPlan(channels, shape.threads, blocks, shape.chunk if shape.chunk and problem.may_cut else max(1, problem.T))
 
-    def launch(self, backward: bool, args: ScanArgs, shape: tuple[str, int, int | None] | None) -> None:
-        plan = self.plan(args, backward, shape)
+    def launch(self, backward: bool, args: ScanArgs, plan: StepPlan) -> None:
         assert self.kernels.lrnn_gpu_step_plan_is_valid(byref(plan), byref(self.problem(args, backward)))
         size = self.kernels.lrnn_gpu_step_workspace(self.cell, self.storage, byref(args), byref(plan)) if backward else 0
         workspace = torch.full((size,), 255, dtype=torch.uint8)  # NaN
@@ -67,20 +80,20 @@ class Runner(gpu_calls.Runner):
             raise RuntimeError(self.executor.message)
 
     def reduce_rows(self, sums: Tensor, like: Tensor, rows: int) -> Tensor:
-        """Sums [B, rows C] into a tensor like the given one, (rows C,) or (B, rows C)."""
+        """Sums [slot, rows C] into a tensor like the given one, (rows C,) or (B, rows C)."""
         out = torch.full(like.shape, float("nan"), dtype=like.dtype)
         B, _, C = self.shape
         groups = B if like.dim() == 2 else 1
         if B == 0:
             return out.zero_()
-        what = Sums(sums.data_ptr(), sums.stride(0), groups, B // groups, C, rows, False)
+        what = Sums(sums.data_ptr(), sums.stride(0), groups, len(sums) // groups, C, rows, False)
         if self.kernels.lrnn_gpu_step_reduce(self.cell, self.storage, byref(what), c_void_p(out.data_ptr())):
             raise RuntimeError(self.executor.message)
         return out
 
 
 def run(
-    call: testing.Call, library: executor.Executor | None = None, shape: tuple[str, int, int | None] | None = None, *, save: bool = True
+    call: testing.Call, library: executor.Executor | None = None, shape: Shape | None = None, *, save: bool = True
 ) -> dict[str, Tensor]:
     """What testing.run gives, from the CUDA kernels: y, h_last and, where states are saved, all gradients. See Runner.plan for shape."""
     runner = Runner(call, library or gpu_calls.load())
@@ -98,7 +111,7 @@ def run(
         kept = None
     if save and kept:
         args.saved = kept
-    runner.launch(False, args, shape)
+    runner.launch(False, args, runner.plan(args, False, shape))
     result = {"y": y, "h_last": h_last}
     if not save:
         return result
@@ -110,11 +123,13 @@ def run(
     dinputs = [poison(x.shape, call.dtype) for x in call.inputs]
     dh0 = poison((B, runner.states * C), carry)
     args.dinputs, args.dh0 = runner.streams(dinputs), runner.stream(dh0)
-    dparams = torch.zeros(B, len(call.params), C, dtype=torch.float64)
-    dreset = torch.zeros(B, runner.states * C, dtype=torch.float64) if call.h_reset is not None and call.reset is not None else None
+    plan = runner.plan(args, True, shape)
+    slots = B * plan.chunks(T)
+    dparams = torch.zeros(slots, len(call.params), C, dtype=torch.float64)
+    dreset = torch.zeros(slots, runner.states * C, dtype=torch.float64) if call.h_reset is not None and call.reset is not None else None
     args.dparams = dparams.data_ptr()
     args.dreset = dreset.data_ptr() if dreset is not None else None
-    runner.launch(True, args, shape)
+    runner.launch(True, args, plan)
 
     result |= {"d_" + name: x for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)}
     for i, (name, p) in enumerate(zip(call.entry.params, call.params, strict=True)):

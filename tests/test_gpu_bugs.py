@@ -37,17 +37,30 @@ BUGS = {
     "maps composed in the wrong order": Bug("groups.cuh", "map = composed(before, map)", "map = composed(map, before)"),
     "a tail one too long": Bug("streams.cuh", "if (i < scalars) some.s[i] = p[i]", "if (i <= scalars) some.s[i] = p[i]", *_BOUNDS),
     "a step past the end": Bug("affine.cuh", "Cell::kUsesState && first + s + 1 < args.T", "Cell::kUsesState", *_BOUNDS),
-    "the carry of another chunk": Bug("affine.cuh", "(share.carries)[blockIdx.y *", "(share.carries)[(blockIdx.y ^ 1) *"),
+    "a chunk that no carry has passed": Bug("affine.cuh", "chunk < blockIdx.y ?", "chunk + 1 < blockIdx.y ?"),
     "sums that are not flushed at the end": Bug("affine.cuh", "void done() { flush(); }", "void done() {}"),
     "a shared slot of partial sums": Bug("affine.cuh", "* blockDim.y + threadIdx.y;\n    clear", "* blockDim.y;\n    clear", *_RACE),
     "a reset that is not seen": Bug("affine.cuh", "h = load_ends<Io>(args.h_reset, k);\n      for", "h = h;\n      for"),
     "a first write that forgets others": Bug("latch.cuh", "atomicMin(row + i, first_write[i])", "row[i] = first_write[i]", *_RACE),
     "bits of another byte": Bug("latch.cuh", "% kWordSteps) / kByteSteps;", "% kWordSteps) / kByteSteps ^ 1;"),
     "the state after a step for that before": Bug("latch.cuh", "args.T - 2 - position", "args.T - 1 - position"),
-    "a workspace that blocks share": Bug("step.cuh", "(workspace) + blockIdx.x * K", "(workspace) + 0 * K", *_RACE),
-    "a workspace a row too short": Bug("step.cuh", "((first + s - lo) * kSaved + i)", "((first + s + 1 - lo) * kSaved + i)", *_BOUNDS),
-    "lanes that nobody takes": Bug("step.cuh", "lane += static_cast<int64_t>(gridDim.x)", "lane += 2 * static_cast<int64_t>(gridDim.x)"),
-    "states of the wrong step": Bug("step.cuh", "where.load(step - 1, i)", "where.load(step, i)"),
+    "a workspace that blocks share": Bug("step_backward.cuh", "(workspace) + blockIdx.x * K", "(workspace) + 0 * K", *_RACE),
+    "a workspace a row too short": Bug(
+        "step_backward.cuh", "((first + s - lo) * kSaved + i)", "((first + s + 1 - lo) * kSaved + i)", *_BOUNDS
+    ),
+    "lanes that nobody takes": Bug(
+        "step_backward.cuh", "lane += static_cast<int64_t>(gridDim.x)", "lane += 2 * static_cast<int64_t>(gridDim.x)"
+    ),
+    "states of the wrong step": Bug("step_backward.cuh", "where.load(step - 1, i)", "where.load(step, i)"),
+    "a chunk that no adjoint has passed": Bug(
+        "step_chunks.cuh", "first + i < blockIdx.y) maps[i].apply", "first + i + 1 < blockIdx.y) maps[i].apply"
+    ),
+    "dh_last enters every chunk": Bug(
+        "step_chunks.cuh", "if (blockIdx.y > 0)\n      for (auto& values", "if (false)\n      for (auto& values"
+    ),
+    "a reset that adjoints pass": Bug("step_chunks.cuh", "number = tile.reset[s] ? R(0) : number", "number = number"),
+    "a map of the next chunk": Bug("step_chunks.cuh", "map.row(share, blockIdx.y, ", "map.row(share, blockIdx.y + 1, ", *_BOUNDS),
+    "a slot that chunks share": Bug("step_backward.cuh", "slot(k.b * gridDim.y + blockIdx.y)", "slot(k.b * gridDim.y)", *_RACE),
     "a number before it is there": Bug("exchange.cuh", "waits |= found[n] >> 32 != tag;", ""),
     "words that are told anew before all have heard them": Bug("nbrc.cuh", "return words + tag % 2 * Vectors::kWords;", "return words;"),
     "no barrier before a vector is read": Bug("nbrc.cuh", "__syncthreads();", "", *_RACE),
@@ -96,7 +109,7 @@ def run_scans(library: executor.Executor) -> bool:
             right &= not gpu_calls.errors(call, gpu_calls.run(call, library, kernel="bmru", **test_gpu_kernels.plans(layout)))
             options = {**testing.variants("src")[2], "memory": (7, "states")[seed % 2]}
             call = testing.random_call("src", 2, 40, 5 * C, options=options, reset=True, h_reset="per_batch", seed=seed)
-            right &= not gpu_calls.errors(call, gpu_step_calls.run(call, library, ("narrow", 32, 1 + seed)))
+            right &= not gpu_calls.errors(call, gpu_step_calls.run(call, library, gpu_step_calls.Shape("narrow", 32, 1 + seed, 12)))
     return right
 
 

@@ -39,6 +39,14 @@ def test_short_sequences(cell, T):
     check(testing.random_call(cell, 2, T, 5, dtype=CELLS[cell].dtypes[0], h0=True, reset=True, h_reset="shared"), "cuda")
 
 
+@over(("cell", "options"), [(cell, options) for cell in ("src", "brc") for options in testing.variants(cell)])
+def test_backward_passes_that_are_cut_in_time(cell, options):
+    """1,100 steps of 6 lanes are 9 chunks: each has a slot of partial sums."""
+    for h_reset in ("shared", "per_batch"):
+        features = {"h0": True, "reset": True, "h_reset": h_reset, "per_batch": h_reset == "per_batch"}
+        check(testing.random_call(cell, 2, 1100, 3, dtype=torch.float64, options=options or None, **features), "cuda")
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_no_batch(cell):
     result = testing.run(testing.random_call(cell, 0, 5, 4, dtype=CELLS[cell].dtypes[0], reset=True), "cuda")

@@ -8,8 +8,10 @@ import shutil
 
 import pytest
 
-from benchmarks import gpu_resources
+from benchmarks import gpu_model, gpu_resources
+from benchmarks.traffic import OPS
 from lrnn_kernels import build
+from lrnn_kernels.registry import CELLS
 
 needs_nvcc = pytest.mark.skipif(build.find_nvcc() is None, reason="there is no nvcc")
 DIGEST, ROWS = gpu_resources.read()
@@ -39,6 +41,7 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
         for cell in step:
             kernels = ["step_forward", "step_backward", *(["step_backward_again"] if cell != "Brc" else [])]
             expected |= {f"{kernel}<{cell}, Real<{storage}, {width}>>" for kernel in kernels for width in (1, of_carry)}
+            expected |= {f"{kernel}<{cell}, Real<{storage}, 1>>" for kernel in ("step_summarize", "step_backward_chunks")}
         widths = (32, 64, 256) if "double" in storage else (32, 64, 128, 256)
         expected |= {f"nbrc_{way}<{storage}, {width}>" for way in ("forward", "backward") for width in widths}
     for architecture in gpu_resources.ARCHITECTURES:
@@ -65,6 +68,15 @@ def test_streams_are_accessed_by_16_bytes():
     assert all(int(row["wide_accesses"]) > 0 for row in wide if row not in narrow_storage)
     # Four numbers of 16 bits are 8 bytes; what is saved of them in float32 is 16.
     assert all(int(row["wide_accesses"]) > 0 for row in narrow_storage if "Src" in row["kernel"])
+
+
+def test_summaries_load_only_what_maps_need():
+    """Of a tile before the loop and one in it, the streams that benchmarks/gpu_model.py counts; and a map, of 8 numbers, is stored."""
+    counts = {row["kernel"]: int(row["wide_accesses"]) for row in ROWS}
+    for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex and not op.bits):
+        kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
+        streams = 2 * gpu_model.tile_steps(gpu_model.accesses(op, True), 4) * gpu_model.MAP_READS[kernel]
+        assert counts[f"summarize<Backward, {gpu_model.STRUCTS[kernel]}, Real<float, float, 4>>"] == streams + 2, op.name
 
 
 @needs_nvcc

@@ -18,8 +18,8 @@ print("finished")
 
 #: Layouts of affine cells and shapes of step cells. Where threads share nothing no race is possible.
 CASES = {
-    "address": {"layouts": ((32, 1, 13), (4, 16, 5)), "shapes": ("narrow", "wide", "few wide")},
-    "thread": {"layouts": ((8, 8, 7),), "shapes": ("narrow",)},
+    "address": {"layouts": ((32, 1, 13), (4, 16, 5)), "shapes": ("narrow", "wide", "few wide", "chunks")},
+    "thread": {"layouts": ((8, 8, 7),), "shapes": ("narrow", "chunks")},
 }
 
 

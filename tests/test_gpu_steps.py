@@ -1,9 +1,10 @@
 """Every CUDA kernel of a step cell computes what the float64 reference computes, under the executor: types, features, tails, widths.
 
-As test_gpu_kernels.py, whose helpers it uses. A thread walks all of the time of a lane, so orders of threads matter little; what can go
-wrong is what a lane reads, keeps and writes.
+As test_gpu_kernels.py, whose helpers it uses. A thread walks all of the time of a lane or a chunk of it, so orders of threads matter
+little; what can go wrong is what a lane reads, keeps and writes.
 """
 
+import math
 from dataclasses import replace
 
 import gpu_calls
@@ -11,6 +12,7 @@ import gpu_step_calls
 import pytest
 import torch
 from conftest import CHANNELS, FEATURES, assert_same, over
+from gpu_step_calls import Shape
 from test_gpu_kernels import a_call, one_per_kernel
 
 from lrnn_kernels import testing
@@ -20,8 +22,14 @@ CELLS_HERE = ("src", "brc")
 VARIANTS = [(cell, options) for cell in CELLS_HERE for options in testing.variants(cell)]
 GRID = [(cell, options, dtype, False) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
 
-#: Width of lanes, threads per block, and blocks where states are computed again: too few, so that each takes several lanes.
-SHAPES = {"narrow": ("narrow", 32, 2), "wide": ("wide", 64, None), "few wide": ("wide", 32, 1)}
+#: Where blocks are given they are too few, so that each takes several lanes.
+SHAPES = {
+    "narrow": Shape("narrow", 32, 2),
+    "wide": Shape("wide", 64),
+    "few wide": Shape("wide", 32, 1),
+    "chunks": Shape("narrow", 32, 3, 5),
+    "many chunks": Shape("narrow", 64, 1, 1),
+}
 
 
 def check(call: testing.Call, shape=None, library=None) -> None:
@@ -75,7 +83,7 @@ def test_checkpoints_give_the_same_bits(memory, features, shape):
     for gradient, threshold in (("detached", None), ("full", 0.5)):
         options = {**testing.variants("src")[0], "gradient": gradient, "threshold": threshold}
         call = testing.random_call("src", 2, 67, 37, options=options, **features)
-        expected = gpu_step_calls.run(call, shape=("wide", 64, None))
+        expected = gpu_step_calls.run(call, shape=SHAPES["wide"])
         call.options["memory"] = memory
         assert_same(gpu_step_calls.run(call, shape=SHAPES[shape]), expected)
 
@@ -97,7 +105,7 @@ def test_no_batch(cell):
 def test_any_strides(cell, shape):
     """Time-major memory, every other row of a larger buffer, rows off a 16-byte boundary, one row for all steps: as it lies."""
     call = testing.random_call(cell, 3, 20, 12, options=testing.variants(cell)[0] or None)
-    expected = gpu_step_calls.run(call)
+    expected = gpu_step_calls.run(call, shape=SHAPES[shape])
     layouts = {
         "time-major": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
         "every other row": lambda x: torch.stack([x, x + 1], 2)[:, :, 0],
@@ -120,6 +128,30 @@ def test_the_same_bits_in_any_interleaving_and_width(cell, options):
         results.append(gpu_step_calls.run(call, shape=SHAPES[shape]))
     assert_same(results[1], results[0])
     assert_same(results[2], results[0])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 129])
+@pytest.mark.parametrize("features", [{}, {"reset": True, "h_reset": "per_batch", "reverse": True}], ids=str)
+@over(("cell", "options"), [(cell, options) for cell, options in VARIANTS if options.get("memory") != 5])
+def test_chunks_give_the_gradients_of_the_whole(cell, options, features, chunk):
+    """Up to rounding, which in float64 is far below any mistake: the adjoints' maps are what the pullback itself does."""
+    call = testing.random_call(cell, 2, 130, 5, dtype=torch.float64, options=options or None, h0=True, **features)
+    whole, cut = (gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, chunk))
+    for name, x in whole.items():
+        torch.testing.assert_close(cut[name], x, rtol=1e-9, atol=1e-9 * x.abs().max().item(), msg=name)
+
+
+def test_an_adjoint_of_zero_stays_zero_though_a_map_overflows():
+    """A BRC at rest on its unstable point, h = 0 with a > 1: a step multiplies adjoints by 1.25, a chunk of 500 by more than float32 holds.
+    Where nothing enters a chunk, nothing leaves it, as without chunks."""
+    inputs = tuple(torch.full((1, 1500, 4), x) for x in (math.atanh(0.5), 0.0, 0.0))
+    params = (torch.ones(4), torch.ones(4))
+    dy = torch.zeros(1, 1500, 4)
+    dy[:, :3] = 1
+    call = replace(testing.random_call("brc", 1, 1500, 4), inputs=inputs, params=params, h0=None, dy=dy, dh_last=None)
+    whole, cut = (gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, 500))
+    assert all(x.isfinite().all() for x in cut.values())
+    torch.testing.assert_close(cut, whole)
 
 
 def run_every_kernel(library, number: int, names) -> None:

@@ -10,7 +10,8 @@ namespace lrnn::LRNN_ISA {
 
 template <class R>
 struct Brc {
-  static constexpr int kInputs = 3, kParams = 2, kStates = 1, kSaved = 0, kGates = 0;
+  static constexpr int kInputs = 3, kParams = 2, kStates = 1, kSaved = 0, kGates = 0, kCarried = 1;
+  static constexpr bool kPullsInputs = true;
 
   explicit Brc(const double*) {}
 

@@ -48,6 +48,8 @@ struct Src {
   static constexpr int kInputs = 1, kParams = 1, kStates = 3;
   static constexpr int kSaved = kGradient == Gradient::kFull ? 3 : 2;  // x, h, and h_s
   static constexpr int kGates = kGradient == Gradient::kFull ? 1 : 0;  // sigmoid(slope (h - midpoint))
+  static constexpr bool kPullsInputs = false;
+  static constexpr int kCarried = kGradient == Gradient::kFull ? 3 : 1;
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr int kCurrent = 0, kH = 1, kSlow = 2;
 

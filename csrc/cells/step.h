@@ -7,6 +7,9 @@
 //   static constexpr int kStates;           states, carried from step to step
 //   static constexpr int kSaved;            values per step that the backward pass reads; 0 if y is the state itself and serves
 //   static constexpr int kGates;            values that a step and its pullback both compute from the state before alone
+//   static constexpr bool kPullsInputs;     whether pullback reads x
+//   static constexpr int kCarried;          states, the first so many, whose adjoints may differ from 0 before a step; by these a backward
+//                                           pass in pieces is joined
 //   explicit Cell(const double* options)
 //   step(x, p, before, after, y, saved, g)  the states after a step, its output, and what its backward pass reads: saved values of
 //                                           the states after it, and gates, both as by the two functions below
@@ -15,7 +18,7 @@
 //   pullback(x, p, before, after, g, dy, adjoint, dx, dp)
 //       before and after are what was saved around the step (or y itself), g the gates; adjoint holds the adjoints of the states after the
 //       step and is left with those before it; dy is the gradient of y. Writes the gradients of the inputs and this step's share of the
-//       parameters'.
+//       parameters'. Linear in dy and adjoint.
 #pragma once
 
 #include "math.h"

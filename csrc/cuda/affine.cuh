@@ -2,8 +2,8 @@
 //
 // A thread holds a tile: its lane at kSteps positions of every stream, loaded one tile ahead of its use, so that loads are in flight
 // while it computes. Blocks with several groups put their threads' tiles one after another and compose them (groups.cuh); a
-// sequence in several chunks is summarized first, and its chunks' maps are composed by compose_chunks (chunks.cuh). All three
-// levels of the split run the same two functions of a tile: its map, and its steps.
+// sequence in several chunks is summarized first, and every chunk finds its carry from the maps of those before it, by the same
+// composition. All three levels of the split run the same two functions of a tile: its map, and its steps.
 #pragma once
 
 #include "groups.cuh"
@@ -237,18 +237,33 @@ struct Backward {
   __device__ __forceinline__ void done() { flush(); }
 };
 
-// Computes the outputs of a pass, all of the time or a chunk whose carry is known.
+// The carry that enters this block's chunk, from that of the first: a group takes a chunk's map. Blocks that share nothing but their lanes
+// apply the maps in turn.
+template <class Io>
+__device__ __forceinline__ Values<Io> enter_chunk(const Share& share, const Place& k, Values<Io> carry) {
+  const auto* const maps = static_cast<const Map<Io>*>(share.maps) + (k.count ? k.lane : 0);
+  for (int64_t begin = 0; begin < blockIdx.y; begin += blockDim.y) {
+    const int64_t chunk = begin + threadIdx.y;
+    const Map<Io> map = chunk < blockIdx.y ? maps[chunk * share.lanes] : identity<Io>();
+    if (blockDim.y == 1)
+      carry = applied(map, carry);
+    else
+      enter<Io>(map, carry);
+  }
+  return carry;
+}
+
+// Computes the outputs of a pass, all of the time or a chunk, where the maps of those before it are known.
 template <template <class, class> class Pass, class Cell, class Io>
 __global__ void __launch_bounds__(kGpuThreads, 1) affine(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
   using P = Pass<Cell, Io>;
   P pass(args, share);
   const int64_t end = pass.k.end, stride = static_cast<int64_t>(blockDim.y) * P::kSteps;
-  Values<Io> carry = share.carries
-                         ? static_cast<const Values<Io>*>(share.carries)[blockIdx.y * share.lanes + (pass.k.count ? pass.k.lane : 0)]
-                         : load_ends<Io>(pass.start(), pass.k);
+  Values<Io> carry = load_ends<Io>(pass.start(), pass.k);
   if (args.T == 0 && threadIdx.y == 0) store_ends<Io>(pass.finish(), pass.k, carry);
   int64_t first = pass.k.begin + threadIdx.y * P::kSteps;
   typename P::Tile tile = pass.load(first, end);
+  carry = enter_chunk(share, pass.k, carry);
   for (int64_t begin = pass.k.begin; begin < end; begin += stride, first += stride) {
     const typename P::Tile next = pass.load(first + stride, end);
     if (blockDim.y == 1) {

@@ -34,18 +34,19 @@ struct GpuKernels {
   int64_t row_lanes(int64_t C) const { return (C + channels - 1) / channels; }
   int64_t workspace_bytes(const ScanArgs& args, const GpuPlan& plan) const {
     const int64_t chunks = plan.chunks(args.T);
-    return chunks > 1 ? chunks * args.B * row_lanes(args.C) * map_bytes : 0;
+    return chunks > 1 ? (chunks - 1) * args.B * row_lanes(args.C) * map_bytes : 0;
   }
   GpuProblem problem(const ScanArgs& args, const GpuPass& pass) const {
     return {args.B * row_lanes(args.C), args.T, pass.steps, pass.bytes_loaded};
   }
 };
 
-// Both directions of a step cell for a storage. Partial sums in args are zeroed by the caller, slot = b.
+// Both directions of a step cell for a storage. Partial sums in args are zeroed by the caller, slot = b * chunks + chunk.
 struct GpuStepKernels {
   int64_t channels = 0;     // per wide lane
   int64_t states = 0;       // per channel
   int64_t saved_bytes = 0;  // of workspace per channel and step that is computed again
+  int64_t map_bytes = 0;    // of workspace per channel and chunk
   int (*forward)(const ScanArgs& args, const GpuStepPlan& plan, void* stream) = nullptr;
   // workspace holds workspace_bytes(), on a 16-byte boundary.
   int (*backward)(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) = nullptr;
@@ -53,9 +54,10 @@ struct GpuStepKernels {
 
   GpuStepProblem problem(const ScanArgs& args, bool backward) const {
     const int64_t again = backward ? (args.interval < args.T ? args.interval : args.T) : 0;
-    return {args.B, args.T, args.C, channels, again * saved_bytes};
+    return {args.B, args.T, args.C, channels, again * saved_bytes, backward && args.interval == 0};
   }
   int64_t workspace_bytes(const ScanArgs& args, const GpuStepPlan& plan) const {
+    if (plan.chunks(args.T) > 1) return (plan.chunks(args.T) - 1) * args.B * args.C * map_bytes;
     return plan.blocks * plan.threads * plan.channels * problem(args, true).workspace_bytes;
   }
 };

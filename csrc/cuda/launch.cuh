@@ -2,8 +2,8 @@
 #pragma once
 
 #include "affine.cuh"
-#include "chunks.cuh"
 #include "kernels.h"
+#include "sums.cuh"
 
 namespace lrnn::LRNN_ISA {
 
@@ -18,15 +18,6 @@ int launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream, c
 
 inline unsigned blocks_of(int64_t count, int64_t size) { return static_cast<unsigned>((count + size - 1) / size); }
 
-template <class Io>
-int compose(const ScanArgs& args, Share share, const Input& start, int64_t chunks, void* stream) {
-  // Blocks as tall as chunks are many, up to a block of a warp's width divided.
-  int64_t groups = 2;
-  while (groups < chunks && groups < kGpuWarp) groups *= 2;
-  const int64_t lanes = kGpuThreads / groups < kGpuWarp ? kGpuThreads / groups : kGpuWarp;
-  return launch(compose_chunks<Io>, dim3(blocks_of(share.lanes, lanes)), dim3(lanes, groups), stream, args, share, start, chunks);
-}
-
 template <template <class, class> class Pass, class Cell, class Io>
 int launch_pass(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) {
   constexpr bool kForward = Pass<Cell, Io>::kForward;
@@ -36,11 +27,8 @@ int launch_pass(const ScanArgs& args, const GpuPlan& plan, void* workspace, void
   const dim3 block(plan.lanes, plan.groups);
   if (chunks > 1) {
     share.maps = workspace;
-    void* const carries = static_cast<Map<Io>*>(workspace) + chunks * lanes;
     const dim3 grid(blocks_of(lanes, plan.lanes), chunks - 1);
     if (const int error = launch(summarize<Pass, Cell, Io>, grid, block, stream, args, share)) return error;
-    share.carries = carries;
-    if (const int error = compose<Io>(args, share, kForward ? args.h0 : args.dh_last, chunks, stream)) return error;
   }
   return launch(affine<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks), block, stream, args, share);
 }
@@ -60,7 +48,7 @@ constexpr GpuPass gpu_pass() {
 
 template <template <class, class> class ForwardPass, template <class, class> class BackwardPass, class Cell, class Io>
 GpuKernels gpu_kernels_of() {
-  return {Io::kChannels, sizeof(Map<Io>) + sizeof(Values<Io>), gpu_pass<ForwardPass, Cell, Io>(), gpu_pass<BackwardPass, Cell, Io>(),
+  return {Io::kChannels, sizeof(Map<Io>), gpu_pass<ForwardPass, Cell, Io>(), gpu_pass<BackwardPass, Cell, Io>(),
           launch_reduce<typename Io::R>};
 }
 template <class Cell, class Io>

@@ -28,7 +28,10 @@ class Pass {
   }
 
   // Of partial sums.
-  int64_t slots() const { return call_.args.B * (call_.cell.sequential ? 1 : affine_plan_.chunks(call_.args.T) * affine_plan_.groups); }
+  int64_t slots() const {
+    const ScanArgs& args = call_.args;
+    return args.B * (call_.cell.sequential ? step_plan_.chunks(args.T) : affine_plan_.chunks(args.T) * affine_plan_.groups);
+  }
 
   void launch(const DeviceScope& device) const {
     const ScanArgs& args = call_.args;
@@ -59,7 +62,7 @@ class Pass {
   // Lanes and groups of a block, steps per chunk, blocks.
   std::vector<int64_t> layout() const {
     const ScanArgs& args = call_.args;
-    if (call_.cell.sequential) return {step_plan_.threads, 1, args.T, step_plan_.blocks};
+    if (call_.cell.sequential) return {step_plan_.threads, 1, step_plan_.chunk, step_plan_.blocks * step_plan_.chunks(args.T)};
     const int64_t lanes = problem().lanes, blocks = (lanes + affine_plan_.lanes - 1) / affine_plan_.lanes;
     return {affine_plan_.lanes, affine_plan_.groups, affine_plan_.chunk, blocks * affine_plan_.chunks(args.T)};
   }

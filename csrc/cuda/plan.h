@@ -5,6 +5,7 @@
 // flight; where that is still too little, time is cut into chunks, whose affine maps are computed first and composed.
 //
 // Step cells. A thread walks all of the time of a lane, whose width is the choice: one channel, or those of a 16-byte access of the carry.
+// A backward pass that has the values of every step may be cut in time, as an affine cell's.
 #pragma once
 
 #include <stdint.h>
@@ -17,8 +18,8 @@ inline constexpr int64_t kGpuThreads = 256, kGpuPlainThreads = 128, kGpuWarp = 3
 
 struct Gpu {
   int64_t bytes_in_flight;  // that hide the latency of its memory: bandwidth times latency, with a margin
-  int64_t multiprocessors;  // read for step cells only, as is
-  int64_t cache_bytes;      // its L2 cache
+  int64_t multiprocessors;
+  int64_t cache_bytes;  // its L2 cache, read for step cells only
 };
 
 struct GpuProblem {
@@ -43,12 +44,15 @@ struct GpuStepProblem {
   int64_t B, T, C;
   int64_t channels;         // of a wide lane
   int64_t workspace_bytes;  // per channel, if the backward pass computes states again; else 0
+  bool may_cut;             // whether it is a backward pass that may be cut in time
 };
 
 struct GpuStepPlan {
   int64_t channels;  // per lane: 1 or the problem's
   int64_t threads;   // per block, a lane each
-  int64_t blocks;    // fewer than the lanes need where a workspace is wanted: they take several lanes in turn
+  int64_t blocks;    // per chunk; fewer than the lanes need where a workspace is wanted: they take several lanes in turn
+  int64_t chunk;     // steps per chunk; T unless time is cut
+  int64_t chunks(int64_t T) const { return T > chunk ? (T + chunk - 1) / chunk : 1; }
 };
 
 GpuStepPlan make_gpu_step_plan(const GpuStepProblem& problem, const Gpu& gpu);

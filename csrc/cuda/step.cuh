@@ -1,14 +1,8 @@
-// The step engine: forward and backward of any step cell, a thread per lane, which walks all of the time.
+// The step engine: any step cell, a thread per lane, which walks all of the time. Here what its passes share, and the forward one.
 //
 // A tile of inputs is loaded ahead of its use, as in the affine engine, so that steps wait for one another only. What limits a step cell is
 // the chain of operations of a step where lanes are few, and arithmetic where they are many; so a lane is one channel where that makes
 // more threads to overlap, and the channels of a 16-byte register of the carry where there are enough (plan.cpp).
-//
-// The backward pass reads what was saved of the states: y itself where that is the state; else saved values of every step; or, if
-// args.interval is K > 0, only the states before every K-th step, from which K steps at a time are computed again. Those K steps go to a
-// workspace in global memory, K rows per resident thread: registers cannot hold them, shared memory holds about 30 steps of a full
-// multiprocessor and K is the caller's choice; what a thread writes it soon reads back and overwrites, so as long as the workspace fits
-// the L2 cache, which the plan sees to where it can, DRAM sees little of it.
 #pragma once
 
 #include "../cells/step.h"
@@ -16,21 +10,22 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Steps per tile. One channel: about sixteen loads in flight per thread, since a step takes some 50 ns and DRAM ten times that. Several: a
-// tile must fit into the registers twice, beside the states and adjoints of all channels.
+// Lanes of one channel of float, which are for speed. In double they would take all registers.
+template <class Io>
+inline constexpr bool kLean = Io::kChannels == 1 && sizeof(typename Io::R) == 4;
+
+// Steps per tile, which must fit into the registers twice, beside the states and adjoints of all channels.
 template <class Io>
 constexpr int step_tile(int accesses) {
-  const int at_once = Io::kChannels == 1 ? 16 : 8;
+  const int at_once = kLean<Io> ? 40 : Io::kChannels == 1 ? 16 : 8;
   int steps = 1;
   while (2 * steps * accesses <= at_once && steps < 8) steps *= 2;
   return steps;
 }
 
-// Steps per tile that a backward pass computes again: fewer, for beside them it holds all that the way back needs.
-inline constexpr int kAgainSteps = 4;
-
-// Parameters' gradients are added into double after every so-many-th step, counted from the first one in scan order.
-inline constexpr int64_t kStepFlush = 64;
+// Where lanes are lean, rows are brought into the L2 cache so many steps ahead: a step takes some 50 ns, DRAM 800, and what a thread holds
+// in registers is the few steps that hide the rest.
+inline constexpr int64_t kStepsAhead = 32;
 
 // A state's plane of h0, h_reset, h_last and their like.
 template <class Io, class Void>
@@ -80,6 +75,10 @@ struct StepPass {
   __device__ __forceinline__ void load_states(const Input& x, States& states) const {
     for (int i = 0; i < kStates; ++i) states[i] = load_ends<Io>(state_plane<Io>(x, i), k);
   }
+  __device__ __forceinline__ void fetch_states(const Input& x) const {
+    for (int i = 0; kLean<Io> && i < kStates; ++i)
+      fetch_into_l2(static_cast<const R*>(state_plane<Io>(x, i).data) + ends_offset<Io>(k, 0, 0, false, x.stride_b, 0));
+  }
 
   // The tile of steps from first on that come before end.
   __device__ __forceinline__ InputTile load_inputs(int64_t first, int64_t end) const {
@@ -93,6 +92,16 @@ struct StepPass {
       tile.reset[s] = is_reset(args, k, t);
     }
     return tile;
+  }
+
+  // Brings the inputs of a tile into the L2 cache.
+  __device__ __forceinline__ void fetch_inputs(int64_t first, int64_t end) const {
+    if constexpr (kLean<Io>) {
+#pragma unroll
+      for (int s = 0; s < kInputSteps; ++s)
+        for (int i = 0; i < kInputs; ++i)
+          if (first + s < end) inputs[i].fetch(args.inputs[i], time(first + s));
+    }
   }
 
   // Takes the states one step further; y gets the output, and saved what the backward pass reads, packed as it is stored.
@@ -130,7 +139,7 @@ template <template <class> class CellOf, class Io>
 struct StepForward : StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::kInputs)> {
   using Pass = StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::kInputs)>;
   using Cell = typename Pass::Cell;
-  using Pass::args, Pass::k, Pass::load_inputs, Pass::load_states, Pass::step, Pass::time;
+  using Pass::args, Pass::k, Pass::fetch_inputs, Pass::load_inputs, Pass::load_states, Pass::step, Pass::time;
   using typename Pass::States, typename Pass::SavedRaw, typename Pass::StateIo;
   static constexpr int kSteps = Pass::kInputSteps;
 
@@ -148,6 +157,7 @@ struct StepForward : StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::
     auto tile = load_inputs(0, args.T);
     for (int64_t first = 0; first < args.T; first += kSteps) {
       const auto next = load_inputs(first + kSteps, args.T);
+      fetch_inputs(first + kSteps + kStepsAhead, args.T);
 #pragma unroll
       for (int s = 0; s < kSteps; ++s) {
         if (first + s >= args.T) continue;
@@ -176,201 +186,10 @@ struct StepForward : StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::
 };
 
 template <template <class> class CellOf, class Io>
-struct StepBackward : StepPass<CellOf, Io, kAgainSteps> {
-  using Pass = StepPass<CellOf, Io, kAgainSteps>;
-  using Cell = typename Pass::Cell;
-  using R = typename Pass::R;
-  using Pass::args, Pass::cell, Pass::inputs, Pass::k, Pass::params;
-  using Pass::load_inputs, Pass::load_states, Pass::save, Pass::step, Pass::time;
-  using typename Pass::InputRaw, typename Pass::SavedIo, typename Pass::SavedRaw, typename Pass::States;
-  static constexpr int kSaved = Pass::kSaved, kInputs = Pass::kInputs, kParams = Pass::kParams, kStates = Pass::kStates;
-  static constexpr int kChannels = Pass::kChannels, kSteps = step_tile<Io>(kInputs + 1 + kSaved);
-
-  struct Tile {
-    InputRaw x[kSteps][kInputs], dy[kSteps];
-    SavedRaw before[kSteps][kSaved];
-    bool reset[kSteps];
-  };
-
-  // Where the saved values of steps [lo, hi) lie: in the caller's tensor, or in this thread's part of the workspace. Before step lo come
-  // those of the states at edge.
-  struct InTensor {
-    const StepBackward& pass;
-    __device__ __forceinline__ SavedRaw load(int64_t step, int value) const {
-      return pass.states.load(pass.args.states, pass.time(step), value);
-    }
-  };
-  struct InWorkspace {
-    const SavedRaw* mine;  // [step][value][thread]
-    int64_t lo;
-    __device__ __forceinline__ SavedRaw load(int64_t step, int value) const {
-      return mine[((step - lo) * kSaved + value) * static_cast<int64_t>(blockDim.x)];  // written by this kernel: no read-only load
-    }
-  };
-
-  const Rows<Io, const void> dy;
-  const Rows<SavedIo, const void> states;
-  const Rows<Io, void> dinputs[kMaxStreams];
-  Values<Io> dparams[kParams];
-  States adjoint;
-
-  __device__ __forceinline__ StepBackward(const ScanArgs& args, const Share& share, const Cell& cell, int64_t lane)
-      : Pass(args, share, cell, lane),
-        dy(args.dy, k),
-        states(args.states, k, !Pass::kReadsOutput),
-        dinputs{{args.dinputs[0], k}, {args.dinputs[1], k}, {args.dinputs[2], k}} {
-    clear();
-    load_states(args.dh_last, adjoint);
-  }
-
-  __device__ __forceinline__ void clear() {
-    for (auto& values : dparams)
-      for (int c = 0; c < kChannels; ++c) values.v[c] = R(0);
-  }
-
-  // What was saved of states that were not: those before a sequence and after a reset.
-  __device__ __forceinline__ void saved_of(const Input& x, SavedRaw* saved) const {
-    States given;
-    load_states(x, given);
-    save(given, saved);
-  }
-
-  // The steps last, last - 1, ... of a tile, none before lo.
-  template <class Where>
-  __device__ __forceinline__ Tile load(const Where& where, int64_t last, int64_t lo) const {
-    Tile tile;
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s) {
-      tile.reset[s] = false;
-      const int64_t step = last - s;
-      if (step < lo) continue;
-      const int64_t t = time(step);
-      for (int i = 0; i < kInputs; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
-      tile.dy[s] = dy.load(args.dy, t);
-      if (step > lo)
-        for (int i = 0; i < kSaved; ++i) tile.before[s][i] = where.load(step - 1, i);
-      tile.reset[s] = is_reset(args, k, t);
-    }
-    return tile;
-  }
-
-  // Walks the steps [lo, hi) back; edge holds the states before lo.
-  template <class Where>
-  __device__ __forceinline__ void walk(const Where& where, int64_t lo, int64_t hi, const Input& edge) {
-    SavedRaw after[kSaved];
-    for (int i = 0; i < kSaved; ++i) after[i] = where.load(hi - 1, i);
-    Tile tile = load(where, hi - 1, lo);
-    for (int64_t last = hi - 1; last >= lo; last -= kSteps) {
-      const Tile next = load(where, last - kSteps, lo);
-#pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        const int64_t step = last - s;
-        if (step < lo) continue;
-        SavedRaw before[kSaved];
-        for (int i = 0; i < kSaved; ++i) before[i] = tile.before[s][i];
-        if (tile.reset[s])
-          saved_of(args.h_reset, before);
-        else if (step == lo)
-          saved_of(edge, before);
-        pull(tile, s, step, before, after);
-        for (int i = 0; i < kSaved; ++i) after[i] = tile.before[s][i];
-      }
-      tile = next;
-    }
-  }
-
-  __device__ __forceinline__ void pull(const Tile& tile, int s, int64_t step, const SavedRaw* before, const SavedRaw* after) {
-    Values<Io> dx[kInputs];
-    for (int c = 0; c < kChannels; ++c) {
-      R x[kInputs], p[kParams], old[kSaved], now[kSaved], d[kStates], dinput[kInputs], dparam[kParams], gates[Pass::kGates];
-      for (int i = 0; i < kInputs; ++i) x[i] = Io::get(tile.x[s][i], c);
-      for (int i = 0; i < kParams; ++i) p[i] = params[i].v[c];
-      for (int i = 0; i < kSaved; ++i) {
-        old[i] = SavedIo::get(before[i], c);
-        now[i] = SavedIo::get(after[i], c);
-      }
-      for (int i = 0; i < kStates; ++i) d[i] = adjoint[i].v[c];
-      // Computed again also where the step was: through L2, a gate costs more than its few operations.
-      if constexpr (Cell::kGates > 0) cell.gates(old, gates);
-      cell.pullback(x, p, old, now, gates, Io::get(tile.dy[s], c), d, dinput, dparam);
-      for (int i = 0; i < kStates; ++i) adjoint[i].v[c] = d[i];
-      for (int i = 0; i < kInputs; ++i) dx[i].v[c] = dinput[i];
-      for (int i = 0; i < kParams; ++i) dparams[i].v[c] += dparam[i];
-    }
-    for (int i = 0; i < kInputs; ++i) dinputs[i].store(args.dinputs[i], time(step), dx[i].v);
-    if (tile.reset[s])
-      for (int i = 0; i < kStates; ++i) {
-        if (args.dreset) add_to<Io>(args.dreset + (k.b * kStates + i) * args.C, args.C, k, adjoint[i].v);
-        for (int c = 0; c < kChannels; ++c) adjoint[i].v[c] = R(0);
-      }
-    if (step % kStepFlush == 0) {
-      for (int i = 0; i < kParams; ++i) add_to<Io>(args.dparams + (k.b * kParams + i) * args.C, args.C, k, dparams[i].v);
-      clear();
-    }
-  }
-
-  // Computes the steps [lo, hi) again, from the states at edge, and keeps what is saved of them.
-  __device__ __forceinline__ void again(const Input& edge, int64_t lo, int64_t hi, SavedRaw* mine) const {
-    States now;
-    load_states(edge, now);
-    auto tile = load_inputs(lo, hi);
-    for (int64_t first = lo; first < hi; first += Pass::kInputSteps) {
-      const auto next = load_inputs(first + Pass::kInputSteps, hi);
-#pragma unroll
-      for (int s = 0; s < Pass::kInputSteps; ++s) {
-        if (first + s >= hi) continue;
-        if (tile.reset[s]) load_states(args.h_reset, now);
-        Values<Io> out;
-        SavedRaw saved[kSaved];
-        step(tile.x[s], now, out.v, saved);
-        for (int i = 0; i < kSaved; ++i) mine[((first + s - lo) * kSaved + i) * static_cast<int64_t>(blockDim.x)] = saved[i];
-      }
-      tile = next;
-    }
-  }
-
-  __device__ __forceinline__ void finish() const {
-    for (int i = 0; i < kStates; ++i) store_ends<Io>(state_plane<Io>(args.dh0, i), k, adjoint[i]);
-  }
-};
-
-template <template <class> class CellOf, class Io>
 __global__ void __launch_bounds__(kGpuPlainThreads, 1)
     step_forward(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share,
                  const __grid_constant__ CellOf<typename Io::R> cell) {
   StepForward<CellOf, Io>(args, share, cell, lane_of_thread()).run();
-}
-
-template <template <class> class CellOf, class Io>
-__global__ void __launch_bounds__(kGpuPlainThreads, 1)
-    step_backward(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share,
-                  const __grid_constant__ CellOf<typename Io::R> cell) {
-  using Pass = StepBackward<CellOf, Io>;
-  Pass pass(args, share, cell, lane_of_thread());
-  if (args.T > 0) pass.walk(typename Pass::InTensor{pass}, 0, args.T, args.h0);
-  pass.finish();
-}
-
-// From checkpoints. A grid may be smaller than the lanes are many, to keep the workspace small: its blocks then take several in turn.
-template <template <class> class CellOf, class Io>
-__global__ void __launch_bounds__(kGpuPlainThreads, 1)
-    step_backward_again(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share,
-                        const __grid_constant__ CellOf<typename Io::R> cell, void* workspace) {
-  using Pass = StepBackward<CellOf, Io>;
-  const int64_t K = args.interval < args.T ? args.interval : args.T;
-  auto* const mine =
-      static_cast<typename Pass::SavedRaw*>(workspace) + blockIdx.x * K * Pass::kSaved * static_cast<int64_t>(blockDim.x) + threadIdx.x;
-  for (int64_t lane = lane_of_thread(); lane < share.lanes; lane += static_cast<int64_t>(gridDim.x) * blockDim.x) {
-    Pass pass(args, share, cell, lane);
-    for (int64_t lo = args.T > 0 ? (args.T - 1) / K * K : -1; lo >= 0; lo -= K) {
-      const int64_t hi = lo + K < args.T ? lo + K : args.T;
-      Input edge = args.states;  // a row of states lies as h0 does
-      edge.data = static_cast<const typename Io::R*>(edge.data) + lo / K * edge.stride_t;
-      pass.again(edge, lo, hi, mine);
-      pass.walk(typename Pass::InWorkspace{mine, lo}, lo, hi, edge);
-    }
-    pass.finish();
-  }
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "launch.cuh"
-#include "step.cuh"
+#include "step_chunks.cuh"
 
 namespace lrnn::LRNN_ISA {
 
@@ -31,7 +31,19 @@ struct StepLauncher {
     if constexpr (Cell::kSaved > 0)
       if (args.interval > 0)
         return launch(step_backward_again<CellOf, Io<kChannels>>, grid, block, stream, args, share<kChannels>(args), cell, workspace);
+    if constexpr (kChannels == 1)
+      if (plan.chunks(args.T) > 1) return backward_in_chunks(args, plan, workspace, stream);
     return launch(step_backward<CellOf, Io<kChannels>>, grid, block, stream, args, share<kChannels>(args), cell);
+  }
+  static int backward_in_chunks(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) {
+    const unsigned chunks = static_cast<unsigned>(plan.chunks(args.T));
+    const Cell cell(args.options);
+    Share all = share<1>(args);
+    all.chunk = plan.chunk;
+    all.maps = workspace;
+    if (const int error = launch(step_summarize<CellOf, Io<1>>, dim3(plan.blocks, chunks - 1), dim3(plan.threads), stream, args, all, cell))
+      return error;
+    return launch(step_backward_chunks<CellOf, Io<1>>, dim3(plan.blocks, chunks), dim3(plan.threads), stream, args, all, cell);
   }
   static int backward(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) {
     if (args.B == 0) return 0;
@@ -44,7 +56,10 @@ struct StepLauncher {
     return {args.B * row_lanes, row_lanes, args.T, !args.reverse};
   }
 
-  static GpuStepKernels kernels() { return {kWide, Cell::kStates, Cell::kSaved * sizeof(R), forward, backward, launch_reduce<R>}; }
+  static GpuStepKernels kernels() {
+    return {kWide,   Cell::kStates, Cell::kSaved * sizeof(R), AdjointMap<R, Cell::kCarried>::kNumbers * sizeof(R),
+            forward, backward,      launch_reduce<R>};
+  }
 };
 
 template <template <class> class CellOf>

@@ -13,8 +13,7 @@ struct Share {
   int64_t lanes, row_lanes;  // of all batch elements; of one
   int64_t chunk;             // positions per chunk
   bool ascending;            // positions ascend in time
-  void* maps = nullptr;      // [chunk][lane] Map: what the summarizing kernel writes
-  void* carries = nullptr;   // [chunk][lane] Values: the carry that enters a chunk, if there are several
+  void* maps = nullptr;      // of all chunks but the last, if there are several: what the summarizing kernel writes
 };
 
 __device__ __forceinline__ int64_t lane_of_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
@@ -39,6 +38,12 @@ __device__ __forceinline__ int64_t time_at(const ScanArgs& args, const Share& sh
   return share.ascending ? position : args.T - 1 - position;
 }
 
+__device__ __forceinline__ void fetch_into_l2([[maybe_unused]] const void* p) {
+#ifdef __CUDA_ARCH__
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+#endif
+}
+
 // The rows of a stream at a place, one access per lane where addresses allow, else scalar by scalar.
 template <class Io, class Void>
 struct Rows {
@@ -47,6 +52,8 @@ struct Rows {
   using Some = typename Io::Some;
   using Vectors = Raw<Io::kVectors, Word>;
   using Pointer = std::conditional_t<std::is_const_v<Void>, const S*, S*>;
+  // Scalars that a tail goes by one by one; a lone one is whole, or not there.
+  static constexpr int kTail = Some::kCount > 1 ? Some::kCount : 0;
   Pointer row;  // at time 0
   int scalars;  // per vector
   bool whole;
@@ -56,7 +63,7 @@ struct Rows {
     scalars = k.count * Io::kScalars;
     const int64_t planes = has_planes ? x.plane : 0;
     const auto bits = reinterpret_cast<uintptr_t>(row) | static_cast<uintptr_t>((x.stride_t | planes) * int64_t{sizeof(S)});
-    whole = k.count == Io::kChannels && bits % sizeof(Word) == 0;
+    whole = k.count == Io::kChannels && (kTail == 0 || bits % sizeof(Word) == 0);
   }
 
   // Where there are several planes and a value is one vector, plane chooses.
@@ -65,15 +72,20 @@ struct Rows {
     for (int v = 0; v < Io::kVectors; ++v) {
       const S* const p = row + t * x.stride_t + (v + plane) * x.plane;
       if (whole) {
-        raw.vector[v] = __ldg(static_cast<const Word*>(static_cast<const void*>(p)));
+        raw.vector[v] = load_unchanging(static_cast<const Word*>(static_cast<const void*>(p)));
       } else {
         Some some{};
-        for (int i = 0; i < Some::kCount; ++i)
+        for (int i = 0; i < kTail; ++i)
           if (i < scalars) some.s[i] = p[i];
         raw.vector[v] = bit_cast<Word>(some);
       }
     }
     return raw;
+  }
+
+  // Brings a row into the L2 cache, whence a load takes a third of the time.
+  __device__ __forceinline__ void fetch(const Stream<Void>& x, int64_t t, int plane = 0) const {
+    fetch_into_l2(row + t * x.stride_t + plane * x.plane);
   }
 
   __device__ __forceinline__ void store(const Stream<Void>& x, int64_t t, const Vectors& raw, int plane = 0) const {
@@ -83,7 +95,7 @@ struct Rows {
         __stcs(static_cast<Word*>(static_cast<void*>(p)), raw.vector[v]);
       } else {
         const auto some = bit_cast<Some>(raw.vector[v]);
-        for (int i = 0; i < Some::kCount; ++i)
+        for (int i = 0; i < kTail; ++i)
           if (i < scalars) p[i] = some.s[i];
       }
     }

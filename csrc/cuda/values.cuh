@@ -44,6 +44,36 @@ struct Access<2> {
   using Word = unsigned short;
 };
 
+// Loads what no thread writes while the kernel runs. As __ldg, whose loads the compiler must keep, though: these it drops where a pass does
+// not use what it loads, as the map of a chunk, or a gradient, needs some inputs only.
+#ifdef __CUDA_ARCH__
+__device__ __forceinline__ uint4 load_unchanging(const uint4* p) {
+  uint4 x;
+  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+  return x;
+}
+__device__ __forceinline__ uint2 load_unchanging(const uint2* p) {
+  uint2 x;
+  asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(p));
+  return x;
+}
+__device__ __forceinline__ unsigned load_unchanging(const unsigned* p) {
+  unsigned x;
+  asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p));
+  return x;
+}
+__device__ __forceinline__ unsigned short load_unchanging(const unsigned short* p) {
+  unsigned short x;
+  asm("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p));
+  return x;
+}
+#else
+template <class Word>
+Word load_unchanging(const Word* p) {
+  return __ldg(p);
+}
+#endif
+
 // The scalars of one access.
 template <class S, int kCount_ = kAccessBytes / sizeof(S)>
 struct alignas(kCount_ * sizeof(S)) Scalars {

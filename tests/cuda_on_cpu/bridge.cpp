@@ -14,8 +14,8 @@ bool lrnn_gpu_describe(const char* cell, int storage, int64_t* out) {
   return kernels.channels != 0;
 }
 
-void lrnn_gpu_plan(const GpuProblem* problem, int64_t bytes_in_flight, GpuPlan* plan) {
-  *plan = make_gpu_plan(*problem, Gpu{bytes_in_flight});
+void lrnn_gpu_plan(const GpuProblem* problem, int64_t bytes_in_flight, int64_t multiprocessors, GpuPlan* plan) {
+  *plan = make_gpu_plan(*problem, Gpu{bytes_in_flight, multiprocessors});
 }
 
 bool lrnn_gpu_plan_is_valid(const GpuPlan* plan, int64_t T) { return is_valid(*plan, T); }
