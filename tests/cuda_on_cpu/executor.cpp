@@ -5,6 +5,9 @@
 // they may wait for one another: now and then one is late, so that others go on for as long as they can without it.
 #include "executor.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ namespace cuda_on_cpu {
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;   // sanitizers' frames are large; untouched pages cost nothing
+constexpr size_t kStacksKept = 4096;        // between launches; each is two mappings, of which a process may have some 65,000
 constexpr uint64_t kRestsAllowed = 300000;  // of one thread that waits for another: a second
 constexpr unsigned kLate = 32;              // of so many rounds, a block is late once
 constexpr auto kLateBy = std::chrono::milliseconds(2);
@@ -52,9 +56,10 @@ class Stacks {
  public:
   explicit Stacks(size_t count) : count_(count), page_(sysconf(_SC_PAGESIZE)) {
     void* const p = mmap(nullptr, count * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) abort();
+    if (p == MAP_FAILED) no_stacks(count);
     memory_ = static_cast<char*>(p);
-    for (size_t i = 0; i < count; ++i) mprotect(memory_ + i * kStackBytes, page_, PROT_NONE);
+    for (size_t i = 0; i < count; ++i)
+      if (mprotect(memory_ + i * kStackBytes, page_, PROT_NONE) != 0) no_stacks(count);
   }
   ~Stacks() { munmap(memory_, count_ * kStackBytes); }
   size_t count() const { return count_; }
@@ -62,6 +67,11 @@ class Stacks {
   size_t bytes() const { return kStackBytes - page_; }
 
  private:
+  [[noreturn]] static void no_stacks(size_t count) {
+    fprintf(stderr, "no memory, or too many mappings, for the stacks of %zu threads: %s\n", count, strerror(errno));
+    abort();
+  }
+
   size_t count_, page_;
   char* memory_;
 };
@@ -75,17 +85,21 @@ class StackPool {
         std::swap(stacks, free_.back());
         auto taken = std::move(free_.back());
         free_.pop_back();
+        kept_ -= taken->count();
         return taken;
       }
     return std::make_unique<Stacks>(count);
   }
   void give_back(std::unique_ptr<Stacks> stacks) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (kept_ + stacks->count() > kStacksKept) return;
+    kept_ += stacks->count();
     free_.push_back(std::move(stacks));
   }
 
  private:
   std::mutex mutex_;
+  size_t kept_ = 0;
   std::vector<std::unique_ptr<Stacks>> free_;
 } g_stacks;
 
