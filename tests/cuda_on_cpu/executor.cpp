@@ -27,7 +27,7 @@ namespace cuda_on_cpu {
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;   // sanitizers' frames are large; untouched pages cost nothing
-constexpr size_t kStacksKept = 4096;        // between launches; each is two mappings, of which a process may have some 65,000
+constexpr size_t kStacksKept = 256;         // between launches, in each library; each is two mappings, of some 65,000 of a process
 constexpr uint64_t kRestsAllowed = 300000;  // of one thread that waits for another: a second
 constexpr unsigned kLate = 32;              // of so many rounds, a block is late once
 constexpr auto kLateBy = std::chrono::milliseconds(2);
@@ -51,14 +51,14 @@ struct Launch {
   }
 };
 
-// Stacks with a page between them that may not be touched. Kept between launches.
+// Stacks, with a page between them that may not be touched unless they are too many for that.
 class Stacks {
  public:
-  explicit Stacks(size_t count) : count_(count), page_(sysconf(_SC_PAGESIZE)) {
+  Stacks(size_t count, bool guarded) : count_(count), page_(sysconf(_SC_PAGESIZE)) {
     void* const p = mmap(nullptr, count * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) no_stacks(count);
     memory_ = static_cast<char*>(p);
-    for (size_t i = 0; i < count; ++i)
+    for (size_t i = 0; guarded && i < count; ++i)
       if (mprotect(memory_ + i * kStackBytes, page_, PROT_NONE) != 0) no_stacks(count);
   }
   ~Stacks() { munmap(memory_, count_ * kStackBytes); }
@@ -88,7 +88,7 @@ class StackPool {
         kept_ -= taken->count();
         return taken;
       }
-    return std::make_unique<Stacks>(count);
+    return std::make_unique<Stacks>(count, true);
   }
   void give_back(std::unique_ptr<Stacks> stacks) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -293,9 +293,9 @@ bool launch(dim3 grid, dim3 block, bool together, void (*body)(void*), void* con
   if (together && blocks > kMultiprocessors)
     launch.fail("all of " + std::to_string(blocks) + " blocks at a time, of which " + std::to_string(kMultiprocessors) + " can run");
   const auto work = [&] {
-    auto stacks = g_stacks.take(threads);
+    auto stacks = together ? std::make_unique<Stacks>(threads, false) : g_stacks.take(threads);
     for (uint64_t i; !launch.failed && (i = launch.next.fetch_add(1)) < blocks;) Block(launch, i, *stacks).run();
-    g_stacks.give_back(std::move(stacks));
+    if (!together) g_stacks.give_back(std::move(stacks));
   };
   std::vector<std::thread> workers;
   for (uint64_t i = 0; i < (together ? blocks : std::min<uint64_t>(g_resident, blocks)) && !launch.failed; ++i) workers.emplace_back(work);
