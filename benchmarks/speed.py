@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from lrnn_kernels import testing
 
 from . import peers, products
 from .roof import Roof, huge_empty
@@ -204,7 +205,7 @@ class Speed:
         for direction, call in (("forward", calls.forward), ("backward", calls.backward)):
             cases[f"one thread {direction}"] = call
         enter = {name: 1 if name.startswith("one thread") else self.threads for name in cases}
-        with _restored_threads():
+        with testing.threads(self.threads):
             times = interleave(cases, self._rounds(LONE), before=lambda name: torch.set_num_threads(enter[name]))
         self._keep(op, LONE, torch.float32, times)
         for direction in ("forward", "backward"):
@@ -231,15 +232,6 @@ class Speed:
 
     def _rounds(self, shape: Shape) -> int:
         return self.rounds if _elements(shape) <= _elements(MAIN) else max(3, self.rounds - 2)
-
-
-@contextlib.contextmanager
-def _restored_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _elements(shape: Shape) -> int:

@@ -230,5 +230,5 @@ def test_long_scans_of_few_lanes_are_predicted_within_the_goal():
     """1.6 times the time of their bytes."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential):
         for backward in (False, True):
-            if (op.name, backward) not in BEYOND_THE_GOAL:
-                assert gpu_model.predict(op, (1, 65536, 64), torch.float32, backward).share >= 1 / 1.6, (op.name, backward)
+            within = gpu_model.predict(op, (1, 65536, 64), torch.float32, backward).share >= 1 / 1.6
+            assert within != ((op.name, backward) in BEYOND_THE_GOAL), (op.name, backward)

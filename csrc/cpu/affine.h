@@ -16,6 +16,8 @@ struct Affine {
   using Row = CarryRow<R, Io::kPlanes>;
   template <int N>
   using Value = typename Io::template Value<N>;
+  template <int kFixed>
+  using Local = Held<R, Io::kPlanes, kFixed>;
   static constexpr bool kInterleavedEnds = Io::kScalars == 2;
 
   // Full registers worked on together: a processor's window holds too few of a long chain of operations to overlap one register
@@ -37,7 +39,7 @@ struct Affine {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-      Held<R, Io::kPlanes, kFixed> held(state);
+      Local<kFixed> held(state);
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) copy_row(h_reset, n, held);
         inputs.ask_ahead(n);
@@ -77,7 +79,7 @@ struct Affine {
     Inputs inputs(args, k, t0, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-      Held<R, Io::kPlanes, kFixed> scales(scale), offsets(offset);
+      Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) {
           set_row(scales, n, R(0));
@@ -125,7 +127,7 @@ struct Affine {
     const ScanArgs args = call;
     const Params params(args, k);
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Row carry, dparams[Cell::kParams + 1];
+    Row carry, dparams[kMaxParams];
     begin_carry<Io, kInterleavedEnds>(args.dh_last, k, carry);
     for (auto& row : dparams) set_row(row, k.c1 - k.c0, R(0));
     const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
@@ -137,9 +139,8 @@ struct Affine {
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-      Held<R, Io::kPlanes, kFixed> adjoint(carry),
-          sums[kMaxParams] = {Held<R, Io::kPlanes, kFixed>(dparams[0]), Held<R, Io::kPlanes, kFixed>(dparams[Cell::kParams < 1 ? 0 : 1]),
-                              Held<R, Io::kPlanes, kFixed>(dparams[Cell::kParams < 2 ? Cell::kParams : 2])};
+      Local<kFixed> adjoint(carry), sums[] = {Local<kFixed>(dparams[0]), Local<kFixed>(dparams[1]), Local<kFixed>(dparams[2])};
+      static_assert(kMaxParams == 3);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
         const S* h_prev = stored ? before.row : (reset ? h_reset.data : h0.data);
@@ -201,7 +202,7 @@ struct Affine {
     Reader<Io> dy(args.dy, k, t1, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-      Held<R, Io::kPlanes, kFixed> scales(scale), offsets(offset);
+      Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[Cell::kInputs], p[Cell::kParams + 1];

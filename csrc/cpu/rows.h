@@ -36,8 +36,9 @@ LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
 }
 
 // A row in the carry type, in L1: one plane for real values, two for complex ones.
-template <class R, int kPlanes>
+template <class R, int kPlanes_>
 struct alignas(64) CarryRow {
+  static constexpr int kPlanes = kPlanes_;
   static constexpr int64_t kChannels = kRowPitch / sizeof(R);
   R plane[kPlanes][kChannels];
 };
@@ -243,8 +244,8 @@ struct Resets {
   }
 };
 
-// Calls steps.operator()<n>() with the number of channels as a constant for float32 rows of one cache line or two, whose loops then
-// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only.
+// Calls steps.operator()<n>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then unroll:
+// narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only.
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Steps&& steps) {
   if constexpr (sizeof(typename Io::S) == 4) {
@@ -256,8 +257,9 @@ LRNN_HD void with_width(int64_t n, Steps&& steps) {
 
 // A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the
 // state of a narrow row would take three times the latency of its arithmetic from step to step. Any other row stays where it is.
-template <class R, int kPlanes, int kFixed>
+template <class R, int kPlanes_, int kFixed>
 struct Held {
+  static constexpr int kPlanes = kPlanes_;
   CarryRow<R, kPlanes>& home;
   alignas(64) R plane[kPlanes][kFixed];
   LRNN_HD explicit Held(CarryRow<R, kPlanes>& row) : home(row) {
@@ -267,8 +269,9 @@ struct Held {
     for (int i = 0; i < kPlanes; ++i) __builtin_memcpy(home.plane[i], plane[i], sizeof plane[i]);
   }
 };
-template <class R, int kPlanes>
-struct Held<R, kPlanes, 0> {
+template <class R, int kPlanes_>
+struct Held<R, kPlanes_, 0> {
+  static constexpr int kPlanes = kPlanes_;
   R (&plane)[kPlanes][CarryRow<R, kPlanes>::kChannels];
   LRNN_HD explicit Held(CarryRow<R, kPlanes>& row) : plane(row.plane) {}
 };
@@ -324,22 +327,19 @@ inline constexpr int kFlush = 64;
 // The time of a scan step.
 LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
 
-template <class Row>
-inline constexpr int kPlanesOf = sizeof(static_cast<Row*>(nullptr)->plane) / sizeof(static_cast<Row*>(nullptr)->plane[0]);
-
 // The first n channels of a row: set to a real number, copied, added to sums, rounded to a storage.
 template <class Row, class R>
 LRNN_HD void set_row(Row& row, int64_t n, R re) {
-  for (int plane = 0; plane < kPlanesOf<Row>; ++plane)
+  for (int plane = 0; plane < Row::kPlanes; ++plane)
     for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
 }
-template <class R, int kPlanes, class Row>
-LRNN_HD void copy_row(const CarryRow<R, kPlanes>& from, int64_t n, Row& to) {
-  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof(R));
+template <class From, class To>
+LRNN_HD void copy_row(const From& from, int64_t n, To& to) {
+  for (int plane = 0; plane < To::kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof to.plane[0][0]);
 }
 template <class Row>
 LRNN_HD void add_row(const Row& row, int64_t n, double* sums, int64_t stride) {
-  for (int plane = 0; plane < kPlanesOf<Row>; ++plane)
+  for (int plane = 0; plane < Row::kPlanes; ++plane)
     for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
 }
 
