@@ -29,12 +29,13 @@ class Static(NamedTuple):
 
 def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling():
+        if torch.is_grad_enabled():
+            return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
+    elif torch._C._are_functorch_transforms_active():
         return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
-    if torch.compiler.is_compiling() and torch.is_grad_enabled():
-        return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
-    if not torch.compiler.is_compiling() and (torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0):
-        return Scan.apply(*static, reset, h0, h_reset, *tensors)
+    elif torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
+        return Scan.apply(static, reset, h0, h_reset, *tensors)
     return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
 
 
@@ -44,12 +45,10 @@ def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[T
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
 
 
-_FIXED = len(Static._fields)  # leading arguments of Scan.apply that are no tensors
+_FIXED = len(Static._fields)  # leading arguments of the other forms' apply, which take what is static one by one
 
 
-def _save(ctx, args, y: Tensor, saved: Tensor) -> None:
-    static = Static(*args[:_FIXED])
-    reset, h0, h_reset, *tensors = args[_FIXED:]
+def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
     states = {"y": y, "bits": saved, "states": saved, "nothing": None}[static.saves]
     ctx.static = static
     ctx.save_for_backward(states, reset, h0, h_reset, *tensors)
@@ -59,10 +58,11 @@ def _save(ctx, args, y: Tensor, saved: Tensor) -> None:
 
 
 def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The gradients of reset, h0, h_reset and the tensors."""
     static: Static = ctx.static
     states, reset, h0, h_reset, *tensors = ctx.saved_tensors
     if dy is None and dh_last is None:
-        return (None,) * (_FIXED + 3 + len(tensors))
+        return (None,) * (3 + len(tensors))
     if not torch.is_grad_enabled():
         grads = _gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
     elif is_linear(static.kernel):
@@ -72,7 +72,7 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
     *dtensors, dh0, dh_reset = grads
     dh0 = dh0 if h0 is not None else None
     dh_reset = dh_reset if h_reset is not None and reset is not None else None
-    return (*(None,) * _FIXED, None, dh0, dh_reset, *dtensors)
+    return (None, dh0, dh_reset, *dtensors)
 
 
 def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
@@ -81,36 +81,38 @@ def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, states, dy, dh_last)
 
 
+class Scan(Function):
+    """y, h_last = Scan.apply(static, reset, h0, h_reset, *tensors); saves nothing where nothing requires a gradient."""
+
+    @staticmethod
+    def forward(ctx, static, reset, h0, h_reset, *tensors):
+        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad))
+        _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
+        return y, h_last
+
+    @staticmethod
+    def backward(ctx, dy, dh_last):
+        return (None, *_backward(ctx, dy, dh_last))
+
+    @staticmethod
+    def jvp(ctx, _, *tangents):
+        return _jvp(ctx, *tangents)
+
+
 class CompiledScan(Function):
-    """y, h_last = CompiledScan.apply(*static, reset, h0, h_reset, *tensors); without forward mode, which torch.compile refuses."""
+    """The same under torch.compile, which takes no named tuples and refuses forward mode."""
 
     @staticmethod
     def forward(ctx, *args):
         static = Static(*args[:_FIXED])
         reset, h0, h_reset, *tensors = args[_FIXED:]
         y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=True)
-        _save(ctx, args, y, saved)
+        _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
         return y, h_last
 
     @staticmethod
     def backward(ctx, dy, dh_last):
-        return _backward(ctx, dy, dh_last)
-
-
-class Scan(CompiledScan):
-    """The same outside torch.compile, with forward mode; saves nothing where nothing requires a gradient."""
-
-    @staticmethod
-    def forward(ctx, *args):
-        static = Static(*args[:_FIXED])
-        reset, h0, h_reset, *tensors = args[_FIXED:]
-        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad))
-        _save(ctx, args, y, saved)
-        return y, h_last
-
-    @staticmethod
-    def jvp(ctx, *tangents):
-        return _jvp(ctx, *tangents)
+        return (*(None,) * _FIXED, *_backward(ctx, dy, dh_last))
 
 
 class TransformedScan(Function):
@@ -128,15 +130,16 @@ class TransformedScan(Function):
     def setup_context(ctx, inputs, output):
         y, _, saved = output
         ctx.mark_non_differentiable(saved)
-        _save(ctx, inputs, y, saved)
+        reset, h0, h_reset, *tensors = inputs[_FIXED:]
+        _save(ctx, Static(*inputs[:_FIXED]), reset, h0, h_reset, tensors, y, saved)
 
     @staticmethod
     def backward(ctx, dy, dh_last, _):
-        return _backward(ctx, dy, dh_last)
+        return (*(None,) * _FIXED, *_backward(ctx, dy, dh_last))
 
     @staticmethod
     def jvp(ctx, *tangents):
-        return (*_jvp(ctx, *tangents), None)
+        return (*_jvp(ctx, *tangents[_FIXED:]), None)
 
 
 class OnceDifferentiable(Function):
@@ -241,13 +244,12 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     return [*(d.to(tensors[0].dtype) for d in inputs), *params, dh0, dh_reset]
 
 
-def _jvp(ctx, *tangents):
+def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
     """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     static: Static = ctx.static
     if not is_linear(static.kernel):
         raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
-    _, t_h0, t_h_reset, *t_tensors = tangents[_FIXED:]
     a, _, split = _split_linear(static, tensors)
     t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
     t_a, t_b, _ = _split_linear(static, t_tensors)

@@ -45,24 +45,27 @@ def streams(cell: Cell, inputs: list[Tensor], packed: bool) -> list[Tensor]:
     """Checks the (B,T,C) inputs against each other and brings them to one dtype, the widest."""
     names = ("packed",) if packed else cell.inputs
     first = inputs[0]
-    for name, x in zip(names, inputs, strict=True):
-        tensor(name, x)
-        if x.dim() != 3:
-            raise ValueError(f"{name} must have shape (B, T, C), got {shape(x)}")
-        if not (x.is_floating_point() or x.is_complex()):
-            raise TypeError(f"{name} must be floating point or complex, got {x.dtype}")
-        if x.shape != first.shape:
-            raise ValueError(f"{name} must have the shape of {names[0]}, {shape(first)}, got {shape(x)}")
-        if x.device != first.device:
-            raise ValueError(f"{name} must be on the device of {names[0]}, {first.device}, got {x.device}")
-    if first.shape[2] < 1:
+    _stream(names[0], first)
+    sizes, device, dtype, mixed = first.shape, first.device, first.dtype, False
+    if sizes[2] < 1:
         raise ValueError(f"{names[0]} must have at least one channel, got {shape(first)}")
-    if all(x.dtype == first.dtype for x in inputs):
-        return inputs
-    dtype = first.dtype
-    for x in inputs[1:]:
-        dtype = torch.promote_types(dtype, x.dtype)
-    return [x.to(dtype) for x in inputs]
+    for name, x in zip(names[1:], inputs[1:], strict=True):
+        _stream(name, x)
+        if x.shape != sizes:
+            raise ValueError(f"{name} must have the shape of {names[0]}, {shape(first)}, got {shape(x)}")
+        if x.device != device:
+            raise ValueError(f"{name} must be on the device of {names[0]}, {device}, got {x.device}")
+        if x.dtype != dtype:
+            dtype, mixed = torch.promote_types(dtype, x.dtype), True
+    return [x.to(dtype) for x in inputs] if mixed else inputs
+
+
+def _stream(name: str, x: Tensor) -> None:
+    tensor(name, x)
+    if x.dim() != 3:
+        raise ValueError(f"{name} must have shape (B, T, C), got {shape(x)}")
+    if not (x.is_floating_point() or x.is_complex()):
+        raise TypeError(f"{name} must be floating point or complex, got {x.dtype}")
 
 
 def dtypes(cell: Cell, layout: Layout) -> None:

@@ -38,10 +38,16 @@ class Ask:
     backend: str
 
 
+_ASKED_FOR = {name: Choice(name, "asked for by name") for name in BACKENDS}
+_ON_CPU = Choice("cpu", "the inputs are on the CPU and its kernels are loaded")
+
+
 def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int = 0) -> Choice:
     """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
+    if backend == "auto" and first.is_cpu and extension.available:
+        return _ON_CPU
     if backend == "reference":
-        return Choice("reference", "asked for by name")
+        return _ASKED_FOR[backend]
     device = first.device.type
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
@@ -59,7 +65,7 @@ def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {extension.reason}")
         return Choice("reference", extension.reason)  # the import has warned already
-    return Choice("cpu", "asked for by name" if backend == "cpu" else "the inputs are on the CPU and its kernels are loaded")
+    return _ASKED_FOR[backend] if backend == "cpu" else _ON_CPU
 
 
 def _named(backend: str, first: Tensor, kernel: str | None, channels: int) -> Choice:
@@ -70,7 +76,7 @@ def _named(backend: str, first: Tensor, kernel: str | None, channels: int) -> Ch
     reason = unserved(backend, kernel, channels)
     if reason:
         raise NotImplementedError(f"backend {backend!r} cannot run this: {reason}")
-    return Choice(backend, "asked for by name")
+    return _ASKED_FOR[backend]
 
 
 def kernel_on(backend: str, kernel: str) -> str:

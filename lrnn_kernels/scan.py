@@ -97,6 +97,6 @@ def run_step(
         checks.tensor("reset", reset)
         if reset.dim() != 1:
             raise ValueError(f"reset must have shape (B,), got {checks.shape(reset)}")
-        reset = reset[:, None]
-    y, h = run(cell, [x[:, None] for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
-    return y[:, 0], h
+        reset = reset.unsqueeze(1)
+    y, h = run(cell, [x.unsqueeze(1) for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
+    return y.squeeze(1), h

@@ -266,18 +266,17 @@ class Recurrent(nn.Module):
                 outputs.append(y)
                 states.append(h)
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
-        return x, torch.stack(states)
+        return x, states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)
 
     def _direction(self, x: Tensor, p, h0, mask, reverse: bool, last: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
         drive = self._drive(x, p)  # in the order of x, so that the GEMM reads and writes rows as they lie
         drive = drive if batch_first else drive.transpose(0, 1)
-        initial = self._initial(p)
-        at_reset = initial
+        initial = self._initial(p) if h0 is None or mask is not None else None
+        at_reset = None if mask is None else initial
         if h0 is None:
             h0 = None if initial is None else initial.expand(drive.shape[0], -1)
         elif reverse and last is not None:
             at_reset = h0  # the reverse scan passes the padding first; the restart at a sequence's last step is its start
-        at_reset = None if mask is None else at_reset
         if last is None or reverse:
             y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse)
         elif len(self.state_names) == 1:
