@@ -6,10 +6,12 @@
 
 namespace lrnn {
 
-// Instruction sets that kernels are compiled for, worst first, by the names that LRNN_ISA and `info` use.
-enum class Isa { baseline, avx2, avx512 };
+// Instruction sets that kernels are compiled for, worst first, by the names that LRNN_ISA and `info` use; or none, of a library that holds no
+// kernels for this processor, or not the wanted ones, and must not be used.
+enum class Isa { none = -1, baseline, avx2, avx512 };
 inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
 inline constexpr int kIsaCount = 3;
+inline const char* isa_name(Isa isa) { return isa == Isa::none ? "none" : kIsaNames[static_cast<int>(isa)]; }
 
 inline bool processor_runs(Isa isa) {
 #if defined(__x86_64__)
@@ -26,7 +28,7 @@ Isa choose_isa(Available available) {
   const char* wanted = getenv("LRNN_ISA");
   for (int i = kIsaCount - 1; i >= 0; --i)
     if (available(Isa(i)) && (!wanted || !*wanted || strcmp(wanted, kIsaNames[i]) == 0)) return Isa(i);
-  return Isa::baseline;
+  return Isa::none;
 }
 
 }  // namespace lrnn

@@ -42,9 +42,12 @@ CUDA_ARCHITECTURES = ["80", "90", "100"]
 #: Its file name in the package; another Python does not load it.
 FIXED_POINT_FILE = "_fixed_point" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")
 
-#: Products fuse into sums; and instructions are scheduled before registers are assigned, which interleaves the two registers that an
-#: engine works on together (the minGRU in cache gains 1.3 times; GCC on x86 does not do it by itself).
-KERNEL_FLAGS = "-ffp-contract=fast -fschedule-insns -fsched-pressure"
+#: Products fuse into sums.
+KERNEL_FLAGS = "-ffp-contract=fast"
+
+#: Instructions are scheduled before registers are assigned, which interleaves the two registers that an engine works on together (the
+#: minGRU in cache gains 1.3 times; GCC on x86 does not do it by itself, and clang does not know the flags).
+GCC_KERNEL_FLAGS = "-fschedule-insns -fsched-pressure"
 
 #: The oldest torch whose stable ABI the library asks for: 2.11.
 TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"
@@ -82,6 +85,11 @@ def find_compiler() -> str | None:
     return next((found for name in ([wanted] if wanted else ["c++", "g++", "clang++"]) if (found := shutil.which(name))), None)
 
 
+def is_clang(compiler: str) -> bool:
+    """Whether a C++ compiler is clang, under whatever name: some of GCC's flags are errors to it."""
+    return "clang" in subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+
+
 def is_x86() -> bool:
     return platform.machine() in ("x86_64", "AMD64")
 
@@ -97,20 +105,43 @@ def host_isa() -> str:
     return "avx2" if {"avx2", "bmi2", "fma", "f16c"} <= flags else "baseline"
 
 
+def wanted_isa() -> str | None:
+    """The instruction set that LRNN_ISA names; raises ValueError if this processor does not run it."""
+    wanted = os.environ.get("LRNN_ISA")
+    runs = list(X86_ISAS)[: list(X86_ISAS).index(host_isa()) + 1]
+    if wanted and wanted not in runs:
+        raise ValueError(f"the environment variable LRNN_ISA must name what this processor runs, of {', '.join(runs)}, got {wanted!r}")
+    return wanted or None
+
+
 def isas_to_build(portable: bool) -> list[str]:
-    """All instruction sets for a portable build, else what this machine needs; LRNN_BUILD_ISAS (comma-separated) overrides."""
+    """All instruction sets for a portable build, else what this machine needs; LRNN_BUILD_ISAS (comma-separated, or all) overrides."""
     if not is_x86():
         return ["baseline"]
     if wanted := os.environ.get("LRNN_BUILD_ISAS"):
-        return list(X86_ISAS) if wanted == "all" else [isa for isa in X86_ISAS if isa in wanted.split(",")]
-    return list(X86_ISAS) if portable else [host_isa()]
+        names = list(X86_ISAS) if wanted == "all" else wanted.split(",")
+        if not X86_ISAS.keys() >= set(names):
+            raise ValueError(f"the environment variable LRNN_BUILD_ISAS must be all or some of {','.join(X86_ISAS)}, got {wanted!r}")
+        return [isa for isa in X86_ISAS if isa in names]
+    return list(X86_ISAS) if portable else [wanted_isa() or host_isa()]
+
+
+def check_isa(library: Path, isa: str) -> None:
+    """Raises RuntimeError where a library, which has chosen this instruction set, has none to choose."""
+    if isa != "none":
+        return
+    wanted = wanted_isa()
+    missing = f"the instruction set {wanted!r}, which the environment variable LRNN_ISA names" if wanted else "this processor"
+    raise RuntimeError(f"{library.name} has no kernels for {missing}")
 
 
 def build(output: Path, workdir: Path, *, isas: list[str], compiler: str, torch_root: Path) -> None:
     """Compiles and links the torch operators into output, keeping objects in workdir; raises RuntimeError with the compiler's words."""
-    # Rows are arrays of which a call uses the first C channels: GCC warns that the rest may be uninitialized.
-    flags = "-fvisibility-inlines-hidden -Wno-maybe-uninitialized"
-    units = _units(COMMON, [f"cpu/{kernel}.cpp" for kernel in KERNELS], isas, f"{TARGET} -I{torch_root / 'include'}", KERNEL_FLAGS)
+    flags, kernel_flags = "-fvisibility-inlines-hidden", KERNEL_FLAGS
+    if not is_clang(compiler):
+        # Rows are arrays of which a call uses the first C channels: GCC warns that the rest may be uninitialized.
+        flags, kernel_flags = f"{flags} -Wno-maybe-uninitialized", f"{kernel_flags} {GCC_KERNEL_FLAGS}"
+    units = _units(COMMON, [f"cpu/{kernel}.cpp" for kernel in KERNELS], isas, f"{TARGET} -I{torch_root / 'include'}", kernel_flags)
     _ninja(output, workdir, compiler, flags, units, f"-L{torch_root / 'lib'} -ltorch_cpu -lc10 -lpthread")
 
 
@@ -222,9 +253,10 @@ def find_or_build(installed: Path, name: str, build: Callable[..., None]) -> tup
         name: of the file in the cache, to which digest and instruction sets are added.
         build: build(output, workdir, isas=, compiler=).
 
-    Returns its path and how it came to be; raises RuntimeError where it cannot be built.
+    Returns its path and how it came to be; raises RuntimeError where it cannot be built, ValueError where LRNN_ISA names what cannot run.
     """
     digest = source_hash()
+    wanted_isa()
     if is_built_from(installed, digest):
         return installed, "built at install time"
     compiler = find_compiler()

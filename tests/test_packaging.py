@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lrnn_kernels import build
+from lrnn_kernels import build, extension
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "csrc", "lrnn_kernels", "triton_kernels"]
@@ -82,6 +82,65 @@ def test_every_instruction_set_passes_the_check(portable, isa):
     checked = _run(["-m", "lrnn_kernels", "check"], portable / "unpacked", LRNN_ISA=isa).stdout
     assert "0 failed" in checked
     assert "compared bit for bit, 0 differ" in checked
+
+
+def test_instruction_sets_are_those_asked_for(monkeypatch):
+    monkeypatch.delenv("LRNN_BUILD_ISAS", raising=False)
+    monkeypatch.setenv("LRNN_ISA", ISAS[0])
+    assert build.isas_to_build(portable=False) == ISAS[:1]
+    assert build.isas_to_build(portable=True) == ISAS
+
+
+@pytest.mark.skipif(not build.is_x86(), reason="there is one instruction set only, with or without a GPU")
+@pytest.mark.parametrize(("variable", "value"), [("LRNN_ISA", "sse9"), ("LRNN_BUILD_ISAS", "avx2,sse9")])
+def test_an_unknown_instruction_set_is_an_error(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"the environment variable {variable} must .*baseline.*, got '{value}'"):
+        build.isas_to_build(portable=False)
+
+
+def test_a_library_without_kernels_for_this_processor_is_not_used(monkeypatch):
+    """As one that was compiled for a better processor: here, one that does not know what LRNN_ISA names."""
+    path = extension.extension.path
+    script = f"""
+import ctypes, torch
+torch.ops.load_library({str(path)!r})
+isa = ctypes.CDLL({str(path)!r}).lrnn_isa
+isa.restype = ctypes.c_char_p
+print(isa().decode())
+x = torch.ones(1, 2, 3)
+try:
+    torch.ops.lrnn_kernels.linear([x, x], [], [], None, None, None, False, False)
+except RuntimeError as error:
+    print(error)
+"""
+    isa, error = _run(["-c", script], ROOT, LRNN_ISA="sse9").stdout.split("\n", 1)
+    assert "linear_scan: no CPU kernel" in error or "linear: no CPU kernel" in error
+    monkeypatch.delenv("LRNN_ISA", raising=False)
+    with pytest.raises(RuntimeError, match=f"{path.name} has no kernels for this processor"):
+        build.check_isa(path, isa)
+
+
+@pytest.mark.parametrize("version", ["clang version 22.1.8", "g++ (Debian 12.2.0-14) 12.2.0"])
+def test_clang_gets_no_flags_that_are_errors_to_it(tmp_path, version):
+    compiler, log = tmp_path / "c++", tmp_path / "log"
+    compiler.write_text(
+        f"""#!/bin/sh
+[ "$1" = --version ] && {{ echo '{version}'; exit; }}
+echo "$@" >> {log}
+while [ $# -gt 1 ]; do
+  case "$1" in -o | -MF) : > "$2" ;; esac
+  shift
+done
+"""
+    )
+    compiler.chmod(0o755)
+    build.build(tmp_path / "kernels.so", tmp_path / "objects", isas=["baseline"], compiler=str(compiler), torch_root=tmp_path)
+    given = log.read_text()
+    assert "cpu/linear.cpp" in given
+    assert "-ffp-contract=fast" in given
+    for flag in ("-fsched-pressure", "-Wno-maybe-uninitialized"):
+        assert (flag in given) == ("clang" not in version)
 
 
 def test_a_pure_wheel_carries_the_sources(tmp_path):

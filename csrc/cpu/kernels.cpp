@@ -62,8 +62,14 @@ Isa chosen_isa() {
   return isa;
 }
 
-Kernels find_kernels(size_t cell, Storage storage) { return kTable[cell][static_cast<int>(chosen_isa())](storage); }
+Kernels find_kernels(size_t cell, Storage storage) {
+  const Isa isa = chosen_isa();
+  return isa == Isa::none ? Kernels{} : kTable[cell][static_cast<int>(isa)](storage);
+}
 
-NbrcKernels find_nbrc_kernels(Storage storage) { return kNbrc[static_cast<int>(chosen_isa())](storage); }
+NbrcKernels find_nbrc_kernels(Storage storage) {
+  const Isa isa = chosen_isa();
+  return isa == Isa::none ? NbrcKernels{} : kNbrc[static_cast<int>(isa)](storage);
+}
 
 }  // namespace lrnn

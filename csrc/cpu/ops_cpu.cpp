@@ -169,7 +169,7 @@ STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
 
 // What lrnn_kernels reads and sets without tensors, through ctypes.
 extern "C" {
-const char* lrnn_isa() { return lrnn::kIsaNames[static_cast<int>(lrnn::chosen_isa())]; }
+const char* lrnn_isa() { return lrnn::isa_name(lrnn::chosen_isa()); }
 int lrnn_isa_available(int isa) { return lrnn::isa_available(static_cast<lrnn::Isa>(isa)); }
 void lrnn_pool_stats(int64_t* out) {
   const auto s = lrnn::memory::stats();

@@ -156,7 +156,7 @@ LRNN_HD V widen(Vec<uint16_t, kLanes<V>> half, Half) {
 
 template <class V>
 LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, Half) {  // to nearest, ties to even
-  using H = Vec<uint16_t, kLanes<V>>;
+  using H [[maybe_unused]] = Vec<uint16_t, kLanes<V>>;
 #if defined(__AVX512F__)
   if constexpr (kLanes<V> == 16) return bit_cast<H>(_mm512_cvtps_ph(bit_cast<__m512>(x), _MM_FROUND_TO_NEAREST_INT));
 #endif

@@ -155,6 +155,6 @@ std::optional<Failure> drive(const Drive& job) {
   return failure;
 }
 
-const char* isa_name() { return kIsaNames[static_cast<int>(chosen())]; }
+const char* isa_name() { return lrnn::isa_name(chosen()); }
 
 }  // namespace lrnn::fixed_point

@@ -21,6 +21,7 @@ def load() -> tuple[ModuleType, Path, str]:
         spec = importlib.util.spec_from_file_location("lrnn_kernels._fixed_point", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        build.check_isa(path, module.isa())
     except (OSError, ImportError, RuntimeError) as error:
         raise RuntimeError(f'lrnn_kernels.fixed_point has no compiled kernels; backend="reference" needs none. {error}') from error
     return module, path, reason
