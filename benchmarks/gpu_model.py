@@ -13,11 +13,13 @@ results/gpu_resources.csv, their layout from their own plan (csrc/cuda/plan.cpp)
   a multiprocessor takes (128 of a cycle, and a third of that for loads and sums), and, where several blocks hold the matrices, EXCHANGE:
   the way of a store and a load through L2, and the half of another load that came too early;
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared memory and threads allow; whole waves;
-- that what the summaries of chunks have read is still in L2 when the chunks are run, if it is at most CACHED bytes, and comes from
-  there at CACHE_READ bytes a second, CACHE_LATENCY after it is asked for. CACHED is two thirds of L2: each half of an H100's serves
+- that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are run, and come from
+  there at CACHE_READ bytes a second, CACHE_LATENCY after they are asked for: all else, the last reading of an input and outputs, is marked
+  as the first to be evicted. CACHED is two thirds of L2: each half of an H100's serves
   the multiprocessors beside it, so that a chunk which the other half reads the second time may be held twice. Public measurements of
-  H100s read about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a busy device. Outputs are
-  written as the first to be evicted;
+  H100s read about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a busy device;
+- that the summaries of cells which drop their state at some steps, the BMRU and first-quadrant BMRU with eps = 0, read all of a chunk, as
+  where it never is dropped: they read from a chunk's end to where all channels have dropped what was before, which may be a few steps;
 - that a lane of one channel of a step cell finds its rows in L2, whither it has fetched them kStepsAhead.
 
 It knows of no other use of caches: a shape that fits into 50 MB of L2 whole may do better. Nor does it count instructions: where lanes are
@@ -133,20 +135,6 @@ def plans() -> ctypes.CDLL:
     return ctypes.CDLL(str(build.from_cache("gpu-plan", key, ["host"], "a second", make)))
 
 
-def tile_steps(accesses: int, numbers: int) -> int:
-    """steps_for of csrc/cuda/affine.cuh."""
-    steps = 1 if accesses > 5 else 2 if accesses > 2 else 4 if accesses > 1 else 8
-    return steps // 2 if numbers > 8 and steps > 1 else steps
-
-
-def step_tile_steps(accesses: int, channels: int, carry_bytes: int) -> int:
-    """step_tile of csrc/cuda/step.cuh."""
-    at_once, steps = (40 if carry_bytes == 4 else 16) if channels == 1 else 8, 1
-    while 2 * steps * accesses <= at_once and steps < 8:
-        steps *= 2
-    return steps
-
-
 def accesses(op: Op, backward: bool) -> int:
     """The streams that a tile has room for."""
     return (op.backward if backward else op.forward)[0]
@@ -171,8 +159,7 @@ def predict(op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: b
 
 def _in_chunks(total: float, read: float, first: float, rest: dict[str, float], chunks: int, enter: float) -> tuple[float, str]:
     """Two passes: the first takes so long and reads so many bytes, which the second reads again among a total that it moves."""
-    cached = read if read <= CACHED else 0
-    rest = {"memory": max((total - cached) / COPY, total / CACHE_READ), **rest}
+    rest = {"memory": max((total - min(read, CACHED)) / COPY, total / CACHE_READ), **rest}
     bound = max(rest, key=rest.__getitem__)
     return 2 * LAUNCH + max(first, read / COPY) + enter + rest[bound], f"{bound}, in {chunks} chunks"
 
@@ -182,7 +169,7 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
     channels = ACCESS // op.itemsize(dtype)
     reads = accesses(op, backward)
-    steps = tile_steps(reads, channels * (2 if op.complex else 1))
+    steps = plans().lrnn_affine_tile(reads, channels * (2 if op.complex else 1))
     problem, plan = Problem(B * -(-C // channels), T, steps, steps * reads * ACCESS), Plan()
     plans().lrnn_plan(byref(problem), byref(H100), byref(plan))
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
@@ -221,7 +208,7 @@ def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_c
 
     # A tile's loads are on their way while the tile before is computed. Rows that were brought into L2 before need not come from DRAM.
     streams = len(cell.inputs) + (1 + max(1, op.saved if not again else 3) if backward else 0)
-    tile = step_tile_steps(int(streams), plan.channels, carry_bytes)
+    tile = plans().lrnn_step_tile(int(streams), plan.channels, carry_bytes)
     load = (CACHE_LATENCY if narrow else LATENCY) / tile
     step = CHAIN * (0.5 if backward and cell.saves(kernel) == "states" else 1)
     parts = {"the chain of a step": waves * plan.chunk * step, "latency": waves * plan.chunk * load}

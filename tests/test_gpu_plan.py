@@ -196,10 +196,10 @@ def test_a_pass_that_may_not_be_cut_is_not():
 
 
 def test_the_model_knows_the_tiles_and_predicts_shares():
-    """benchmarks/gpu_model.py has the rule for tiles once more, and names kernels as the table does."""
+    """benchmarks/gpu_model.py asks the kernels' own rule, with streams that it counts itself; and names kernels as the table does."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex):
         runner = gpu_calls.Runner(testing.random_call(op.cell, 1, 1, 4), gpu_calls.load())
-        tiles = [gpu_model.tile_steps(gpu_model.accesses(op, backward), 4) for backward in (False, True)]
+        tiles = [gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, backward), 4) for backward in (False, True)]
         assert tiles == runner.tiles[::2], op.name
     for op in OPS.values():
         for shape in gpu_model.SHAPES:
@@ -222,13 +222,9 @@ def test_time_is_cut_where_the_model_says_that_it_gains(name, lanes, T):
         assert cut.seconds == whole.seconds or cut.seconds < 0.9 * whole.seconds
 
 
-#: Not within the goal: three streams, 48 MiB, are read twice, of which L2 does not hold enough.
-BEYOND_THE_GOAL = {("alpha_cmru", False), ("bmru", True)}
-
-
 def test_long_scans_of_few_lanes_are_predicted_within_the_goal():
     """1.6 times the time of their bytes."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential):
         for backward in (False, True):
-            within = gpu_model.predict(op, (1, 65536, 64), torch.float32, backward).share >= 1 / 1.6
-            assert within != ((op.name, backward) in BEYOND_THE_GOAL), (op.name, backward)
+            share = gpu_model.predict(op, (1, 65536, 64), torch.float32, backward).share
+            assert share >= 1 / 1.6, (op.name, backward)

@@ -75,7 +75,7 @@ def test_summaries_load_only_what_maps_need():
     counts = {row["kernel"]: int(row["wide_accesses"]) for row in ROWS}
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex and not op.bits):
         kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
-        streams = 2 * gpu_model.tile_steps(gpu_model.accesses(op, True), 4) * gpu_model.MAP_READS[kernel]
+        streams = 2 * gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, True), 4) * gpu_model.MAP_READS[kernel]
         assert counts[f"summarize<Backward, {gpu_model.STRUCTS[kernel]}, Real<float, float, 4>>"] == streams + 2, op.name
 
 

@@ -7,6 +7,7 @@
 //   static constexpr int kInputs, kParams;   how many of each
 //   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
 //   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
+//   static constexpr bool kForgets;          whether a may be 0 itself, which drops the state; if not given, it may not
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
 //       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
@@ -32,5 +33,12 @@ constexpr int inputs_read() {
   else
     return Cell::kInputs;
 }
+
+// Whether a step may drop the state.
+template <class Cell>
+inline constexpr bool kMayForget = false;
+template <class Cell>
+  requires Cell::kForgets
+inline constexpr bool kMayForget<Cell> = true;
 
 }  // namespace lrnn::LRNN_ISA

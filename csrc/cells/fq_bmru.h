@@ -12,7 +12,7 @@ namespace lrnn::LRNN_ISA {
 
 struct FqBmru {
   static constexpr int kInputs = 1, kParams = 3;
-  static constexpr bool kUsesState = true;
+  static constexpr bool kUsesState = true, kForgets = true;
 
   template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {

@@ -63,7 +63,7 @@ struct HysteresisInputs {
 template <Alpha kAlpha>
 struct Hysteresis : HysteresisInputs<kAlpha> {
   using In = HysteresisInputs<kAlpha>;
-  static constexpr bool kUsesState = true;
+  static constexpr bool kUsesState = true, kForgets = true;
 
   template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {

@@ -11,13 +11,6 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Positions per tile: as many as make about ten accesses in flight per thread, a power of two; half of it where a lane is more than eight
-// numbers, whose states and maps need the registers. A tile must fit into them twice.
-constexpr int steps_for(int accesses, int numbers) {
-  const int steps = accesses > 5 ? 1 : accesses > 2 ? 2 : accesses > 1 ? 4 : 8;
-  return numbers > 8 && steps > 1 ? steps / 2 : steps;
-}
-
 // Steps between two additions of parameter gradients into double: bounds the rounding of long float32 sums.
 inline constexpr int kFlush = 64;
 
@@ -38,7 +31,7 @@ struct Forward {
   using Value = typename Io::Value;
   static constexpr bool kForward = true;
   static constexpr int kStreams = Cell::kInputs, kAccesses = kStreams * Io::kVectors;
-  static constexpr int kSteps = steps_for(kAccesses, Io::kChannels* Io::kPlanes);
+  static constexpr int kSteps = affine_tile(kAccesses, Io::kChannels* Io::kPlanes);
 
   struct Tile {
     Raw<Io::kVectors, typename Io::Word> x[kSteps][kStreams];
@@ -60,6 +53,7 @@ struct Forward {
         inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}},
         y(args.y, k) {}
 
+  template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
 #pragma unroll
@@ -67,7 +61,7 @@ struct Forward {
       tile.reset[s] = false;
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
+      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
       tile.reset[s] = is_reset(args, k, t);
     }
     return tile;
@@ -124,7 +118,7 @@ struct Backward {
   static constexpr bool kForward = false;
   static constexpr int kStreams = Cell::kInputs, kReads = inputs_read<Cell>();
   static constexpr int kAccesses = (kReads + 1 + Cell::kUsesState) * Io::kVectors;
-  static constexpr int kSteps = steps_for(kAccesses, Io::kChannels* Io::kPlanes);
+  static constexpr int kSteps = affine_tile(kAccesses, Io::kChannels* Io::kPlanes);
 
   struct Tile {
     Raw<Io::kVectors, typename Io::Word> x[kSteps][kReads > 0 ? kReads : 1], dy[kSteps], before[kSteps];
@@ -160,6 +154,7 @@ struct Backward {
   }
 
   // The state before the step at a position is the output at the next position, unless a reset or the start of the sequence is between.
+  template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
 #pragma unroll
@@ -167,9 +162,10 @@ struct Backward {
       tile.reset[s] = false;
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      for (int i = 0; i < kReads; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
-      tile.dy[s] = dy.load(args.dy, t);
-      if (Cell::kUsesState && first + s + 1 < args.T) tile.before[s] = states.load(args.states, time_at(args, share, first + s + 1));
+      for (int i = 0; i < kReads; ++i) tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
+      tile.dy[s] = dy.template load<kRead>(args.dy, t);
+      if (Cell::kUsesState && first + s + 1 < args.T)
+        tile.before[s] = states.template load<kRead>(args.states, time_at(args, share, first + s + 1));
       tile.reset[s] = is_reset(args, k, t);
     }
     return tile;
@@ -262,10 +258,10 @@ __global__ void __launch_bounds__(kGpuThreads, 1) affine(const __grid_constant__
   Values<Io> carry = load_ends<Io>(pass.start(), pass.k);
   if (args.T == 0 && threadIdx.y == 0) store_ends<Io>(pass.finish(), pass.k, carry);
   int64_t first = pass.k.begin + threadIdx.y * P::kSteps;
-  typename P::Tile tile = pass.load(first, end);
+  typename P::Tile tile = pass.template load<Read::kLast>(first, end);
   carry = enter_chunk(share, pass.k, carry);
   for (int64_t begin = pass.k.begin; begin < end; begin += stride, first += stride) {
-    const typename P::Tile next = pass.load(first + stride, end);
+    const typename P::Tile next = pass.template load<Read::kLast>(first + stride, end);
     if (blockDim.y == 1) {
       pass.run(tile, first, end, carry);
     } else {
@@ -279,21 +275,53 @@ __global__ void __launch_bounds__(kGpuThreads, 1) affine(const __grid_constant__
   pass.done();
 }
 
+// The map of the positions [first, end), tile by tile.
+template <class Io, class P>
+__device__ __forceinline__ Map<Io> map_of(const P& pass, int64_t first, int64_t end) {
+  Map<Io> map = identity<Io>();
+  typename P::Tile tile = pass.template load<Read::kFirst>(first, end);
+  for (; first < end; first += P::kSteps) {
+    const typename P::Tile next = pass.template load<Read::kFirst>(first + P::kSteps, end);
+    pass.compose(tile, first, end, map);
+    tile = next;
+  }
+  return map;
+}
+
+// The same from the last tile back, no further than to where every channel drops what was before.
+template <class Io, class P>
+__device__ __forceinline__ Map<Io> last_map_of(const P& pass, int64_t first, int64_t end) {
+  Map<Io> map = identity<Io>();
+  if (first >= end) return map;
+  int64_t at = first + (end - 1 - first) / P::kSteps * P::kSteps;
+  typename P::Tile tile = pass.template load<Read::kFirst>(at, end);
+  for (bool holds = true; holds && at >= first; at -= P::kSteps) {
+    const int64_t before = at - P::kSteps;
+    const typename P::Tile next = pass.template load<Read::kFirst>(before, at > first ? at : before);
+    Map<Io> earlier = identity<Io>();
+    pass.compose(tile, at, end, earlier);
+    map = composed(earlier, map);
+    holds = false;
+    for (int i = 0; i < Io::kChannels; ++i) holds |= map.scale[i] != typename Io::Value{};
+    tile = next;
+    end = at;
+  }
+  return map;
+}
+
 // Computes the map of a chunk. Its groups take a stretch of it each, since none has to wait for another.
 template <template <class, class> class Pass, class Cell, class Io>
 __global__ void __launch_bounds__(kGpuThreads, 1) summarize(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
   using P = Pass<Cell, Io>;
-  P pass(args, share);
+  const P pass(args, share);
   const int64_t stretch = (share.chunk + blockDim.y - 1) / blockDim.y;
-  int64_t first = pass.k.begin + threadIdx.y * stretch;
+  const int64_t first = pass.k.begin + threadIdx.y * stretch;
   const int64_t end = first + stretch < pass.k.end ? first + stretch : pass.k.end;
-  Map<Io> map = identity<Io>();
-  typename P::Tile tile = pass.load(first, end);
-  for (; first < end; first += P::kSteps) {
-    const typename P::Tile next = pass.load(first + P::kSteps, end);
-    pass.compose(tile, first, end, map);
-    tile = next;
-  }
+  Map<Io> map;
+  if constexpr (kMayForget<Cell>)
+    map = last_map_of<Io>(pass, first, end);
+  else
+    map = map_of<Io>(pass, first, end);
   const Map<Io> total = total_map<Io>(map);
   if (threadIdx.y == 0 && pass.k.count) static_cast<Map<Io>*>(share.maps)[blockIdx.y * share.lanes + pass.k.lane] = total;
 }

@@ -61,14 +61,15 @@ struct LatchForward : LatchPass<Cell, Io> {
     for (auto& step : first_write) step = static_cast<int32_t>(args.T);
   }
 
+  template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      tile.c[s] = c.load(args.inputs[0], t);
-      tile.beta[s] = beta.load(args.inputs[1], t);
+      tile.c[s] = c.template load<kRead>(args.inputs[0], t);
+      tile.beta[s] = beta.template load<kRead>(args.inputs[1], t);
     }
     return tile;
   }
@@ -132,7 +133,7 @@ struct LatchBackward : LatchPass<Cell, Io> {
   using R = typename Io::R;
   using Pass::args, Pass::share, Pass::k, Pass::c, Pass::beta, Pass::alpha;
   static constexpr bool kForward = false;
-  static constexpr int kAccesses = 3, kChannels = Io::kChannels, kSteps = steps_for(kAccesses, kChannels);
+  static constexpr int kAccesses = 3, kChannels = Io::kChannels, kSteps = affine_tile(kAccesses, kChannels);
 
   struct Words {
     int32_t word[kChannels];
@@ -171,12 +172,13 @@ struct LatchBackward : LatchPass<Cell, Io> {
 
   static constexpr int kWordsPerAccess = kChannels < 4 ? kChannels : 4;
   using WordAccess = typename Access<4 * kWordsPerAccess>::Word;
+  template <Read kRead = Read::kLast>
   __device__ __forceinline__ Words load_words(int64_t row) const {
     Words words{};
     const int32_t* const p = Pass::words(args.saved_bits, row);
     if (whole_words) {
       for (int v = 0; v < kChannels / kWordsPerAccess; ++v) {
-        const auto some = bit_cast<Scalars<int32_t, kWordsPerAccess>>(__ldg(reinterpret_cast<const WordAccess*>(p) + v));
+        const auto some = bit_cast<Scalars<int32_t, kWordsPerAccess>>(load_unchanging<kRead>(reinterpret_cast<const WordAccess*>(p) + v));
         for (int i = 0; i < kWordsPerAccess; ++i) words.word[v * kWordsPerAccess + i] = some.s[i];
       }
     } else {
@@ -190,21 +192,22 @@ struct LatchBackward : LatchPass<Cell, Io> {
   __device__ __forceinline__ int64_t step_at(int64_t position) const { return args.T - 1 - position; }
   __device__ __forceinline__ int64_t before(int64_t position) const { return position < args.T - 1 ? args.T - 2 - position : 0; }
 
+  template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      tile.c[s] = c.load(args.inputs[0], t);
-      tile.beta[s] = beta.load(args.inputs[1], t);
-      tile.dy[s] = dy.load(args.dy, t);
+      tile.c[s] = c.template load<kRead>(args.inputs[0], t);
+      tile.beta[s] = beta.template load<kRead>(args.inputs[1], t);
+      tile.dy[s] = dy.template load<kRead>(args.dy, t);
     }
     if (first >= end) return tile;
     const int64_t last = first + kSteps < end ? first + kSteps - 1 : end - 1;
     const int64_t row = before(first) / kWordSteps, other = before(last) / kWordSteps;
-    tile.later = load_words(row);
-    tile.earlier = other == row ? tile.later : load_words(other);
+    tile.later = load_words<kRead>(row);
+    tile.earlier = other == row ? tile.later : load_words<kRead>(other);
     return tile;
   }
 

@@ -16,6 +16,24 @@ namespace lrnn {
 // multiprocessor): left to itself it spills to fit two. Blocks that share nothing are smaller, so that they end more evenly.
 inline constexpr int64_t kGpuThreads = 256, kGpuPlainThreads = 128, kGpuWarp = 32;
 
+// Positions per tile of an affine cell: as many as make about ten accesses in flight per thread, a power of two; half of it where a lane is
+// more than eight numbers, whose states and maps need the registers. A tile must fit into them twice.
+constexpr int affine_tile(int accesses, int numbers) {
+  const int steps = accesses > 5 ? 1 : accesses > 2 ? 2 : accesses > 1 ? 4 : 8;
+  return numbers > 8 && steps > 1 ? steps / 2 : steps;
+}
+
+// Whether a step cell's lanes are for speed: one channel of float. In double they would take all registers.
+constexpr bool is_lean(int channels, int carry_bytes) { return channels == 1 && carry_bytes == 4; }
+
+// Steps per tile of a step cell, which must fit into the registers twice, beside the states and adjoints of all channels.
+constexpr int step_tile(int accesses, int channels, int carry_bytes) {
+  const int at_once = is_lean(channels, carry_bytes) ? 40 : channels == 1 ? 16 : 8;
+  int steps = 1;
+  while (2 * steps * accesses <= at_once && steps < 8) steps *= 2;
+  return steps;
+}
+
 struct Gpu {
   int64_t bytes_in_flight;  // that hide the latency of its memory: bandwidth times latency, with a margin
   int64_t multiprocessors;

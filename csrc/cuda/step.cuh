@@ -6,22 +6,18 @@
 #pragma once
 
 #include "../cells/step.h"
+#include "plan.h"
 #include "streams.cuh"
 
 namespace lrnn::LRNN_ISA {
 
-// Lanes of one channel of float, which are for speed. In double they would take all registers.
+// Lanes of one channel of float, which are for speed.
 template <class Io>
-inline constexpr bool kLean = Io::kChannels == 1 && sizeof(typename Io::R) == 4;
+inline constexpr bool kLean = is_lean(Io::kChannels, sizeof(typename Io::R));
 
-// Steps per tile, which must fit into the registers twice, beside the states and adjoints of all channels.
-template <class Io>
-constexpr int step_tile(int accesses) {
-  const int at_once = kLean<Io> ? 40 : Io::kChannels == 1 ? 16 : 8;
-  int steps = 1;
-  while (2 * steps * accesses <= at_once && steps < 8) steps *= 2;
-  return steps;
-}
+// Steps per tile.
+template <class Io, int kAccesses>
+inline constexpr int kStepTile = step_tile(kAccesses, Io::kChannels, sizeof(typename Io::R));
 
 // Where lanes are lean, rows are brought into the L2 cache so many steps ahead: a step takes some 50 ns, DRAM 800, and what a thread holds
 // in registers is the few steps that hide the rest.
@@ -136,8 +132,8 @@ struct StepPass {
 };
 
 template <template <class> class CellOf, class Io>
-struct StepForward : StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::kInputs)> {
-  using Pass = StepPass<CellOf, Io, step_tile<Io>(CellOf<typename Io::R>::kInputs)>;
+struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::kInputs>> {
+  using Pass = StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::kInputs>>;
   using Cell = typename Pass::Cell;
   using Pass::args, Pass::k, Pass::fetch_inputs, Pass::load_inputs, Pass::load_states, Pass::step, Pass::time;
   using typename Pass::States, typename Pass::SavedRaw, typename Pass::StateIo;

@@ -29,7 +29,7 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   using Pass::load_inputs, Pass::load_states, Pass::save, Pass::step, Pass::time;
   using typename Pass::InputRaw, typename Pass::SavedIo, typename Pass::SavedRaw, typename Pass::States;
   static constexpr int kSaved = Pass::kSaved, kInputs = Pass::kInputs, kParams = Pass::kParams, kStates = Pass::kStates;
-  static constexpr int kChannels = Pass::kChannels, kSteps = step_tile<Io>(kInputs + 1 + kSaved);
+  static constexpr int kChannels = Pass::kChannels, kSteps = kStepTile<Io, kInputs + 1 + kSaved>;
 
   struct Tile {
     InputRaw x[kSteps][kInputs], dy[kSteps];
@@ -38,11 +38,13 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   };
 
   // Where the saved values of steps from first on lie: in the caller's tensor, or in this thread's part of the workspace.
+  template <Read kRead_>
   struct InTensor {
+    static constexpr Read kRead = kRead_;
     static constexpr int64_t first = 0;
     const StepBackward& pass;
     __device__ __forceinline__ SavedRaw load(int64_t step, int value) const {
-      return pass.states.load(pass.args.states, pass.time(step), value);
+      return pass.states.template load<kRead>(pass.args.states, pass.time(step), value);
     }
     // Brings what the tile of steps last, last - 1, ... will read into the L2 cache.
     __device__ __forceinline__ void fetch(int64_t last, int64_t lo) const {
@@ -57,7 +59,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
     }
   };
   struct InWorkspace {
-    const SavedRaw* mine;  // [step][value][thread]
+    static constexpr Read kRead = Read::kLast;  // of inputs and dy
+    const SavedRaw* mine;                       // [step][value][thread]
     int64_t first;
     __device__ __forceinline__ SavedRaw load(int64_t step, int value) const {
       return mine[((step - first) * kSaved + value) * static_cast<int64_t>(blockDim.x)];  // written by this kernel: no read-only load
@@ -104,8 +107,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
       const int64_t step = last - s;
       if (step < lo) continue;
       const int64_t t = time(step);
-      for (int i = 0; i < kInputs; ++i) tile.x[s][i] = inputs[i].load(args.inputs[i], t);
-      tile.dy[s] = dy.load(args.dy, t);
+      for (int i = 0; i < kInputs; ++i) tile.x[s][i] = inputs[i].template load<Where::kRead>(args.inputs[i], t);
+      tile.dy[s] = dy.template load<Where::kRead>(args.dy, t);
       if (step > where.first)
         for (int i = 0; i < kSaved; ++i) tile.before[s][i] = where.load(step - 1, i);
       tile.reset[s] = is_reset(args, k, t);
@@ -230,7 +233,8 @@ __global__ void __launch_bounds__(kGpuPlainThreads, 1)
                   const __grid_constant__ CellOf<typename Io::R> cell) {
   using Pass = StepBackward<CellOf, Io>;
   Pass pass(args, share, cell, lane_of_thread());
-  if (args.T > 0) pass.walk(typename Pass::InTensor{pass}, 0, args.T, args.h0, [&](const auto&... step) { pass.pull(step...); });
+  if (args.T > 0)
+    pass.walk(typename Pass::template InTensor<Read::kLast>{pass}, 0, args.T, args.h0, [&](const auto&... step) { pass.pull(step...); });
   pass.finish();
 }
 

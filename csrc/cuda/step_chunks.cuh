@@ -61,16 +61,16 @@ struct StepChunk : StepBackward<CellOf, Io> {
       for (auto& values : adjoint) values.v[0] = R(0);
   }
 
-  template <class Each>
+  template <Read kRead, class Each>
   __device__ __forceinline__ void walk(const Each& each) const {
-    Pass::walk(typename Pass::InTensor{*this}, args.T - k.end, args.T - k.begin, args.h0, each);
+    Pass::walk(typename Pass::template InTensor<kRead>{*this}, args.T - k.end, args.T - k.begin, args.h0, each);
   }
 
   // The map of the chunk. Its offset is what enters and is given with dy, pulled back; its scales, unit adjoints pulled back.
   __device__ __forceinline__ Map summarize() {
     R unit[kCarried][kStates] = {};
     for (int j = 0; j < kCarried; ++j) unit[j][j] = R(1);
-    walk([&](const typename Pass::Tile& tile, int s, int64_t, const auto* before, const auto* after) {
+    walk<Read::kFirst>([&](const typename Pass::Tile& tile, int s, int64_t, const auto* before, const auto* after) {
       const typename Pass::At at(*this, tile, s, before, after, 0);
       R d[kStates], dinput[Pass::kInputs], dparam[Pass::kParams];
       for (int i = 0; i < kStates; ++i) d[i] = adjoint[i].v[0];
@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kGpuPlainThreads, 1)
                          const __grid_constant__ CellOf<typename Io::R> cell) {
   StepChunk<CellOf, Io> chunk(args, share, cell, lane_of_thread());
   chunk.enter(share);
-  chunk.walk([&](const auto&... step) { chunk.pull(step...); });
+  chunk.template walk<Read::kLast>([&](const auto&... step) { chunk.pull(step...); });
   chunk.flush();
   if (chunk.k.end == args.T) chunk.finish();
 }

@@ -67,12 +67,13 @@ struct Rows {
   }
 
   // Where there are several planes and a value is one vector, plane chooses.
+  template <Read kRead = Read::kFirst>
   __device__ __forceinline__ Vectors load(const Stream<Void>& x, int64_t t, int plane = 0) const {
     Vectors raw;
     for (int v = 0; v < Io::kVectors; ++v) {
       const S* const p = row + t * x.stride_t + (v + plane) * x.plane;
       if (whole) {
-        raw.vector[v] = load_unchanging(static_cast<const Word*>(static_cast<const void*>(p)));
+        raw.vector[v] = load_unchanging<kRead>(static_cast<const Word*>(static_cast<const void*>(p)));
       } else {
         Some some{};
         for (int i = 0; i < kTail; ++i)

@@ -44,31 +44,51 @@ struct Access<2> {
   using Word = unsigned short;
 };
 
-// Loads what no thread writes while the kernel runs. As __ldg, whose loads the compiler must keep, though: these it drops where a pass does
-// not use what it loads, as the map of a chunk, or a gradient, needs some inputs only.
+// Whether what a kernel reads will be read again, by the next kernel: a line that will not is the first to leave the L2 cache, so
+// that the others stay.
+enum class Read { kFirst, kLast };
+
+// Loads what no thread writes while the kernel runs. As __ldg and __ldcs, whose loads the compiler must keep, though: these it drops where
+// a pass does not use what it loads, as the map of a chunk, or a gradient, needs some inputs only.
 #ifdef __CUDA_ARCH__
+template <Read kRead>
 __device__ __forceinline__ uint4 load_unchanging(const uint4* p) {
   uint4 x;
-  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+  if constexpr (kRead == Read::kLast)
+    asm("ld.global.cs.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+  else
+    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
   return x;
 }
+template <Read kRead>
 __device__ __forceinline__ uint2 load_unchanging(const uint2* p) {
   uint2 x;
-  asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(p));
+  if constexpr (kRead == Read::kLast)
+    asm("ld.global.cs.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(p));
+  else
+    asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x.x), "=r"(x.y) : "l"(p));
   return x;
 }
+template <Read kRead>
 __device__ __forceinline__ unsigned load_unchanging(const unsigned* p) {
   unsigned x;
-  asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p));
+  if constexpr (kRead == Read::kLast)
+    asm("ld.global.cs.nc.u32 %0, [%1];" : "=r"(x) : "l"(p));
+  else
+    asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p));
   return x;
 }
+template <Read kRead>
 __device__ __forceinline__ unsigned short load_unchanging(const unsigned short* p) {
   unsigned short x;
-  asm("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p));
+  if constexpr (kRead == Read::kLast)
+    asm("ld.global.cs.nc.u16 %0, [%1];" : "=h"(x) : "l"(p));
+  else
+    asm("ld.global.nc.u16 %0, [%1];" : "=h"(x) : "l"(p));
   return x;
 }
 #else
-template <class Word>
+template <Read kRead, class Word>
 Word load_unchanging(const Word* p) {
   return __ldg(p);
 }
