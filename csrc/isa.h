@@ -6,8 +6,8 @@
 
 namespace lrnn {
 
-// Instruction sets that kernels are compiled for, worst first, by the names that LRNN_ISA and `info` use; or none, of a library that holds no
-// kernels for this processor, or not the wanted ones, and must not be used.
+// Instruction sets that kernels are compiled for, worst first, by the names that LRNN_ISA and `info` use; or none, of a library that holds
+// no kernels for this processor, or not the wanted ones, and must not be used.
 enum class Isa { none = -1, baseline, avx2, avx512 };
 inline constexpr const char* kIsaNames[] = {"baseline", "avx2", "avx512"};
 inline constexpr int kIsaCount = 3;

@@ -32,8 +32,8 @@ from . import checks
 from .scan import run, run_step
 
 
-def _eps_width(eps: float, width: float) -> dict[str, float]:
-    return {"eps": checks.number("eps", eps, 0.0, 1.0), "width": checks.number("width", width, 0.0, float("inf"), open_low=True)}
+def _eps_width(eps: float | Tensor, width: float) -> dict[str, float | Tensor]:
+    return {"eps": checks.varying("eps", eps, 0.0, 1.0), "width": checks.number("width", width, 0.0, float("inf"), open_low=True)}
 
 
 def _hysteresis_call(c: Tensor, beta: Tensor, alpha: Tensor, time_dims: int) -> tuple[str, list[Tensor], list[Tensor]]:
@@ -115,7 +115,7 @@ def bmru(
     beta: Tensor,
     alpha: Tensor,
     *,
-    eps: float = 0.0,
+    eps: float | Tensor = 0.0,
     width: float = 1.0,
     h0: Tensor | None = None,
     reset: Tensor | None = None,
@@ -130,7 +130,8 @@ def bmru(
         beta: (B,T,C), the threshold; its magnitude counts, and |c| = |beta| updates.
         alpha: (C,), the state's magnitude, any sign; or (B,T,C), a magnitude per step.
         eps: how much of the old state an update keeps: 0 is the BMRU (states -alpha and +alpha, "last write wins"), 1 the CMRU, in
-            between the anneal of training.
+            between the anneal of training. Under torch.compile, for which every number is a constant, a float64 tensor () on the CPU
+            may change without compiling anew; it gets no gradient.
         width: of the surrogate derivative, > 0.
 
     With eps 0 or 1 the forward pass equals the sequential loop bit for bit on one thread; see the module for the rest. With eps = 0, alpha
@@ -180,7 +181,7 @@ def fq_bmru(
     beta_hi: Tensor,
     alpha: Tensor,
     *,
-    eps: float = 0.0,
+    eps: float | Tensor = 0.0,
     width: float = 1.0,
     h0: Tensor | None = None,
     reset: Tensor | None = None,
@@ -196,7 +197,7 @@ def fq_bmru(
     Args:
         x: (B,T,C), the pre-activation W x + b; its ReLU is fused.
         beta_lo, beta_hi, alpha: (C,), with 0 < beta_lo < beta_hi expected (not checked: values are data).
-        eps: 0 is the circuit; up to 1 in training.
+        eps: 0 is the circuit; up to 1 in training. A tensor under torch.compile, as of ``bmru``.
         width: of the surrogate derivative, > 0.
     """
     params = [beta_lo, beta_hi, alpha]

@@ -123,3 +123,12 @@ def number(name: str, x: object, low: float, high: float, *, open_low: bool = Fa
     if not (low < x if open_low else low <= x) or not (x < high if open_high else x <= high):
         raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}, got {x:g}")
     return float(x)
+
+
+def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
+    """A number in [low, high], or a scalar tensor of one, which is read only when it is needed under torch.compile."""
+    if not isinstance(x, Tensor):
+        return number(name, x, low, high)
+    if x.dim() != 0 or x.dtype != torch.float64 or x.device.type != "cpu":
+        raise ValueError(f"{name} must be a number or a float64 tensor of shape () on the CPU, got {x.dtype} {shape(x)} on {x.device}")
+    return x if torch.compiler.is_compiling() else number(name, x.item(), low, high)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from . import build, transforms
+from . import build, transforms, varying
 
 INSTALLED = Path(__file__).with_name("_kernels.so")
 
@@ -39,6 +39,7 @@ def load() -> Extension:
         warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
         return Extension(None, None, str(error))
     transforms.register()
+    varying.register(transforms.NAMESPACE)
     return Extension(library, path, reason)
 
 

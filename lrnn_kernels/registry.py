@@ -49,6 +49,8 @@ def _saves(kernel: str) -> str:
 
 def _hysteresis(suffix: str) -> Callable[[Mapping[str, Any], bool], str]:
     def kernel(options: Mapping[str, Any], has_reset: bool) -> str:
+        if isinstance(options["eps"], torch.Tensor):  # whose value is not known yet
+            return "hysteresis" + suffix
         if options["eps"] == 1.0:
             return "cmru" + suffix
         # The last-write-wins engine saves one bit per element, which tells +alpha from -alpha: alpha must not change with time,
@@ -61,7 +63,7 @@ def _hysteresis(suffix: str) -> Callable[[Mapping[str, Any], bool], str]:
 
 
 def _eps_width(options: Mapping[str, Any]) -> list[float]:
-    return [options["eps"], options["width"]]
+    return [options["width"]] if isinstance(options["eps"], torch.Tensor) else [options["eps"], options["width"]]
 
 
 _HYSTERESIS = {"step": reference.affine(reference.hysteresis), "numbers": _eps_width, "saves": _saves}

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from . import autograd, checks, dispatch, reference
+from . import autograd, checks, dispatch, reference, varying
 from .explain import explain_call
 from .registry import CELLS, Cell
 
@@ -39,7 +39,10 @@ def run(
         return explain_call(kernel, entry, inputs, params, entry.numbers(options), choice)
     if choice.backend == "reference":
         return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
-    static = autograd.Static(dispatch.OPERATORS[choice.backend], kernel, entry.numbers(options), entry.saves(kernel), len(inputs), reverse)
+    saves, eps = entry.saves(kernel), options.get("eps")
+    if isinstance(eps, Tensor):
+        kernel, params = kernel + varying.SUFFIX, [*params, eps]
+    static = autograd.Static(dispatch.OPERATORS[choice.backend], kernel, entry.numbers(options), saves, len(inputs), reverse)
     return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
 
 

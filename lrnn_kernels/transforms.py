@@ -41,16 +41,31 @@ STATES = {"src": (3, 3), "src_detached": (3, 2), "src_spikes": (3, 3), "src_spik
 
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
+_COMMON = "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? h_reset, bool reverse, "
+_FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
+_BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
+
+
+def define(library: torch.library.Library, name: str) -> None:
+    """Defines an operator and the one of its gradients, with the schemas of csrc/ops.cpp."""
+    library.define(name + _FORWARD)
+    library.define(f"{name}_backward{_BACKWARD}")
+
 
 def register(namespace: str = NAMESPACE, kernels: Iterable[str] = tuple(STREAMS)) -> None:
     """Registers fakes and batching rules for the operators of a backend."""
     for kernel in kernels:
-        forward, backward = f"{namespace}::{kernel}", f"{namespace}::{kernel}_backward"
-        torch.library.register_fake(forward, _forward_fake(kernel))
-        torch.library.register_fake(backward, _backward_fake(kernel))
-        loops = kernel == "nbrc"  # matrices of several networks cannot become rows of one batch
-        torch.library.register_vmap(forward, _looped(forward) if loops else _forward_vmap(forward))
-        torch.library.register_vmap(backward, _looped(backward) if loops else _backward_vmap(backward))
+        register_one(namespace, kernel, kernel, loops=kernel == "nbrc")
+
+
+def register_one(namespace: str, name: str, kernel: str, loops: bool) -> None:
+    """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops: over what is mapped, where its parameters
+    cannot become rows of one batch."""
+    forward, backward = f"{namespace}::{name}", f"{namespace}::{name}_backward"
+    torch.library.register_fake(forward, _forward_fake(kernel))
+    torch.library.register_fake(backward, _backward_fake(kernel))
+    torch.library.register_vmap(forward, _looped(forward) if loops else _forward_vmap(forward))
+    torch.library.register_vmap(backward, _looped(backward) if loops else _backward_vmap(backward))
 
 
 def _operator(name: str):

@@ -11,15 +11,11 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from .. import transforms
+from .. import transforms, varying
 from ..transforms import NAMESPACE_TRITON as NAMESPACE
 from . import launch, step_launch
 from .cells import CELLS
 from .step_cells import STEP_CELLS
-
-_COMMON = "Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? h_reset, bool reverse, "
-_FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
-_BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
 
 #: Every operator.
 KERNELS = (*CELLS, *STEP_CELLS)
@@ -32,12 +28,12 @@ def register() -> None:
     library = torch.library.Library(NAMESPACE, "DEF")
     _libraries.append(library)
     for kernel in KERNELS:
-        library.define(f"{kernel}({_FORWARD}")
-        library.define(f"{kernel}_backward({_BACKWARD}")
+        transforms.define(library, kernel)
         for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
     transforms.register(NAMESPACE, KERNELS)
+    varying.register(NAMESPACE)
 
 
 @lru_cache

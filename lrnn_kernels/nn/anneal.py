@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .. import checks
 
@@ -13,6 +14,8 @@ class Annealed:
     """Layers whose update keeps a share ``eps`` of the old state, a plain number that training may change."""
 
     _eps: float
+    _is_between: bool  # 0 < eps < 1: the kernels at the ends are others
+    _eps_tensor: Tensor | None = None
 
     @property
     def eps(self) -> float:
@@ -22,13 +25,22 @@ class Annealed:
     @eps.setter
     def eps(self, value: float) -> None:
         self._eps = checks.number("eps", value, 0.0, 1.0)
+        self._is_between = 0.0 < self._eps < 1.0
+        if self._eps_tensor is None:
+            self._eps_tensor = torch.zeros((), dtype=torch.float64, device="cpu")
+        self._eps_tensor.fill_(self._eps)
+
+    def _eps_option(self) -> float | Tensor:
+        """eps for a scan: a tensor under torch.compile, which would compile anew for every number."""
+        return self._eps_tensor if self._is_between and torch.compiler.is_compiling() else self._eps
 
 
 class EpsAnneal:
     """Sets eps of every BMRU and FQBMRU in a model: 1 for ``hold`` steps, then linearly to 0 over ``decay`` steps.
 
     Training with eps = 1 lets gradients pass every update; with eps = 0 they stop at the last one. Call ``step()`` after each step of the
-    optimizer, as for a learning-rate scheduler; the constructor sets the first value.
+    optimizer, as for a learning-rate scheduler; the constructor sets the first value. torch.compile compiles three times: for 1, what is
+    between, and 0.
 
     Args:
         model: a module that contains at least one layer with eps.

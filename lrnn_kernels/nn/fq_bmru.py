@@ -88,7 +88,7 @@ class FQBMRU(Recurrent, Annealed):
         return [beta_lo, beta_lo + p["p2"].abs(), p["alpha"]]
 
     def _scan_options(self) -> dict[str, Any]:
-        return {"eps": self.eps, "width": self.width}
+        return {"eps": self._eps_option(), "width": self.width}
 
     def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
         if "s0" not in p:

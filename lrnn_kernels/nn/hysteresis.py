@@ -18,7 +18,9 @@ class _Hysteresis(Recurrent):
     """What BMRU and CMRU share: all but eps."""
 
     cell = "bmru"
-    _eps = 1.0
+
+    def _eps_option(self) -> float | Tensor:
+        return 1.0
 
     def _set_options(self, width: float, quantize_initial_state: bool) -> None:
         self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
@@ -48,7 +50,7 @@ class _Hysteresis(Recurrent):
         return [p["alpha"]]
 
     def _scan_options(self) -> dict[str, Any]:
-        return {"eps": self._eps, "width": self.width}
+        return {"eps": self._eps_option(), "width": self.width}
 
     def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
         if "s0" not in p:
@@ -59,7 +61,7 @@ class _Hysteresis(Recurrent):
         return {"width": self.width, "quantize_initial_state": self.quantize_initial_state}
 
 
-class BMRU(_Hysteresis, Annealed):
+class BMRU(Annealed, _Hysteresis):
     """Bistable memory recurrent unit: states -alpha and +alpha, written where the candidate leaves the band of its threshold.
 
         c[t] = W_c x[t] + b_c,  beta[t] = W_beta x[t] + b_beta,  z[t] = H(|c[t]| - |beta[t]|)
@@ -69,7 +71,7 @@ class BMRU(_Hysteresis, Annealed):
 
     Keyword arguments:
         eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1 the CMRU. An attribute that training may lower from
-            1 to 0, see ``EpsAnneal``. torch.compile compiles every value anew, so anneal uncompiled.
+            1 to 0, see ``EpsAnneal``.
         width: of the surrogate derivative kappa(u) = w / (1 + (pi w u)^2) of H; S has 2 kappa.
         initial_state: "learned" (default) or "zero".
         quantize_initial_state: h[0] = alpha S(s[0]), S with its surrogate, in place of alpha s[0].

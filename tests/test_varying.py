@@ -1,0 +1,99 @@
+"""An eps that changes from call to call under torch.compile: compiled once, with the values and gradients of the same number."""
+
+import pytest
+import torch
+import torch._dynamo.testing
+from torch import Tensor
+
+import lrnn_kernels
+from lrnn_kernels import nn, testing, varying
+from lrnn_kernels.registry import CELLS
+
+CALLS = {"hysteresis": "bmru", "hysteresis_per_step": "alpha_bmru", "fq_bmru": "fq_bmru"}  # a cell of every kernel
+#: More values than torch.compile compiles of one function.
+BETWEEN = [0.9 - 0.08 * i for i in range(11)]
+
+
+def counter():
+    torch._dynamo.reset()
+    return torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+
+
+def scalar(x: float) -> Tensor:
+    return torch.tensor(x, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("layer", [nn.BMRU, nn.FQBMRU])
+def test_an_annealed_layer_compiles_once_for_all_between_1_and_0(layer):
+    backend = counter()
+    torch.manual_seed(0)
+    rnn, x = layer(3, 5, batch_first=True), torch.rand(2, 9, 3)
+    compiled = torch.compile(rnn, fullgraph=True, backend=backend)
+    compilations = {}
+    for eps in (1.0, *BETWEEN, 0.0):
+        rnn.eps = eps
+        results = []
+        for run in (rnn, compiled):
+            y, h_n = run(x)
+            results.append([y, h_n, *torch.autograd.grad(y.square().sum() + h_n.sum(), list(rnn.parameters()))])
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+        compilations[eps] = backend.frame_count
+    assert compilations[BETWEEN[-1]] == compilations[BETWEEN[0]] > compilations[1.0]
+    assert compilations[0.0] > compilations[BETWEEN[-1]]  # the kernel is another
+
+
+@pytest.mark.parametrize("cell", CALLS.values())
+def test_a_tensor_stands_for_its_number(cell):
+    backend, public = counter(), testing.public(cell)
+    compiled = torch.compile(lambda tensors, eps, reset: public(**tensors, eps=eps, reset=reset), fullgraph=True, backend=backend)
+    compilations = []
+    for eps in (0.75, 0.5, 0.125, 1.0, 0.0):
+        call = testing.random_call(cell, 2, 9, 5, options={"eps": eps, "width": 1.0}, reset=True)
+        leaves = {name: x.detach().requires_grad_() for name, x in call.tensors().items()}
+        found = []
+        for run, value in ((compiled, scalar(eps)), (public, scalar(eps)), (public, eps)):
+            y, h_last = run(leaves, value, call.reset) if run is compiled else run(**leaves, eps=value, reset=call.reset)
+            found.append([y, h_last, *torch.autograd.grad([y, h_last], list(leaves.values()), [call.dy, call.dh_last])])
+        for got in found[:2]:
+            assert all(torch.allclose(a, b, rtol=1e-6, atol=1e-6) for a, b in zip(got, found[2], strict=True))
+        compilations.append(backend.frame_count)
+    assert compilations[1:] == compilations[:-1]
+
+
+@pytest.mark.parametrize("kernel", varying.KERNELS)
+def test_the_operators_are_what_they_tell_torch(kernel):
+    call = testing.random_call(CALLS[kernel], 2, 9, 5, h_reset="shared", reset=True)
+    operators = torch.ops.lrnn_kernels
+    forward, backward = (getattr(operators, kernel + varying.SUFFIX + suffix).default for suffix in ("", "_backward"))
+    eps, width = scalar(0.5), [1.0]
+    start = [list(call.inputs), [*call.params, eps], width, None, call.reset, call.h_reset, False]
+    torch.library.opcheck(forward, (*start, True))
+    y, _, _ = forward(*start, True)
+    torch.library.opcheck(backward, (*start, y, call.dy, call.dh_last))
+    *_, deps, _, _ = grads = backward(*start, y, call.dy, call.dh_last)
+    assert torch.equal(deps, torch.zeros_like(eps))
+    assert len(grads) == len(call.inputs) + len(call.params) + 3
+
+    # Mapped over the streams and eps, the operators loop.
+    several = [torch.stack([x, x.flip(1)]) for x in call.inputs]
+    both = torch.tensor([0.5, 0.25], dtype=torch.float64)
+    mapped = torch.vmap(lambda inputs, eps: forward(inputs, [*call.params, eps], width, None, call.reset, call.h_reset, False, True)[0])
+    for v, y in enumerate(mapped(several, both)):
+        assert torch.equal(y, forward([x[v] for x in several], [*call.params, both[v]], *start[2:], True)[0])
+
+
+@pytest.mark.parametrize(
+    "eps", [torch.tensor(0.5), torch.zeros(1, dtype=torch.float64), torch.zeros((), dtype=torch.float64, device="meta")]
+)
+def test_other_tensors_are_refused(eps):
+    with pytest.raises(ValueError, match=r"eps must be a number or a float64 tensor of shape \(\) on the CPU, got torch.float"):
+        lrnn_kernels.fq_bmru(torch.ones(1, 2, 3), *torch.ones(3, 3), eps=eps)
+
+
+def test_values_out_of_range_are_refused_when_they_are_read():
+    assert CELLS["bmru"].options["eps"] == 0.0
+    c = torch.ones(1, 2, 3)
+    compiled = torch.compile(lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)[0], fullgraph=True, backend=counter())
+    for run in (compiled, lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)):
+        with pytest.raises(ValueError, match=r"eps must be in \[0, 1\], got 1.5"):
+            run(scalar(1.5))
