@@ -129,6 +129,10 @@ def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
     """A number in [low, high], or a scalar tensor of one, which is read only when it is needed under torch.compile."""
     if not isinstance(x, Tensor):
         return number(name, x, low, high)
-    if x.dim() != 0 or x.dtype != torch.float64 or x.device.type != "cpu":
-        raise ValueError(f"{name} must be a number or a float64 tensor of shape () on the CPU, got {x.dtype} {shape(x)} on {x.device}")
+    if x.dtype != torch.float64:
+        raise TypeError(f"{name} must be a number or a float64 tensor, got {x.dtype}")
+    if x.dim() != 0 or x.device.type != "cpu":
+        raise ValueError(f"{name} must be a number or a tensor of shape () on the CPU, got {shape(x)} on {x.device}")
+    if x.requires_grad:
+        raise ValueError(f"{name} must not require a gradient: it gets none")
     return x if torch.compiler.is_compiling() else number(name, x.item(), low, high)

@@ -44,7 +44,7 @@ _ON_CPU = Choice("cpu", "the inputs are on the CPU and its kernels are loaded")
 
 def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int = 0) -> Choice:
     """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
-    if backend == "auto" and first.is_cpu and extension.available:
+    if backend == "auto" and first.device.type == "cpu" and extension.available:
         return _ON_CPU
     if backend == "reference":
         return _ASKED_FOR[backend]
