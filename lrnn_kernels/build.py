@@ -22,7 +22,12 @@ from functools import partial
 from pathlib import Path
 
 #: Instruction sets a kernel is compiled for on x86-64, worst first: name -> compiler flags.
-X86_ISAS = {"baseline": ["-march=x86-64"], "avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"]}
+X86_ISAS = {
+    "baseline": ["-march=x86-64"],
+    "avx2": ["-march=x86-64-v3"],
+    "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    "avx512_bf16": ["-march=x86-64-v4", "-mavx512bf16", "-mprefer-vector-width=512"],
+}
 
 #: Translation units with kernels, compiled once per instruction set.
 KERNELS = ["bmru", "brc", "cmru", "fq_bmru", "hysteresis", "linear", "min_gru", "nbrc", "src", "src_spikes"]
@@ -101,7 +106,7 @@ def host_isa() -> str:
     except (OSError, IndexError):
         return "baseline"
     if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags:
-        return "avx512"
+        return "avx512_bf16" if "avx512_bf16" in flags else "avx512"
     return "avx2" if {"avx2", "bmi2", "fma", "f16c"} <= flags else "baseline"
 
 

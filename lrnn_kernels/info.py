@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
         raise
     torch = None
 
-ISAS = ("baseline", "avx2", "avx512")  # in the order of csrc/cpu/kernels.h
+ISAS = ("baseline", "avx2", "avx512", "avx512_bf16")  # in the order of csrc/isa.h
 
 
 def report() -> str:

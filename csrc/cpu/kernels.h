@@ -1,4 +1,4 @@
-// The table of compiled kernels: one row per cell, one column per instruction set.
+// The table of compiled kernels: of every instruction set, one per cell.
 #pragma once
 
 #include "../cells/list.h"

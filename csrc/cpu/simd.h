@@ -124,6 +124,10 @@ template <class V>
 LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, BFloat16) {  // to nearest, ties to even
   using U = Vec<uint32_t, kLanes<V>>;
   const U bits = bit_cast<U>(x);
+#if defined(__AVX512BF16__)
+  // One instruction for five; it makes 0 of subnormal numbers, below 1.2e-38.
+  if constexpr (kLanes<V> == 16) return bit_cast<Vec<uint16_t, kLanes<V>>>(_mm512_cvtneps_pbh(bit_cast<__m512>(x)));
+#endif
 #if defined(__AVX512BW__)
   if constexpr (kLanes<V> == 16) {  // in half the instructions that GCC makes of what follows
     const __m512i quiet = _mm512_set1_epi32(0x7fc00000), odd = _mm512_set1_epi32(0x10000);

@@ -11,36 +11,18 @@
 
 namespace lrnn::fixed_point {
 
-namespace baseline {
-Kernels kernels();
-}
-namespace avx2 {
-Kernels kernels();
-}
-namespace avx512 {
-Kernels kernels();
-}
+#define LRNN_DECLARE(isa) \
+  namespace isa {         \
+  Kernels kernels();      \
+  }
+LRNN_ISAS(LRNN_DECLARE)
+#undef LRNN_DECLARE
 
 namespace {
 
-// A set that this build leaves out has no kernels to point at.
-constexpr Kernels (*kTable[kIsaCount])() = {
-#if defined(LRNN_HAVE_BASELINE)
-    baseline::kernels,
-#else
-    nullptr,
-#endif
-#if defined(LRNN_HAVE_AVX2)
-    avx2::kernels,
-#else
-    nullptr,
-#endif
-#if defined(LRNN_HAVE_AVX512)
-    avx512::kernels,
-#else
-    nullptr,
-#endif
-};
+#define LRNN_ROW(isa) LRNN_WHERE_BUILT_##isa(isa::kernels),
+constexpr Kernels (*kTable[kIsaCount])() = {LRNN_ISAS(LRNN_ROW)};
+#undef LRNN_ROW
 
 Isa chosen() {
   static const Isa isa = choose_isa([](Isa isa) { return kTable[static_cast<int>(isa)] && processor_runs(isa); });
