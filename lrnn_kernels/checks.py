@@ -126,7 +126,7 @@ def number(name: str, x: object, low: float, high: float, *, open_low: bool = Fa
 
 
 def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
-    """A number in [low, high], or a scalar tensor of one, which is read only when it is needed under torch.compile."""
+    """A number in [low, high], or a scalar tensor that holds one: that is a number too, but under torch.compile returned unread."""
     if not isinstance(x, Tensor):
         return number(name, x, low, high)
     if x.dtype != torch.float64:
@@ -135,4 +135,8 @@ def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
         raise ValueError(f"{name} must be a number or a tensor of shape () on the CPU, got {shape(x)} on {x.device}")
     if x.requires_grad:
         raise ValueError(f"{name} must not require a gradient: it gets none")
-    return x if torch.compiler.is_compiling() else number(name, x.item(), low, high)
+    if torch.compiler.is_compiling():
+        return x
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        raise ValueError(f"{name} must not be transformed by torch.func: it has no derivative, and is one for all that is mapped")
+    return number(name, x.item(), low, high)

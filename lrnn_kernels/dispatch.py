@@ -38,7 +38,7 @@ class Ask:
     backend: str
 
 
-_ASKED_FOR = {name: Choice(name, "asked for by name") for name in BACKENDS}
+_ASKED_FOR = {name: Choice(name, "asked for by name") for name in BACKENDS[1:]}
 _ON_CPU = Choice("cpu", "the inputs are on the CPU and its kernels are loaded")
 
 

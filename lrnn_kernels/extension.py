@@ -33,13 +33,13 @@ def load() -> Extension:
     try:
         path, reason = build.find_or_build(INSTALLED, "kernels", partial(build.build, torch_root=Path(torch.__file__).parent))
         torch.ops.load_library(str(path))
+        transforms.register()
+        varying.register(transforms.NAMESPACE)
         library = _declare(ctypes.CDLL(str(path)))
         build.check_isa(path, library.lrnn_isa().decode())
     except (OSError, RuntimeError) as error:
         warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
         return Extension(None, None, str(error))
-    transforms.register()
-    varying.register(transforms.NAMESPACE)
     return Extension(library, path, reason)
 
 

@@ -210,7 +210,7 @@ def scan(
             h = tuple(torch.where(reset[:, t, None], start, now) for start, now in zip(at_reset, h, strict=True))
         h, outputs[t] = step(h, *(x[t] for x in inputs), *params, **options)
     y = torch.stack(outputs, dim=1).to(first.dtype) if T else first.clone()
-    return y, torch.cat(h, -1) if states > 1 else h[0]
+    return y, torch.cat(h, -1)
 
 
 def carry_dtype(dtype: torch.dtype) -> torch.dtype:

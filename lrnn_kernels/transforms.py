@@ -46,10 +46,10 @@ _FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
 _BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
 
 
-def define(library: torch.library.Library, name: str) -> None:
+def define(library: torch.library.Library, name: str, tags: tuple[torch.Tag, ...] = ()) -> None:
     """Defines an operator and the one of its gradients, with the schemas of csrc/ops.cpp."""
-    library.define(name + _FORWARD)
-    library.define(f"{name}_backward{_BACKWARD}")
+    library.define(name + _FORWARD, tags=tags)
+    library.define(f"{name}_backward{_BACKWARD}", tags=tags)
 
 
 def register(namespace: str = NAMESPACE, kernels: Iterable[str] = tuple(STREAMS)) -> None:

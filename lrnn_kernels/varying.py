@@ -28,7 +28,8 @@ def register(namespace: str) -> None:
     _libraries.append(library)
     for kernel in KERNELS:
         name = kernel + SUFFIX
-        transforms.define(library, name)
+        # A CUDA graph would keep the eps that it was recorded with.
+        transforms.define(library, name, (torch.Tag.cudagraph_unsafe,))
         library.impl(name, partial(_forward, namespace, kernel), "CompositeExplicitAutograd")
         library.impl(f"{name}_backward", partial(_backward, namespace, kernel), "CompositeExplicitAutograd")
         transforms.register_one(namespace, name, kernel, loops=True)

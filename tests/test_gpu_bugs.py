@@ -42,7 +42,7 @@ BUGS = {
     "a shared slot of partial sums": Bug("affine.cuh", "* blockDim.y + threadIdx.y;\n    clear", "* blockDim.y;\n    clear", *_RACE),
     "a reset that is not seen": Bug("affine.cuh", "h = load_ends<Io>(args.h_reset, k);\n      for", "h = h;\n      for"),
     "a summary in the wrong order": Bug("affine.cuh", "map = composed(earlier, map)", "map = composed(map, earlier)"),
-    "a summary that stops at the first channel": Bug("affine.cuh", "holds |= map.scale", "holds = map.scale"),
+    "a summary that stops where the last channel does": Bug("affine.cuh", "holds |= map.scale", "holds = map.scale"),
     "a first write that forgets others": Bug("latch.cuh", "atomicMin(row + i, first_write[i])", "row[i] = first_write[i]", *_RACE),
     "bits of another byte": Bug("latch.cuh", "% kWordSteps) / kByteSteps;", "% kWordSteps) / kByteSteps ^ 1;"),
     "the state after a step for that before": Bug("latch.cuh", "args.T - 2 - position", "args.T - 1 - position"),

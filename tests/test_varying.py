@@ -1,5 +1,7 @@
 """An eps that changes from call to call under torch.compile: compiled once, with the values and gradients of the same number."""
 
+import copy
+
 import pytest
 import torch
 import torch._dynamo.testing
@@ -41,6 +43,22 @@ def test_an_annealed_layer_compiles_once_for_all_between_1_and_0(layer):
     assert compilations[0.0] > compilations[BETWEEN[-1]]  # the kernel is another
 
 
+def test_a_change_of_eps_leaves_alone_what_is_under_way():
+    """Between a forward pass and its backward pass, in a copy, in an exported program."""
+    rnn, x = nn.BMRU(3, 5, batch_first=True, eps=0.5), torch.rand(2, 9, 3)
+    compiled = torch.compile(rnn, fullgraph=True, backend=counter())
+    expected = [rnn(x)[0], *torch.autograd.grad(rnn(x)[0].square().sum(), list(rnn.parameters()))]
+    y = compiled(x)[0]
+    exported, copied = torch.export.export(rnn, (x,)), copy.copy(rnn)
+    copied.eps = 0.9
+    assert torch.equal(compiled(x)[0], expected[0])
+    rnn.eps = 0.25
+    got = [y, *torch.autograd.grad(y.square().sum(), list(rnn.parameters()))]
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+    assert torch.equal(exported.module()(x)[0], expected[0])
+    assert not torch.equal(rnn(x)[0], expected[0])
+
+
 @pytest.mark.parametrize("cell", CALLS.values())
 def test_a_tensor_stands_for_its_number(cell):
     backend, public = counter(), testing.public(cell)
@@ -66,6 +84,7 @@ def test_the_operators_are_what_they_tell_torch(kernel):
     forward, backward = (getattr(operators, kernel + varying.SUFFIX + suffix).default for suffix in ("", "_backward"))
     eps, width = scalar(0.5), [1.0]
     start = [list(call.inputs), [*call.params, eps], width, None, call.reset, call.h_reset, False]
+    assert all(torch.Tag.cudagraph_unsafe in operator.tags for operator in (forward, backward))
     torch.library.opcheck(forward, (*start, True))
     y, _, _ = forward(*start, True)
     torch.library.opcheck(backward, (*start, y, call.dy, call.dh_last))
@@ -92,6 +111,13 @@ def test_the_operators_are_what_they_tell_torch(kernel):
 def test_other_tensors_are_refused(eps, words):
     with pytest.raises(ValueError, match=f"eps must .*{words}"):
         lrnn_kernels.fq_bmru(torch.ones(1, 2, 3), *torch.ones(3, 3), eps=eps)
+
+
+def test_eps_has_no_derivative_and_is_not_mapped():
+    c = torch.ones(1, 2, 3)
+    for transform in (lambda f: torch.func.jvp(f, (scalar(0.5),), (scalar(1.0),)), lambda f: torch.vmap(f)(scalar(0.5)[None])):
+        with pytest.raises(ValueError, match=r"eps must not be transformed by torch\.func"):
+            transform(lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)[0])
 
 
 def test_values_out_of_range_are_refused_when_they_are_read():

@@ -21,7 +21,7 @@ void parallel_for(int64_t count, void (*work)(void*, int64_t), void* context) {
 
 Kernels kernels_of(const Call& call) {
   const Kernels kernels = find_kernels(&call.cell - kCells, call.storage);
-  STD_TORCH_CHECK(kernels.forward, call.cell.name, ": no CPU kernel for this dtype");
+  STD_TORCH_CHECK(kernels.forward, call.cell.name, ": no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
   return kernels;
 }
 

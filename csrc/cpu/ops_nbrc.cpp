@@ -86,7 +86,7 @@ bool is_reset(const ScanArgs& args, int64_t b, int64_t t) {
 
 NbrcKernels kernels_of(const Call& call) {
   const NbrcKernels kernels = find_nbrc_kernels(call.storage);
-  STD_TORCH_CHECK(kernels.forward, "nbrc: no CPU kernel for this dtype");
+  STD_TORCH_CHECK(kernels.forward, "nbrc: no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
   return kernels;
 }
 

@@ -172,13 +172,14 @@ struct LatchBackward : LatchPass<Cell, Io> {
 
   static constexpr int kWordsPerAccess = kChannels < 4 ? kChannels : 4;
   using WordAccess = typename Access<4 * kWordsPerAccess>::Word;
-  template <Read kRead = Read::kLast>
+  // Words serve several tiles, and the last row every chunk: they are never read for the last time.
   __device__ __forceinline__ Words load_words(int64_t row) const {
     Words words{};
     const int32_t* const p = Pass::words(args.saved_bits, row);
     if (whole_words) {
       for (int v = 0; v < kChannels / kWordsPerAccess; ++v) {
-        const auto some = bit_cast<Scalars<int32_t, kWordsPerAccess>>(load_unchanging<kRead>(reinterpret_cast<const WordAccess*>(p) + v));
+        const auto some =
+            bit_cast<Scalars<int32_t, kWordsPerAccess>>(load_unchanging<Read::kFirst>(reinterpret_cast<const WordAccess*>(p) + v));
         for (int i = 0; i < kWordsPerAccess; ++i) words.word[v * kWordsPerAccess + i] = some.s[i];
       }
     } else {
@@ -206,8 +207,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
     if (first >= end) return tile;
     const int64_t last = first + kSteps < end ? first + kSteps - 1 : end - 1;
     const int64_t row = before(first) / kWordSteps, other = before(last) / kWordSteps;
-    tile.later = load_words<kRead>(row);
-    tile.earlier = other == row ? tile.later : load_words<kRead>(other);
+    tile.later = load_words(row);
+    tile.earlier = other == row ? tile.later : load_words(other);
     return tile;
   }
 

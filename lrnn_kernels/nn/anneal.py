@@ -15,7 +15,7 @@ class Annealed:
 
     _eps: float
     _is_between: bool  # 0 < eps < 1: the kernels at the ends are others
-    _eps_tensor: Tensor | None = None
+    _eps_tensor: Tensor
 
     @property
     def eps(self) -> float:
@@ -26,9 +26,8 @@ class Annealed:
     def eps(self, value: float) -> None:
         self._eps = checks.number("eps", value, 0.0, 1.0)
         self._is_between = 0.0 < self._eps < 1.0
-        if self._eps_tensor is None:
-            self._eps_tensor = torch.zeros((), dtype=torch.float64, device="cpu")
-        self._eps_tensor.fill_(self._eps)
+        # A new one: a backward pass to come, a copy of the layer or an exported program may hold the one before.
+        self._eps_tensor = torch.tensor(self._eps, dtype=torch.float64, device="cpu")
 
     def _eps_option(self) -> float | Tensor:
         """eps for a scan: a tensor under torch.compile, which would compile anew for every number."""
