@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-#: Instruction sets a kernel is compiled for on x86-64, worst first: name -> compiler flags.
+#: Instruction sets a kernel is compiled for on x86-64, in the order of csrc/isa.h, worst first: name -> compiler flags.
 X86_ISAS = {
     "baseline": ["-march=x86-64"],
     "avx2": ["-march=x86-64-v3"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from . import build
 from .fixed_point import library
 from .version import __version__
 
@@ -16,8 +17,6 @@ except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
     torch = None
-
-ISAS = ("baseline", "avx2", "avx512", "avx512_bf16")  # in the order of csrc/isa.h
 
 
 def report() -> str:
@@ -68,7 +67,7 @@ def _place(path: Path) -> str:
 
 def _isa() -> str:
     library = extension.extension.library
-    available = [name for number, name in enumerate(ISAS) if library.lrnn_isa_available(number)]
+    available = [name for number, name in enumerate(build.X86_ISAS) if library.lrnn_isa_available(number)]
     return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
 
 

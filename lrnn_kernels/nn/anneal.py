@@ -38,8 +38,8 @@ class EpsAnneal:
     """Sets eps of every BMRU and FQBMRU in a model: 1 for ``hold`` steps, then linearly to 0 over ``decay`` steps.
 
     Training with eps = 1 lets gradients pass every update; with eps = 0 they stop at the last one. Call ``step()`` after each step of the
-    optimizer, as for a learning-rate scheduler; the constructor sets the first value. torch.compile compiles three times: for 1, what is
-    between, and 0.
+    optimizer, as for a learning-rate scheduler; the constructor sets the first value. torch.compile compiles anew for 1, once for all
+    values between, and for 0.
 
     Args:
         model: a module that contains at least one layer with eps.
