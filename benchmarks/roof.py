@@ -21,6 +21,7 @@ from torch import Tensor
 from lrnn_kernels import build
 
 HUGE_PAGE = 2 << 20
+HALF_PAGE = 2 << 10
 
 
 def huge_empty(num_bytes: int) -> Tensor:
@@ -42,7 +43,9 @@ class Roof:
 
     def __init__(self, largest_total: int):
         half = largest_total // 2 + HUGE_PAGE
-        self.src, self.dst = huge_empty(half), huge_empty(half)
+        # What is written begins in the middle of a page, as the operators' outputs do: at the start, like what is read, the copy takes
+        # 1.06 to 1.16 times as long.
+        self.src, self.dst = huge_empty(half), huge_empty(half + HALF_PAGE)[HALF_PAGE:]
         self.library = _library()
         self.gomp = _gomp_parallel()
         self.how = "copy in C++ on torch's threads" if self.library else "torch's copy_ (no C++ compiler was found)"

@@ -98,6 +98,12 @@ struct __attribute__((visibility("hidden"))) Call {
     return {args.B, cell.states, args.T / args.interval + 2, args.C};  // at least what is needed, and never 1: export with a free T
   }
 
+  Beside inputs_beside() const {
+    Beside beside;
+    for (int i = 0; i < cell.inputs; ++i) beside.add(args.inputs[i], scalar_bytes(type) / scalars);
+    return beside;
+  }
+
   std::vector<int64_t> bits_sizes() const { return {args.B, (args.T + 31) / 32 + 1, args.C}; }
 
   // Checks a (C,) or (B,C) tensor and gives it unit channel stride.
@@ -137,7 +143,7 @@ struct __attribute__((visibility("hidden"))) Outputs {
   Tensor y, h_last, saved;  // saved is empty unless the cell saves more than y, and a backward pass will follow
 
   Outputs(Call& call, bool save)
-      : y(new_rows(call.args.B, call.args.T, call.channels(), call.time_major, call.type)),
+      : y(new_rows(call.args.B, call.args.T, call.channels(), call.time_major, call.type, call.inputs_beside())),
         h_last(new_contiguous({call.args.B, call.state_channels()}, call.carry)),
         saved(new_saved(call, save)) {
     ScanArgs& args = call.args;
@@ -150,7 +156,7 @@ struct __attribute__((visibility("hidden"))) Outputs {
   }
 
   static Tensor new_saved(const Call& call, bool save) {
-    if (save && call.cell.saves == Saves::steps) return new_contiguous(call.saved_sizes(), call.carry);
+    if (save && call.cell.saves == Saves::steps) return new_contiguous(call.saved_sizes(), call.carry, call.inputs_beside());
     if (save && call.cell.saves == Saves::bits) return new_contiguous(call.bits_sizes(), ScalarType::Int);
     return new_contiguous({0}, ScalarType::Int);
   }
@@ -184,10 +190,14 @@ struct __attribute__((visibility("hidden"))) Gradients {
       dh_last = call.ends(*dh_last_, "dh_last", call.carry, call.state_channels());
       args.dh_last = stream<const void>(*dh_last, call.scalars, args.C);
     }
-    const int64_t tensors = call.packed ? 1 : cell.inputs;
-    for (int64_t i = 0; i < tensors; ++i) inputs.push_back(new_rows(args.B, args.T, call.inputs[i].size(2), call.time_major, call.type));
-    for (int i = 0; i < cell.inputs; ++i)
-      args.dinputs[i] = stream<void>(inputs[call.packed ? 0 : i], call.scalars, args.C, call.packed ? i * args.C : 0);
+    const int64_t scalar = scalar_bytes(call.type) / call.scalars;
+    Beside beside = call.inputs_beside();
+    beside.add(args.dy, scalar);
+    if (cell.saves == Saves::output) beside.add(args.states, scalar);
+    for (int i = 0; i < cell.inputs; ++i) {
+      if (i == 0 || !call.packed) inputs.push_back(new_rows(args.B, args.T, call.inputs[i].size(2), call.time_major, call.type, beside));
+      args.dinputs[i] = stream<void>(inputs.back(), call.scalars, args.C, call.packed ? i * args.C : 0);
+    }
     args.dh0 = stream<void>(dh0, call.scalars, args.C);
   }
 

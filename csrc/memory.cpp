@@ -17,7 +17,8 @@ namespace {
 
 constexpr size_t kHugePage = 2 << 20;
 
-size_t rounded(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+// Whole huge pages, and a small one for what an offset pushes over their end.
+size_t rounded(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage + kPage; }
 
 // By default an eighth of the machine's memory may stay cached; LRNN_POOL_MB sets another limit in MiB.
 int64_t default_limit() {
@@ -69,7 +70,7 @@ void trim(Pool& p, int64_t limit) {
 
 }  // namespace
 
-void* allocate(size_t bytes) {
+void* allocate(size_t bytes, size_t offset) {
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   size_t size = rounded(bytes);
@@ -87,10 +88,11 @@ void* allocate(size_t bytes) {
   }
   p.in_use.emplace(block, size);
   p.in_use_bytes += size;
-  return block;
+  return static_cast<char*>(block) + offset;
 }
 
-void release(void* block) {
+void release(void* data) {
+  void* const block = static_cast<char*>(data) - reinterpret_cast<uintptr_t>(data) % kHugePage;
   Pool& p = pool();
   const std::lock_guard lock(p.mutex);
   const auto found = p.in_use.find(block);

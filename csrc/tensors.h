@@ -49,8 +49,22 @@ inline ScalarType carry_type(ScalarType type) {
 
 inline ScalarType complex_of(ScalarType type) { return type == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble; }
 
+// The streams that a kernel walks together with a new one.
+struct Beside {
+  struct Rows {
+    const void* first;
+    int64_t step;  // bytes from one to the next
+  } streams[8];
+  int count = 0;
+
+  template <class Void>
+  void add(const Stream<Void>& x, int64_t scalar_bytes) {
+    if (x.data && x.stride_t != 0) streams[count++] = {x.data, x.stride_t * scalar_bytes};
+  }
+};
+
 // An uninitialized tensor on the device that the operators at hand run on. Each backend's library has its own.
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type);
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside& beside = {});
 
 // The same by torch's own allocator, index -1 for the CPU.
 inline Tensor torch_empty(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type,
@@ -62,10 +76,10 @@ inline Tensor torch_empty(const std::vector<int64_t>& sizes, const std::vector<i
   return Tensor(handle);
 }
 
-inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type) {
+inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type, const Beside& beside = {}) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
-  return new_tensor(sizes, strides, type);
+  return new_tensor(sizes, strides, type, beside);
 }
 
 inline Tensor new_zeros(const std::vector<int64_t>& sizes, ScalarType type) {
@@ -81,9 +95,9 @@ inline void check_device(const Tensor& x, const Tensor& first, const char* what)
 // Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/transforms.py mirrors this.
 inline bool is_time_major(const Tensor& x) { return x.size(0) > 1 && x.size(1) > 1 && x.stride(0) != 0 && x.stride(0) < x.stride(1); }
 
-inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type) {
-  if (time_major) return new_tensor({B, T, C}, {C, B * C, 1}, type);
-  return new_tensor({B, T, C}, {T * C, C, 1}, type);
+inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type, const Beside& beside) {
+  if (time_major) return new_tensor({B, T, C}, {C, B * C, 1}, type, beside);
+  return new_tensor({B, T, C}, {T * C, C, 1}, type, beside);
 }
 
 // x with unit channel stride. What has none is copied; of an expanded tensor (the gradient of a sum) only what is there.

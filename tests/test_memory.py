@@ -115,6 +115,21 @@ def test_outputs_do_not_overlap():
     assert all((y == k).all() for k, y in outputs)
 
 
+def test_outputs_keep_their_place_in_a_page_from_what_is_read_with_them():
+    """Loads are held up by stores to the same place in another page: an output begins far from every stream beside it."""
+    a, b, dy = (torch.rand(SHAPE) for _ in range(3))
+    shifted = torch.empty(b.numel() + 1024)[500 : 500 + b.numel()].view(SHAPE)  # wherever it lies
+    shifted.copy_(b)
+    for inputs in ((a, b), (a, shifted), (b, a)):
+        leaves = [x.requires_grad_() for x in inputs]
+        y, _ = lrnn_kernels.linear_scan(*leaves)
+        gradients = torch.autograd.grad(y, leaves, dy)
+        for outputs, beside in (([y], leaves), (gradients, [*leaves, y, dy])):
+            apart = [(x.data_ptr() - other.data_ptr()) % 4096 for x in outputs for other in beside]
+            assert min(min(d, 4096 - d) for d in apart) >= 448  # four streams at the worst: 512, less half of 128
+            assert all(x.data_ptr() % 128 == 0 for x in outputs)
+
+
 def test_a_forked_child_allocates():
     """A data loader's worker may run operators: the pool's lock is not inherited locked. The child uses one thread, as torch asks of it."""
     x = torch.randn(SHAPE)

@@ -26,12 +26,15 @@ struct Affine {
 
   using Inputs = InputRows<Io, Cell::kInputs>;
   using Params = ParamRows<Io, Cell::kParams>;
+  template <int kCount>
+  using Rows = PassRows<Io, kCount, Cell::kParams>;
 
   static void forward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    const Params params(args, k);
+    Rows<2> rows(args, k);
+    Row &state = rows.row[0], &h_reset = rows.row[1];
+    const Params& params = rows.params;
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
-    Row state, h_reset;
     begin_carry<Io, kInterleavedEnds>(args.h0, k, state);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
@@ -69,9 +72,10 @@ struct Affine {
 
   static void summarize_forward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    const Params params(args, k);
+    Rows<3> rows(args, k);
+    Row &scale = rows.row[0], &offset = rows.row[1], &h_reset = rows.row[2];
+    const Params& params = rows.params;
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
-    Row scale, offset, h_reset;
     set_row(scale, k.c1 - k.c0, R(1));
     set_row(offset, k.c1 - k.c0, R(0));
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
@@ -125,11 +129,12 @@ struct Affine {
 
   static void backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    const Params params(args, k);
+    Rows<1 + kMaxParams> rows(args, k);
+    Row &carry = rows.row[0], *const dparams = &rows.row[1];
+    const Params& params = rows.params;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Row carry, dparams[kMaxParams];
     begin_carry<Io, kInterleavedEnds>(args.dh_last, k, carry);
-    for (auto& row : dparams) set_row(row, k.c1 - k.c0, R(0));
+    for (int i = 0; i < kMaxParams; ++i) set_row(dparams[i], k.c1 - k.c0, R(0));
     const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
     Resets resets(args.reset, k, t1, direction);
     Inputs inputs(args, k, t1, direction);
@@ -149,8 +154,9 @@ struct Affine {
         dy.ask_ahead(n);
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
-          Value<N> h[U], g[U], passed[U];
+          Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
           for (int u = 0; u < U; ++u) {
+            for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
             inputs.template load<N>(c + u * N, x[u]);
             params.template load<N>(c + u * N, p[u]);
             g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(adjoint, c + u * N);
@@ -164,10 +170,7 @@ struct Affine {
           for (int u = 0; u < U; ++u) {
             Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
             for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
-            for (int i = 0; i < Cell::kParams; ++i) {
-              const auto sum = Io::template load_carry<N>(sums[i], c + u * N) + dparam[u][i];
-              Io::template store_carry<N>(sums[i], c + u * N, sum);
-            }
+            for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(sums[i], c + u * N, sum[u][i] + dparam[u][i]);
           }
         });
         if (reset) {
@@ -192,9 +195,10 @@ struct Affine {
 
   static void summarize_backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    const Params params(args, k);
+    Rows<2> rows(args, k);
+    Row &scale = rows.row[0], &offset = rows.row[1];
+    const Params& params = rows.params;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Row scale, offset;
     set_row(scale, k.c1 - k.c0, R(1));
     set_row(offset, k.c1 - k.c0, R(0));
     Resets resets(args.reset, k, t1, direction);

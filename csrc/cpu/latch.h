@@ -88,11 +88,16 @@ struct Latch {
     return found;
   }
 
-  template <bool kSave>
-  static void forward_steps(const ScanArgs& call, const Task& k, const Row& alphas, Row& state) {
-    const ScanArgs args = call;
-    const Int<R> never = Int<R>(args.T);
+  struct alignas(kPage) ForwardRows {  // see kRowPitch
+    Row state, alphas;
     Word words{}, first;
+  };
+
+  template <bool kSave>
+  static void forward_steps(const ScanArgs& call, const Task& k, ForwardRows& rows) {
+    const ScanArgs args = call;
+    auto& [state, alphas, words, first] = rows;
+    const Int<R> never = Int<R>(args.T);
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Inputs in(args, k, t0, direction);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
@@ -126,15 +131,15 @@ struct Latch {
   }
 
   static void forward(const ScanArgs& args, const Task& k) {
-    Row alphas, state;
-    load_ends<Io, false>(args.params[0], k, alphas);
-    begin_carry<Io, false>(args.h0, k, state);
+    ForwardRows rows;
+    load_ends<Io, false>(args.params[0], k, rows.alphas);
+    begin_carry<Io, false>(args.h0, k, rows.state);
     if (args.bits.data)
-      forward_steps<true>(args, k, alphas, state);
+      forward_steps<true>(args, k, rows);
     else
-      forward_steps<false>(args, k, alphas, state);
+      forward_steps<false>(args, k, rows);
     if (args.nontemporal) stream_fence();
-    end_carry<Io>(state, k, args.h_last);
+    end_carry<Io>(rows.state, k, args.h_last);
   }
 
   // The map of a piece as [held | value]: held is 1 where nothing was written.
@@ -207,13 +212,14 @@ struct Latch {
     const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
     const double width = args.options[1];
     for_lanes<R, 2>(n, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
-      V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U];
+      V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U], sum[U];
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         c[u] = load<V<N>>(in.c.row + j);
         beta[u] = load<V<N>>(in.beta.row + j);
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
         g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
+        sum[u] = load_raw<V<N>>(&dalpha.plane[0][j]);
         h_prev[u] = bit_set<N>(load_words<N>(words + j), bit) ? alpha[u] : -alpha[u];
         if constexpr (kPending) {
           const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
@@ -229,7 +235,7 @@ struct Latch {
         store_raw(&carry.plane[0][j], abs(c[u]) >= abs(beta[u]) ? V<N>{} : g[u]);
         dc_out.template store<N>(j, dc[u]);
         dbeta_out.template store<N>(j, dbeta[u]);
-        store_raw(&dalpha.plane[0][j], load_raw<V<N>>(&dalpha.plane[0][j]) + da[u]);
+        store_raw(&dalpha.plane[0][j], sum[u] + da[u]);
       }
     });
   }
@@ -237,8 +243,12 @@ struct Latch {
   static void backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
-    Row alphas, h0, carry, dalpha{};
-    Word first;
+    struct alignas(kPage) {  // see kRowPitch
+      Row carry, dalpha, alphas, h0;
+      Word first;
+    } rows;
+    auto& [carry, dalpha, alphas, h0, first] = rows;
+    set_row(dalpha, n, R(0));
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, k, t1, direction);
     Reader<Io> dy(args.dy, k, t1, direction);

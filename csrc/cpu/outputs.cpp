@@ -1,17 +1,44 @@
 // Tensors that the CPU operators make: large ones from the output pool.
 #include <string.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "../memory.h"
 #include "../tensors.h"
 
 namespace lrnn {
+namespace {
 
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) {
+// Where in a page rows that lie step bytes apart should begin. A processor tells by the low 12 bits of two addresses whether a load
+// must wait for a store before it. Where what is stored lies at the same place in its page as what is loaded a little later, loads
+// wait for stores that have nothing to do with them: 1.1 to 1.15 times the time of a forward pass. So rows begin as far as possible from
+// all others.
+size_t place_in_page(const Beside& beside, int64_t step) {
+  constexpr int64_t kPage = memory::kPage, kApart = 128;
+  int64_t best = 0, best_distance = -1;
+  for (int64_t place = 0; place < kPage; place += kApart) {
+    int64_t nearest = kPage;
+    for (int i = 0; i < beside.count; ++i) {
+      // Rows of another length move on by it from step to step, and come by all places that differ by a multiple of this.
+      const int64_t period = std::gcd(step - beside.streams[i].step, kPage);
+      const int64_t ahead = (place + kPage - reinterpret_cast<intptr_t>(beside.streams[i].first) % kPage) % period;
+      nearest = std::min({nearest, ahead, period - ahead});
+    }
+    if (nearest > best_distance) best = place, best_distance = nearest;
+  }
+  return best;
+}
+
+}  // namespace
+
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside& beside) {
   int64_t bytes = scalar_bytes(type);
   for (const int64_t size : sizes) bytes *= size;
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU, -1);
   if (bytes >= static_cast<int64_t>(memory::kPoolThreshold) && memory::stats().limit > 0) {
-    void* const block = memory::allocate(bytes);
+    const int64_t step = sizes.size() > 1 ? strides[sizes.size() - 2] * scalar_bytes(type) : 0;
+    void* const block = memory::allocate(bytes, place_in_page(beside, step));
     if (memory::poison()) memset(block, 0xff, bytes);
     return torch::stable::from_blob(block, {sizes.data(), sizes.size()}, {strides.data(), strides.size()}, cpu, type, memory::release);
   }

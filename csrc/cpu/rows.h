@@ -8,8 +8,11 @@ namespace lrnn::LRNN_ISA {
 
 // Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB L1 cache.
 inline constexpr int64_t kRowBytes = 4096;
-// How far apart rows lie. Were it 4 KiB, the rows of few channels would all fall into the same few sets of the L1 cache.
-inline constexpr int64_t kRowPitch = kRowBytes + 1024;
+// How far apart rows lie. Were it 4 KiB, the rows of few channels would all fall into the same few sets of the L1 cache, and what is
+// stored to one would delay what is loaded from the next: processors tell by the low 12 bits of two addresses whether they may be the same.
+// That costs up to three times the time, or nothing, by chance of the physical pages. So the rows that a pass walks lie in one piece, which
+// begins at a page: wherever the stack is, they lie the same way beside one another, and beside the streams.
+inline constexpr int64_t kRowPitch = kRowBytes + 1024, kPage = 4096;
 
 // Covers every c in [0, n) once, kTogether full registers at a time, then single ones, then 16-byte registers, then single channels:
 // body.operator()<lanes, registers>(c), or body.operator()<lanes>(c) if kTogether is 0. Descending, a row is walked downwards,
@@ -306,6 +309,14 @@ struct ParamRows {
   LRNN_HD void load(int64_t c, typename Io::template Value<N>* p) const {
     for (int i = 0; i < kParams; ++i) p[i] = Io::template load_carry<N>(row[i], c);
   }
+};
+
+// The rows of a pass.
+template <class Io, int kCount, int kParams>
+struct alignas(kPage) PassRows {
+  CarryRow<typename Io::R, Io::kPlanes> row[kCount];
+  const ParamRows<Io, kParams> params;
+  LRNN_HD PassRows(const ScanArgs& args, const Task& k) : params(args, k) {}
 };
 
 // A row at the start of a sequence or a reset, rounded to the storage of what a later step reads of its predecessor, so that a sequence

@@ -135,7 +135,7 @@ struct Step {
     const Cell cell;
     const Params params;
     const int64_t n, direction;
-    State adjoint;
+    alignas(kPage) State adjoint;  // see kRowPitch
     CarryRow<R, 1> dparams[Cell::kParams];
     StoredRow<SavedIo> h0, h_reset;
 
@@ -168,6 +168,7 @@ struct Step {
              Writer<Io>* dx) {
       for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
         V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], gates[U][kGates], dy_now[U];
+        V<N> sum[U][Cell::kParams];
         SavedValue<N> saved_before[U], saved_after[U];
         typename StateIo::template Value<N> d[U];
         for (int u = 0; u < U; ++u) {
@@ -179,6 +180,7 @@ struct Step {
             for (int i = 0; i < Cell::kGates; ++i) gates[u][i] = load_raw<V<N>>(after + (SavedIo::kPlanes + i) * run.plane + c + u * N);
           dy_now[u] = dy.template load<N>(c + u * N);
           d[u] = StateIo::template load_carry<N>(adjoint, c + u * N);
+          for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = load_raw<V<N>>(&dparams[i].plane[0][c + u * N]);
         }
         for (int u = 0; u < U; ++u) {
           if constexpr (Cell::kGates > 0 && !kGatesSaved) cell.gates(saved_before[u].plane, gates[u]);
@@ -187,8 +189,7 @@ struct Step {
         for (int u = 0; u < U; ++u) {
           StateIo::template store_carry<N>(adjoint, c + u * N, d[u]);
           for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
-          for (int i = 0; i < Cell::kParams; ++i)
-            store_raw(&dparams[i].plane[0][c + u * N], load_raw<V<N>>(&dparams[i].plane[0][c + u * N]) + dparam[u][i]);
+          for (int i = 0; i < Cell::kParams; ++i) store_raw(&dparams[i].plane[0][c + u * N], sum[u][i] + dparam[u][i]);
         }
       });
     }

@@ -84,7 +84,7 @@ void check_launch(int error, const char* what) {
   STD_TORCH_CHECK(error == 0, what, ": CUDA error ", error, ": ", cudaGetErrorString(static_cast<cudaError_t>(error)));
 }
 
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) {
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside&) {
   return torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CUDA, scope_device);
 }
 

@@ -20,7 +20,7 @@ DeviceScope::~DeviceScope() = default;
 void check_launch(int error, const char* what) { STD_TORCH_CHECK(error == 0, what, ": ", cuda_on_cpu_message()); }
 
 // Filled with NaN, so that an element that no kernel wrote is seen.
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) {
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside&) {
   const Tensor fresh = torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CPU, -1);
   int64_t bytes = scalar_bytes(type);
   for (const int64_t size : sizes) bytes *= size;
