@@ -96,7 +96,9 @@ struct Latch {
   template <bool kSave>
   static void forward_steps(const ScanArgs& call, const Task& k, ForwardRows& rows) {
     const ScanArgs args = call;
-    auto& [state, alphas, words, first] = rows;
+    Row& state = rows.state;
+    const Row& alphas = rows.alphas;
+    Word &words = rows.words, &first = rows.first;
     const Int<R> never = Int<R>(args.T);
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Inputs in(args, k, t0, direction);
@@ -247,7 +249,8 @@ struct Latch {
       Row carry, dalpha, alphas, h0;
       Word first;
     } rows;
-    auto& [carry, dalpha, alphas, h0, first] = rows;
+    Row &carry = rows.carry, &dalpha = rows.dalpha, &alphas = rows.alphas, &h0 = rows.h0;
+    Word& first = rows.first;
     set_row(dalpha, n, R(0));
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, k, t1, direction);
