@@ -157,7 +157,7 @@ def test_nothing_is_saved_without_gradients():
     lrnn.memory.empty_cache()
     before = lrnn.memory.stats()
     lrnn.src(u, bias)
-    assert lrnn.memory.stats().cached - before.cached == u.numel() * 4  # y alone
+    assert lrnn.memory.stats().cached - before.cached == u.numel() * 4 + 4096  # y alone, in a block with a page to move it within
 
 
 X, B_ = torch.zeros(2, 5, 4), torch.zeros(4)
