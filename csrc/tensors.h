@@ -53,8 +53,8 @@ inline ScalarType complex_of(ScalarType type) { return type == ScalarType::Float
 struct Beside {
   struct Rows {
     const void* first;
-    int64_t step;  // bytes from one to the next
-  } streams[8];
+    int64_t step;              // bytes from one to the next
+  } streams[kMaxStreams + 2];  // inputs, dy, states
   int count = 0;
 
   template <class Void>

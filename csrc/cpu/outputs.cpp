@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "../memory.h"
 #include "../tensors.h"
@@ -21,8 +20,8 @@ size_t place_in_page(const Beside& beside, int64_t step) {
     int64_t nearest = kPage;
     for (int i = 0; i < beside.count; ++i) {
       // Rows of another length move on by it from step to step, and come by all places that differ by a multiple of this.
-      const int64_t period = std::gcd(step - beside.streams[i].step, kPage);
-      const int64_t ahead = (place + kPage - reinterpret_cast<intptr_t>(beside.streams[i].first) % kPage) % period;
+      const int64_t moves = (step - beside.streams[i].step) | kPage, period = moves & -moves;  // a power of 2
+      const int64_t ahead = (place - reinterpret_cast<intptr_t>(beside.streams[i].first)) & (period - 1);
       nearest = std::min({nearest, ahead, period - ahead});
     }
     if (nearest > best_distance) best = place, best_distance = nearest;
