@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from .reference import carry_dtype
 from .registry import Cell
@@ -16,12 +19,12 @@ COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 class Layout:
     """What a checked call looks like: its sizes, dtypes and how complex values are stored."""
 
-    __slots__ = ("B", "C", "T", "carry", "dtype", "packed", "param", "split", "width", "y_width")
+    __slots__ = ("B", "C", "T", "carry", "device", "dtype", "packed", "param", "split", "width", "y_width")
 
     def __init__(self, cell: Cell, inputs: list[Tensor], params: list[Tensor], packed: bool) -> None:
         first = inputs[0]
         self.B, self.T, channels = first.shape
-        self.dtype = first.dtype
+        self.dtype, self.device = first.dtype, first.device
         self.split = bool(params) and params[0].is_complex() and not first.is_complex()
         streams = len(cell.inputs) * (2 if self.split else 1)
         self.packed = packed
@@ -30,6 +33,24 @@ class Layout:
         self.width = len(cell.states) * self.y_width  # channels of h0 and h_reset
         self.carry = carry_dtype(self.dtype)
         self.param = COMPLEX_OF.get(self.carry, self.carry) if self.split else self.carry
+
+
+Signature = tuple[Any, ...]
+
+
+def signature(cell: str, packed: bool, tensors: Sequence[Tensor | None]) -> Signature | None:
+    """All that the checks of a call look at; None where sizes may be symbols, or for what is no plain tensor."""
+    if torch.compiler.is_compiling():
+        return None
+    seen: list[Any] = [cell, packed]
+    for x in tensors:
+        if x is None:
+            seen.append(None)
+        elif type(x) is Tensor or type(x) is Parameter:
+            seen += (x.shape, x.dtype, x.device)
+        else:
+            return None
+    return tuple(seen)
 
 
 def shape(x: Tensor) -> str:

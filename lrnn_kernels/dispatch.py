@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from . import cuda_backend, extension, triton_backend
 from .registry import Cell
@@ -39,28 +38,28 @@ class Ask:
 
 
 _ASKED_FOR = {name: Choice(name, "asked for by name") for name in BACKENDS[1:]}
+_CPU = torch.device("cpu")
 _ON_CPU = Choice("cpu", "the inputs are on the CPU and its kernels are loaded")
 
 
-def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int = 0) -> Choice:
+def choose(backend: str, device: torch.device, kernel: str | None = None, channels: int = 0) -> Choice:
     """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
-    if backend == "auto" and first.device.type == "cpu" and extension.available:
+    if backend == "auto" and device == _CPU and extension.available:
         return _ON_CPU
     if backend == "reference":
         return _ASKED_FOR[backend]
-    device = first.device.type
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
     if backend in GPU:
-        return _named(backend, first, kernel, channels)
-    if device not in ("cpu", "meta"):
+        return _named(backend, device.type, kernel, channels)
+    if device.type not in ("cpu", "meta"):
         if backend == "cpu":
-            raise ValueError(f"backend 'cpu' runs CPU tensors, got tensors on {first.device}")
-        reasons = [module.missing(device) or unserved(name, kernel, channels) for name, module in GPU.items()]
+            raise ValueError(f"backend 'cpu' runs CPU tensors, got tensors on {device}")
+        reasons = [module.missing(device.type) or unserved(name, kernel, channels) for name, module in GPU.items()]
         for name, reason in zip(GPU, reasons, strict=True):
             if not reason:
-                return Choice(name, f"the inputs are on {device!r}, and this is the best backend for it here")
-        return _fall_back(f"there is no compiled kernel for device {device!r}: {'; '.join(reasons)}")
+                return Choice(name, f"the inputs are on {device.type!r}, and this is the best backend for it here")
+        return _fall_back(f"there is no compiled kernel for device {device.type!r}: {'; '.join(reasons)}")
     if not extension.available:
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {extension.reason}")
@@ -68,8 +67,7 @@ def choose(backend: str, first: Tensor, kernel: str | None = None, channels: int
     return _ASKED_FOR[backend] if backend == "cpu" else _ON_CPU
 
 
-def _named(backend: str, first: Tensor, kernel: str | None, channels: int) -> Choice:
-    device = first.device.type
+def _named(backend: str, device: str, kernel: str | None, channels: int) -> Choice:
     reason = GPU[backend].missing(device)
     if reason:
         raise (ValueError if device == "cpu" else RuntimeError)(f"backend {backend!r} is not available: {reason}")

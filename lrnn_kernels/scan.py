@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,18 @@ from torch import Tensor
 from . import autograd, checks, dispatch, reference, varying
 from .explain import explain_call
 from .registry import CELLS, Cell
+
+
+#: The layouts of earlier calls whose tensors were right as they came: such a call need not be checked twice. After large tensors have gone
+#: by, the checks' code is in no cache any more, and they take a tenth of the time of a pass over 8 Mi elements.
+_layouts: dict[checks.Signature, checks.Layout] = {}
+_MOST_LAYOUTS = 1024
+
+
+def _remember(signature: checks.Signature, layout: checks.Layout) -> None:
+    if len(_layouts) >= _MOST_LAYOUTS:
+        _layouts.clear()
+    _layouts[signature] = layout
 
 
 def run(
@@ -30,10 +43,17 @@ def run(
     packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
     then comes back in one buffer too.
     """
-    entry, layout, inputs, params, h0, h_reset = check(cell, inputs, params, h0, reset, h_reset, packed)
+    entry = CELLS[cell]
+    signature = checks.signature(cell, packed, (*inputs, *params, h0, reset, h_reset))
+    layout = _layouts.get(signature)
+    if layout is None:
+        given = [*inputs, *params, h0, h_reset]
+        layout, inputs, params, h0, h_reset = check(entry, inputs, params, h0, reset, h_reset, packed)
+        if signature is not None and all(map(operator.is_, given, [*inputs, *params, h0, h_reset])):
+            _remember(signature, layout)
     kernel = entry.kernel(options, reset is not None)
     asked = isinstance(backend, dispatch.Ask)
-    choice = dispatch.choose(backend.backend if asked else backend, inputs[0], kernel, layout.y_width)
+    choice = dispatch.choose(backend.backend if asked else backend, layout.device, kernel, layout.y_width)
     kernel = dispatch.kernel_on(choice.backend, kernel)
     if asked:
         return explain_call(kernel, entry, inputs, params, entry.numbers(options), choice)
@@ -46,9 +66,8 @@ def run(
     return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
 
 
-def check(cell, inputs, params, h0, reset, h_reset, packed):
+def check(entry: Cell, inputs, params, h0, reset, h_reset, packed):
     """Checks all tensors of a call and brings them to the dtypes that its kernels take."""
-    entry = CELLS[cell]
     inputs = checks.streams(entry, inputs, packed)
     first = inputs[0]
     for name, x in zip(entry.params, params, strict=True):
@@ -65,7 +84,7 @@ def check(cell, inputs, params, h0, reset, h_reset, packed):
         if reset is None:
             raise ValueError("h_reset was given without reset; the state before the first step is h0")
         h_reset = checks.ends("h_reset", h_reset, layout, first, layout.width, layout.carry, per_batch=True, shared=True)
-    return entry, layout, inputs, params, h0, h_reset
+    return layout, inputs, params, h0, h_reset
 
 
 def _reference(entry: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:

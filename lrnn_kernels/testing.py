@@ -329,7 +329,7 @@ def backends() -> dict[str, str]:
         if name in ("auto", "reference"):
             continue
         try:
-            dispatch.choose(name, torch.empty(0, device=device_of(name)))
+            dispatch.choose(name, torch.device(device_of(name)))
             found[name] = ""
         except (RuntimeError, ValueError, AssertionError) as error:
             found[name] = str(error)

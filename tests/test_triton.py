@@ -85,14 +85,9 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch):
         lrnn_kernels.min_gru(torch.ones(1, 2, 3), torch.ones(1, 2, 3), backend="triton")
 
 
-def _on(device: str) -> SimpleNamespace:
-    """Stands for a tensor on a device that is not here."""
-    return SimpleNamespace(device=torch.device(device), dtype=torch.float32)
-
-
 @needs_triton
 def test_auto_prefers_triton_on_a_gpu():
-    choice = dispatch.choose("auto", _on("cuda"), "linear")
+    choice = dispatch.choose("auto", torch.device("cuda"), "linear")
     assert choice.backend == "triton"
     assert "best backend for it here" in choice.reason
 
@@ -101,33 +96,33 @@ def test_auto_prefers_triton_on_a_gpu():
 def test_auto_prefers_cuda_to_triton(monkeypatch):
     kernels = cuda_backend.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), 256)
     monkeypatch.setattr(cuda_backend, "state", kernels)
-    assert dispatch.choose("auto", _on("cuda"), "linear").backend == "cuda"
-    assert dispatch.choose("auto", _on("cuda"), "min_gru").backend == "triton"
-    assert dispatch.choose("auto", _on("cuda"), "nbrc", 256).backend == "cuda"
+    assert dispatch.choose("auto", torch.device("cuda"), "linear").backend == "cuda"
+    assert dispatch.choose("auto", torch.device("cuda"), "min_gru").backend == "triton"
+    assert dispatch.choose("auto", torch.device("cuda"), "nbrc", 256).backend == "cuda"
     with pytest.warns(RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"):
-        assert dispatch.choose("auto", _on("cuda"), "nbrc", 257).backend == "reference"
+        assert dispatch.choose("auto", torch.device("cuda"), "nbrc", 257).backend == "reference"
 
 
 @needs_triton
 def test_a_cell_without_a_triton_kernel_runs_the_reference_and_says_so():
     with pytest.warns(RuntimeWarning, match="the triton backend has no kernel 'nbrc' yet"):
-        assert dispatch.choose("auto", _on("cuda"), "nbrc").backend == "reference"
+        assert dispatch.choose("auto", torch.device("cuda"), "nbrc").backend == "reference"
     with pytest.raises(NotImplementedError, match="the triton backend has no kernel 'nbrc' yet"):
-        dispatch.choose("triton", _on("cuda"), "nbrc")
+        dispatch.choose("triton", torch.device("cuda"), "nbrc")
 
 
 def test_without_triton(monkeypatch):
     """A GPU tensor then runs the reference, with a warning that says why."""
     monkeypatch.setattr(triton_backend, "_failure", "triton is not installed (pip install triton)")
     with pytest.warns(RuntimeWarning, match="triton is not installed"):
-        assert dispatch.choose("auto", _on("cuda"), "linear").backend == "reference"
+        assert dispatch.choose("auto", torch.device("cuda"), "linear").backend == "reference"
     with pytest.raises(RuntimeError, match="triton is not installed"):
-        dispatch.choose("triton", _on("cuda"), "linear")
+        dispatch.choose("triton", torch.device("cuda"), "linear")
 
 
 def test_other_devices():
     with pytest.raises(RuntimeError, match="CUDA and HIP tensors, got tensors on 'xpu'"):
-        dispatch.choose("triton", _on("xpu"), "linear")
+        dispatch.choose("triton", torch.device("xpu"), "linear")
 
 
 @needs_triton
