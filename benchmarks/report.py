@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import products
-from .speed import LONE, MAIN, PIXELS, STREAMS, SWEEP, Speed
+from .speed import CALL, LONE, MAIN, PIXELS, STREAMS, SWEEP, Speed
 from .timing import pieces
 from .traffic import OPS
 
@@ -29,7 +29,8 @@ def print_speed(speed: Speed) -> None:
     print(
         f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, moving as many bytes as the operator must."
     )
-    print("share = the copy's time by the operator's. Inputs and copies lie on huge pages; the operators allocate their outputs.")
+    print("share = the copy's time by that of the operator that autograd calls; of train: by that of the public function and autograd.")
+    print("Inputs and copies lie on huge pages; the operators allocate their outputs.")
     print("src and brc are bound by their arithmetic (three functions and a division each, per element): look at their Gelem/s.")
     for dtype in ("float32", "bfloat16"):
         for direction in ("forward", "backward"):
@@ -45,9 +46,10 @@ def print_speed(speed: Speed) -> None:
             found = {(d, n): speed.row(op, shape, d, n) for d in ("float32", "bfloat16") for n in ("forward", "backward", "train")}
             if all(found.values()):
                 shares = [f"{r.seconds * 1e3:.2f} {r.share:5.2f}" for r in found.values()]
-                rows.append([op, *shares, *(_ratio(speed, "bfloat16", op, shape, n) for n in ("forward", "backward"))])
-        header = ["operator", "f32 fwd", "f32 bwd", "f32 train", "bf16 fwd", "bf16 bwd", "bf16 train", "bf16/f32 fwd", "bwd"]
-        print(table(header, rows, f"{list(shape)}: ms, share of the copy; elements/s of bfloat16 by float32's"))
+                rows.append([op, *shares, *_pair(speed, "bfloat16", op, shape), _ratio(speed, CALL, op, shape, "forward")])
+        header = ["operator", "f32 fwd", "f32 bwd", "f32 train", "bf16 fwd", "bf16 bwd", "bf16 train", "bf16/f32 fwd", "bwd", "call/fwd"]
+        title = f"{list(shape)}: ms, share of the copy; elements/s of bfloat16 by float32's; {CALL} (float32, without gradients)"
+        print(table(header, rows, title))
     rows = []
     for op in OPS:
         found = [speed.row(op, LONE, "float32", n) for n in ("forward", "backward")]

@@ -25,6 +25,7 @@ PIXELS: Shape = (32, 784, 256)  # sequential MNIST, batched
 LONE: Shape = (1, 65536, 16)  # one long, narrow sequence: threads could share its time only
 DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
+CALL = "time of the public call by the operator's"
 STREAMS = "time of only moving the same streams, by ours"
 
 
@@ -123,6 +124,8 @@ class Speed:
             calls = self.bank.calls(op, shape, dtype)
             calls.prepare_backward()
             cases |= self._passes(calls, shape, dtype, train=big)
+            if big and dtype is torch.float32:
+                cases["float32 call"] = calls.call
             if dtype is torch.float32 and shape == MAIN and op.name in peers.PEERS:
                 cases |= {f"peer {name}": call for name, call in peers.PEERS[op.name](calls).items()}
         times = interleave(cases, self._rounds(shape))
@@ -132,6 +135,7 @@ class Speed:
             if f"float32 {direction} streams" in times:
                 self._ratio(STREAMS, op, shape, direction, times, f"float32 {direction} streams", f"float32 {direction}")
         if big:
+            self._ratio(CALL, op, shape, "forward", times, "float32 call", "float32 forward")
             for direction in ("forward", "backward"):
                 self._ratio(
                     "bfloat16 elements/s by float32's", op, shape, direction, times, f"float32 {direction}", f"bfloat16 {direction}"
@@ -217,7 +221,7 @@ class Speed:
             shape = (SWEEP[0], T, SWEEP[1])
             calls = self.bank.calls(op, shape, torch.float32)
             cases = {
-                "forward": calls.forward,
+                "forward": calls.call,
                 "loop forward": calls.loop_forward,
                 "train": calls.train,
                 "loop train": calls.loop_train,

@@ -139,20 +139,33 @@ OPS: dict[str, Op] = {
 
 
 class Calls:
-    """One operator on given streams: forward without gradients, backward alone, and the whole training step, as functions."""
+    """One operator on given streams as functions: both passes by themselves, the public call without gradients, and the training step."""
 
     def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"):
         self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
         cell = CELLS[op.cell]
         self._options = {**cell.options, **op.options}
-        self._kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
-        self._operators = getattr(torch.ops, dispatch.OPERATORS[backend])
-        self._numbers, self._saves = cell.numbers(self._options), cell.saves(self._kernel)
+        kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
+        operators = getattr(torch.ops, dispatch.OPERATORS[backend])
+        self._forward = getattr(operators, kernel).default
+        self._backward = getattr(operators, kernel + "_backward").default
+        self._numbers, self._saves = cell.numbers(self._options), cell.saves(kernel)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
         self._states: Tensor | None = None
 
+    # A pass is the operator that autograd calls, called directly: what is compared with a copy is what moves bytes. (The other way, a
+    # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
+
     def forward(self) -> None:
+        with torch.no_grad():
+            self._forward(self.streams, self.params, self._numbers, None, None, None, False, False)
+
+    def backward(self) -> None:
+        with torch.no_grad():
+            self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
+
+    def call(self) -> None:
         with torch.no_grad():
             self.op.call(*self.streams, *self.params, backend=self.backend)
 
@@ -176,15 +189,8 @@ class Calls:
 
     def prepare_backward(self) -> None:
         """Runs the forward pass once more, to keep what the backward pass reads."""
-        forward = getattr(self._operators, self._kernel).default
-        y, _, saved = forward(self.streams, self.params, self._numbers, None, None, None, False, True)
+        y, _, saved = self._forward(self.streams, self.params, self._numbers, None, None, None, False, True)
         self._states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
-        self._backward = getattr(self._operators, self._kernel + "_backward").default
-
-    def backward(self) -> None:
-        # The operator that autograd calls, called directly. The other way, a training step minus a forward pass, is a difference of two
-        # noisy times and books autograd's own work to the kernel; the training step is reported beside it, whole.
-        self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
 
     def train(self) -> None:
         y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)
