@@ -6,6 +6,7 @@ taken within one round mean anything, and their median is what is reported.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from statistics import median
@@ -31,7 +32,12 @@ def interleave(
     budget: float = 2.0,
     before: Callable[[str], object] = lambda name: None,
 ) -> Times:
-    """Seconds per call of every case, round after round, for at most about ``budget`` seconds; before(name) runs first, untimed."""
+    """Seconds per call of every case, round after round, for at most about ``budget`` seconds; before(name) runs first, untimed.
+
+    Every round has an order of its own: what a case leaves in the caches, and how fast the memory happens to be, must not always meet
+    the same other.
+    """
+    order, shuffle = list(cases.items()), random.Random(0).shuffle
     stop = time.perf_counter() + budget
     repeats = {}
     for name, call in cases.items():
@@ -41,7 +47,8 @@ def interleave(
     for done in range(rounds):
         if done >= MIN_ROUNDS and time.perf_counter() > stop:
             break
-        for name, call in cases.items():
+        shuffle(order)
+        for name, call in order:
             before(name)
             call()  # untimed: wakes the threads of this case and lets those of the case before it go to sleep
             times[name].append(_timed(call, repeats[name]))
