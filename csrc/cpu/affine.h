@@ -24,28 +24,30 @@ struct Affine {
   // with the next by itself. Complex values are two chains already.
   static constexpr int kTogether = Io::kPlanes == 1 ? 2 : 1;
 
-  using Inputs = InputRows<Io, Cell::kInputs>;
+  static constexpr int kReads = inputs_read<Cell>();
+  using Inputs = Reader<Io, Cell::kInputs>;
+  using InputsRead = Reader<Io, kReads>;  // by a backward pass
   using Params = ParamRows<Io, Cell::kParams>;
-  template <int kCount>
-  using Rows = PassRows<Io, kCount, Cell::kParams>;
+  template <int kCount, int kCopies = 0>
+  using Rows = PassRows<Io, kCount, Cell::kParams, kCopies>;
 
   static void forward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    Rows<2> rows(args, k);
+    Rows<2, Inputs::kCopies> rows(args, k);
     Row &state = rows.row[0], &h_reset = rows.row[1];
     const Params& params = rows.params;
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     begin_carry<Io, kInterleavedEnds>(args.h0, k, state);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args, k, t0, direction);
+    Inputs inputs(args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> held(state);
       for (int64_t s = k.s0; s < k.s1; ++s) {
         if (resets.next()) copy_row(h_reset, n, held);
-        inputs.ask_ahead(n);
+        inputs.prepare(n);
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
           for (int u = 0; u < U; ++u) {
@@ -80,7 +82,7 @@ struct Affine {
     set_row(offset, k.c1 - k.c0, R(0));
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args, k, t0, direction);
+    Inputs inputs(args.inputs, k, t0, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
@@ -129,7 +131,7 @@ struct Affine {
 
   static void backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
-    Rows<1 + kMaxParams> rows(args, k);
+    Rows<1 + kMaxParams, InputsRead::kCopies + 2 * Reader<Io>::kCopies> rows(args, k);
     Row &carry = rows.row[0], *const dparams = &rows.row[1];
     const Params& params = rows.params;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
@@ -137,8 +139,9 @@ struct Affine {
     for (int i = 0; i < kMaxParams; ++i) set_row(dparams[i], k.c1 - k.c0, R(0));
     const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
     Resets resets(args.reset, k, t1, direction);
-    Inputs inputs(args, k, t1, direction);
-    Reader<Io> dy(args.dy, k, t1, direction), before(args.states, k, t1 + direction, direction);
+    RowCopy<S>* const copies = rows.copies + InputsRead::kCopies;
+    InputsRead inputs(args.inputs, k, t1, direction, rows.copies);
+    Reader<Io> dy(&args.dy, k, t1, direction, copies), before(&args.states, k, t1 + direction, direction, copies + Reader<Io>::kCopies);
     Writer<Io> dx[kMaxInputs] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                  {args.dinputs[1], k, t1, direction, args.nontemporal},
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
@@ -148,12 +151,14 @@ struct Affine {
       static_assert(kMaxParams == 3);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
-        const S* h_prev = stored ? before.row : (reset ? h_reset.data : h0.data);
-        const int64_t h_plane = stored ? before.plane : Row::kChannels;
-        inputs.ask_ahead(n);
-        dy.ask_ahead(n);
+        const PlaneRows<Io> end((reset ? h_reset : h0).data, Row::kChannels);
+        const S* h_prev[PlaneRows<Io>::kCount];
+        for (int i = 0; i < PlaneRows<Io>::kCount; ++i) h_prev[i] = stored ? before.at[i] : end.at[i];
+        inputs.prepare(n);
+        dy.prepare(n);
+        if (stored) before.prepare(n);
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-          Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
+          Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
           Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
           for (int u = 0; u < U; ++u) {
             for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
@@ -161,7 +166,7 @@ struct Affine {
             params.template load<N>(c + u * N, p[u]);
             g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(adjoint, c + u * N);
             h[u] = Value<N>{};
-            if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N, h_plane);
+            if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N);
           }
           for (int u = 0; u < U; ++u) {
             Cell::pullback(x[u], p[u], args.options, h[u], g[u], dinput[u], dparam[u]);
@@ -202,14 +207,14 @@ struct Affine {
     set_row(scale, k.c1 - k.c0, R(1));
     set_row(offset, k.c1 - k.c0, R(0));
     Resets resets(args.reset, k, t1, direction);
-    Inputs inputs(args, k, t1, direction);
-    Reader<Io> dy(args.dy, k, t1, direction);
+    InputsRead inputs(args.inputs, k, t1, direction);
+    Reader<Io> dy(&args.dy, k, t1, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         for_lanes<R>(n, direction < 0, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-          Value<N> x[Cell::kInputs], p[Cell::kParams + 1];
+          Value<N> x[Cell::kInputs] = {}, p[Cell::kParams + 1];
           inputs.template load<N>(c, x);
           params.template load<N>(c, p);
           const Value<N> a = conj(Cell::gate(x, p, args.options).a);

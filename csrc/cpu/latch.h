@@ -38,20 +38,7 @@ struct Latch {
     return (words & (W<N>{} + bit)) != W<N>{};
   }
 
-  // The rows of c and beta at one step.
-  struct Inputs {
-    Reader<Io> c, beta;
-    LRNN_HD Inputs(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
-        : c(args.inputs[0], k, t, direction), beta(args.inputs[1], k, t, direction) {}
-    LRNN_HD void ask_ahead(int64_t n) const {
-      c.ask_ahead(n);
-      beta.ask_ahead(n);
-    }
-    LRNN_HD void advance() {
-      c.advance();
-      beta.advance();
-    }
-  };
+  using Inputs = Reader<Io, 2>;  // c and beta
 
   template <int kFixed>
   using HeldRow = Held<R, 1, kFixed>;
@@ -64,7 +51,9 @@ struct Latch {
                                   HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-      const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+      V<N> x[2];
+      in.template load<N>(i, x);
+      const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const auto update = abs(c) >= abs(beta);
       const V<N> h = update ? written(c, alpha) : load_raw<V<N>>(&state.plane[0][i]);
       store_raw(&state.plane[0][i], h);
@@ -91,6 +80,7 @@ struct Latch {
   struct alignas(kPage) ForwardRows {  // see kRowPitch
     Row state, alphas;
     Word words{}, first;
+    RowCopy<S> copies[Inputs::kCopies];
   };
 
   template <bool kSave>
@@ -101,7 +91,7 @@ struct Latch {
     Word &words = rows.words, &first = rows.first;
     const Int<R> never = Int<R>(args.T);
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
-    Inputs in(args, k, t0, direction);
+    Inputs in(args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
@@ -110,7 +100,7 @@ struct Latch {
       HeldRow<kFixed> h(state);
       HeldWord<kFixed> bits(words), firsts(first);
       for (int64_t s = k.s0; s < k.s1; ++s) {
-        in.ask_ahead(n);
+        in.prepare(n);
         if (pending)
           forward_row<true, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
         else
@@ -151,12 +141,14 @@ struct Latch {
     Row alphas, held, value{};
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
-    Inputs in(args, k, time_at(args, k.s0), args.reverse ? -1 : 1);
+    Inputs in(args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
     with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-          const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i), alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+          V<N> x[2];
+      in.template load<N>(i, x);
+      const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
           const auto update = abs(c) >= abs(beta);
           store_raw(&values.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&values.plane[0][i]));
           store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
@@ -174,13 +166,15 @@ struct Latch {
     Row held, carry{};
     for (auto& flag : held.plane[0]) flag = 1;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Inputs in(args, k, t1, direction);
-    Reader<Io> dy(args.dy, k, t1, direction);
+    Inputs in(args.inputs, k, t1, direction);
+    Reader<Io> dy(&args.dy, k, t1, direction);
     with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-          const V<N> c = load<V<N>>(in.c.row + i), beta = load<V<N>>(in.beta.row + i);
+          V<N> x[2];
+          in.template load<N>(i, x);
+          const V<N> c = x[0], beta = x[1];
           const auto update = abs(c) >= abs(beta);
           const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&adjoint.plane[0][i]);
           store_raw(&adjoint.plane[0][i], update ? V<N>{} : g);
@@ -217,8 +211,10 @@ struct Latch {
       V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U], sum[U];
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
-        c[u] = load<V<N>>(in.c.row + j);
-        beta[u] = load<V<N>>(in.beta.row + j);
+        V<N> x[2];
+        in.template load<N>(j, x);
+        c[u] = x[0];
+        beta[u] = x[1];
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
         g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
         sum[u] = load_raw<V<N>>(&dalpha.plane[0][j]);
@@ -248,13 +244,14 @@ struct Latch {
     struct alignas(kPage) {  // see kRowPitch
       Row carry, dalpha, alphas, h0;
       Word first;
+      RowCopy<S> copies[Inputs::kCopies];
     } rows;
     Row &carry = rows.carry, &dalpha = rows.dalpha, &alphas = rows.alphas, &h0 = rows.h0;
     Word& first = rows.first;
     set_row(dalpha, n, R(0));
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Inputs in(args, k, t1, direction);
-    Reader<Io> dy(args.dy, k, t1, direction);
+    Inputs in(args.inputs, k, t1, direction, rows.copies);
+    Reader<Io> dy(&args.dy, k, t1, direction);
     Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal), dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);
@@ -272,8 +269,8 @@ struct Latch {
       HeldRow<kFixed> adjoint(carry), sum(dalpha);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool pending = s <= last_pending;
-        in.ask_ahead(width);
-        dy.ask_ahead(width);
+        in.prepare(width);
+        dy.prepare(width);
         if (pending)
           backward_row<true, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
         else

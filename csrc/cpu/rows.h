@@ -57,8 +57,8 @@ struct RealIo {
   using Value = Vec<R, N>;
 
   template <int N>
-  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t) {
-    return load<Value<N>>(row + c);
+  LRNN_HD static Value<N> load_value(const S* const* rows, int64_t c) {
+    return load<Value<N>>(rows[0] + c);
   }
   template <int N>
   LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v, bool past_caches = false) {
@@ -85,12 +85,12 @@ struct ComplexIo {
   using Value = Complex<Vec<R, N>>;
 
   template <int N>
-  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t plane) {
+  LRNN_HD static Value<N> load_value(const S* const* rows, int64_t c) {
     using V = Vec<R, N>;
     if constexpr (kSplit)
-      return {load<V>(row + c), load<V>(row + plane + c)};
+      return {load<V>(rows[0] + c), load<V>(rows[1] + c)};
     else
-      return load_interleaved<V>(row + 2 * c);
+      return load_interleaved<V>(rows[0] + 2 * c);
   }
   template <int N>
   LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v, bool past_caches = false) {
@@ -127,9 +127,9 @@ struct PlanesIo {
   using Value = Planes<Vec<R, N>, kPlanes>;
 
   template <int N>
-  LRNN_HD static Value<N> load_value(const S* row, int64_t c, int64_t plane) {
+  LRNN_HD static Value<N> load_value(const S* const* rows, int64_t c) {
     Value<N> v;
-    for (int i = 0; i < kPlanes; ++i) v.plane[i] = load<Vec<R, N>>(row + i * plane + c);
+    for (int i = 0; i < kPlanes; ++i) v.plane[i] = load<Vec<R, N>>(rows[i] + c);
     return v;
   }
   template <int N>
@@ -158,35 +158,107 @@ LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
   }
 }
 
-// Walks the rows of a stream in the direction of a pass, +1 or -1 in time. Kernels keep these and their own copy of the arguments as
-// locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
+// Where the planes of one step's row lie.
 template <class Io>
+struct PlaneRows {
+  static constexpr int kCount = Io::kPlanes / Io::kScalars;
+  const typename Io::S* at[kCount];
+  LRNN_HD PlaneRows(const typename Io::S* row, int64_t plane) {
+    for (int i = 0; i < kCount; ++i) at[i] = row + i * plane;
+  }
+};
+
+// Room for a row of a stream in L1.
+template <class S>
+struct alignas(64) RowCopy {
+  S value[kRowPitch / sizeof(S)];
+};
+
+// Walks the rows of streams in the direction of a pass, +1 or -1 in time. Kernels keep these and their own copy of the arguments as
+// locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
+//
+// The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
+// Hardware prefetchers follow one front in a page: lanes that read from several parts by turns take 1.3 to 1.8 times as long. So all parts
+// but the last in the order of addresses are copied to L1, where there is room for copies, and memory is read from end to end.
+template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
-  const S* row;
-  int64_t step, plane;
-  bool gaps;
+  static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
+  static constexpr int64_t kLeastCopied = 256, kWidestCopied = 1 << 14;  // bytes of a part, and of a row of memory
+  const S* at[kParts > 0 ? kParts : 1];  // where lanes read
+  int64_t step[kStreams > 0 ? kStreams : 1];
+  const S* from[kParts > 0 ? kParts : 1];  // what is copied
+  RowCopy<S>* copies;
+  bool upwards, gaps = false;
 
-  LRNN_HD Reader(Input x, const Task& k, int64_t t, int64_t direction) {
-    row = row_at<Io>(x, k.b, t, k.c0);
-    step = direction * x.stride_t;
-    plane = x.plane;
-    gaps = direction > 0 && x.stride_t != 0 && x.stride_t != (k.c1 - k.c0) * Io::kScalars;
+  LRNN_HD Reader(const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
+      : copies(room), upwards(direction > 0) {
+    const int64_t bytes = (k.c1 - k.c0) * Io::kScalars * sizeof(S);
+    bool together = kParts > 1 && bytes >= kLeastCopied && streams[0].stride_t * int64_t(sizeof(S)) <= kWidestCopied;
+    for (int i = 0; i < kStreams; ++i) {
+      const PlaneRows<Io> row(row_at<Io>(streams[i], k.b, t, k.c0), streams[i].plane);
+      step[i] = direction * streams[i].stride_t;
+      gaps |= upwards && step[i] != 0 && step[i] != (k.c1 - k.c0) * Io::kScalars;
+      together &= step[i] == step[0];
+      for (int j = 0; j < kEach; ++j) at[i * kEach + j] = from[i * kEach + j] = row.at[j];
+    }
+    const auto address = [&](int part) { return reinterpret_cast<intptr_t>(from[part]); };
+    for (int p = 1; p < kParts; ++p)
+      together &= address(p) >= address(p - 1) + bytes && address(p) + bytes <= address(0) + streams[0].stride_t * int64_t(sizeof(S));
+    if (!together) copies = nullptr;
+    if (copies)
+      for (int p = 0, used = 0; p < kParts; ++p)
+        if (p != live()) at[p] = copies[used++].value;
   }
-  LRNN_HD void advance() { row += step; }
+
+  // The part that is read where it lies.
+  LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
+
+  // Before a step of n channels is read.
+  LRNN_HD void prepare(int64_t n) const {
+    if (copies) {
+      for (int i = 0; i < kCopies; ++i) {
+        const int part = upwards ? i : kParts - 1 - i;
+        copy(from[part], const_cast<S*>(at[part]), n * Io::kScalars);
+      }
+    } else if (gaps) {
+      ask_ahead(n);
+    }
+  }
+
+  LRNN_HD void advance() {
+    if (copies) {
+      for (int p = 0; p < kParts; ++p) from[p] += step[p / kEach];
+      at[live()] = from[live()];
+    } else {
+      for (int p = 0; p < kParts; ++p) at[p] += step[p / kEach];
+    }
+  }
+
   template <int N>
   LRNN_HD auto load(int64_t c) const {
-    return Io::template load_value<N>(row, c, plane);
+    return Io::template load_value<N>(at, c);
+  }
+  template <int N>
+  LRNN_HD void load(int64_t c, typename Io::template Value<N>* x) const {
+    for (int i = 0; i < kStreams; ++i) x[i] = Io::template load_value<N>(at + i * kEach, c);
+  }
+
+ private:
+  LRNN_HD void copy(const S* row, S* to, int64_t scalars) const {
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(row);
+    for_lanes<uint8_t>(scalars * sizeof(S), !upwards, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+      store_raw(reinterpret_cast<uint8_t*>(to) + i, load_raw<Vec<uint8_t, N>>(bytes + i));
+    });
   }
 
   // In a pass upwards in time, asks for the next row ahead of its use if the rows do not follow one another in memory (a slice of
-  // wider rows, or one of two planes): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to
-  // 1.3 times; downwards, where they behave differently, it costs as much.
+  // wider rows): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to 1.3 times; downwards, where they
+  // behave differently, it costs as much.
   LRNN_HD void ask_ahead(int64_t n) const {
-    if (!gaps) return;
     constexpr int64_t kLine = 64 / sizeof(S);
-    for (int i = 0; i < Io::kPlanes / Io::kScalars; ++i)
-      for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(row + step + i * plane + c);
+    for (int p = 0; p < kParts; ++p)
+      for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(at[p] + step[p / kEach] + c);
   }
 };
 
@@ -210,24 +282,6 @@ struct Writer {
     Io::template store_value<N>(row, c, plane, v, past_caches);
   }
   LRNN_HD void advance() { row += step; }
-};
-
-// The rows of all inputs at one step.
-template <class Io, int kInputs>
-struct InputRows {
-  Reader<Io> stream[kMaxStreams];
-  LRNN_HD InputRows(const ScanArgs& args, const Task& k, int64_t t, int64_t direction)
-      : stream{{args.inputs[0], k, t, direction}, {args.inputs[1], k, t, direction}, {args.inputs[2], k, t, direction}} {}
-  LRNN_HD void advance() {
-    for (int i = 0; i < kInputs; ++i) stream[i].advance();
-  }
-  LRNN_HD void ask_ahead(int64_t n) const {
-    for (int i = 0; i < kInputs; ++i) stream[i].ask_ahead(n);
-  }
-  template <int N>
-  LRNN_HD void load(int64_t c, typename Io::template Value<N>* x) const {
-    for (int i = 0; i < kInputs; ++i) x[i] = stream[i].template load<N>(c);
-  }
 };
 
 // Tells whether the state is reset before a step, in the direction of a pass.
@@ -312,10 +366,11 @@ struct ParamRows {
 };
 
 // The rows of a pass.
-template <class Io, int kCount, int kParams>
+template <class Io, int kCount, int kParams, int kCopies = 0>
 struct alignas(kPage) PassRows {
   CarryRow<typename Io::R, Io::kPlanes> row[kCount];
   const ParamRows<Io, kParams> params;
+  RowCopy<typename Io::S> copies[kCopies > 0 ? kCopies : 1];
   LRNN_HD PassRows(const ScanArgs& args, const Task& k) : params(args, k) {}
 };
 

@@ -23,7 +23,7 @@ struct Step {
   using SavedIo = std::conditional_t<kReadsOutput, PlanesIo<S, R, 1>, PlanesIo<R, R, kReadsOutput ? 1 : Cell::kSaved>>;
   using Saved = typename SavedIo::S;
   using State = CarryRow<R, Cell::kStates>;
-  using Inputs = InputRows<Io, Cell::kInputs>;
+  using Inputs = Reader<Io, Cell::kInputs>;
   using Params = ParamRows<Io, Cell::kParams>;
   template <int N>
   using V = Vec<R, N>;
@@ -79,7 +79,7 @@ struct Step {
     State h_reset;
     load_ends<StateIo, false>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args, k, t0, direction);
+    Inputs inputs(args.inputs, k, t0, direction);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     const bool every_step = kSave && args.interval == 0;
     Writer<SavedIo> saved(every_step ? args.saved : Output{}, k, t0, direction, args.nontemporal);
@@ -89,7 +89,7 @@ struct Step {
         R* const row = static_cast<R*>(args.saved.data) + k.b * args.saved.stride_b + s / args.interval * args.saved.stride_t + k.c0;
         for (int i = 0; i < Cell::kStates; ++i) __builtin_memcpy(row + i * args.saved.plane, state.plane[i], n * sizeof(R));
       }
-      inputs.ask_ahead(n);
+      inputs.prepare(n);
       if (every_step) {
         step_row(cell, n, direction < 0, inputs, params, state,
                  [&]<int N>(int64_t c, V<N> out, const SavedValue<N>& value, const V<N>*) __attribute__((always_inline)) {
@@ -166,6 +166,7 @@ struct Step {
     template <bool kGatesSaved>
     void row(const Run& run, const Saved* before, int64_t before_plane, const Saved* after, const Inputs& inputs, const Reader<Io>& dy,
              Writer<Io>* dx) {
+      const PlaneRows<SavedIo> earlier(before, before_plane), later(after, run.plane);
       for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
         V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], gates[U][kGates], dy_now[U];
         V<N> sum[U][Cell::kParams];
@@ -174,8 +175,8 @@ struct Step {
         for (int u = 0; u < U; ++u) {
           inputs.template load<N>(c + u * N, x[u]);
           params.template load<N>(c + u * N, p[u]);
-          saved_before[u] = SavedIo::template load_value<N>(before, c + u * N, before_plane);
-          saved_after[u] = SavedIo::template load_value<N>(after, c + u * N, run.plane);
+          saved_before[u] = SavedIo::template load_value<N>(earlier.at, c + u * N);
+          saved_after[u] = SavedIo::template load_value<N>(later.at, c + u * N);
           if constexpr (kGatesSaved)
             for (int i = 0; i < Cell::kGates; ++i) gates[u][i] = load_raw<V<N>>(after + (SavedIo::kPlanes + i) * run.plane + c + u * N);
           dy_now[u] = dy.template load<N>(c + u * N);
@@ -198,8 +199,8 @@ struct Step {
     void steps(const Run& run) {
       const int64_t t1 = time_at(args, run.hi - 1);
       Resets resets(args.reset, k, t1, direction);
-      Inputs inputs(args, k, t1, direction);
-      Reader<Io> dy(args.dy, k, t1, direction);
+      Inputs inputs(args.inputs, k, t1, direction);
+      Reader<Io> dy(&args.dy, k, t1, direction);
       Writer<Io> dx[kMaxStreams] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                     {args.dinputs[1], k, t1, direction, args.nontemporal},
                                     {args.dinputs[2], k, t1, direction, args.nontemporal}};
@@ -247,7 +248,7 @@ struct Step {
           SavedIo::template store_value<N>(buffer.get(), c, plane, saved_of<N>(cell, StateIo::template load_carry<N>(state, c).plane));
         });
         Resets resets(args.reset, k, t0, ahead);
-        Inputs inputs(args, k, t0, ahead);
+        Inputs inputs(args.inputs, k, t0, ahead);
         Saved* to = buffer.get() + row;
         for (int64_t s = lo; s < hi; ++s, to += row) {
           if (resets.next()) copy_row(reset_state, n, state);
