@@ -95,17 +95,17 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
-    with_width<Io>(k.c1 - k.c0, [&]<int kFixed>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, in.copying(), [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       HeldRow<kFixed> h(state);
       HeldWord<kFixed> bits(words), firsts(first);
       for (int64_t s = k.s0; s < k.s1; ++s) {
-        in.prepare(n);
+        in.template prepare<kCopying>(n);
         if (pending)
           forward_row<true, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
         else
           forward_row<false, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
-        in.advance();
+        in.template advance<kCopying>();
         y.advance();
         if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
           int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
@@ -142,13 +142,13 @@ struct Latch {
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
     Inputs in(args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
-    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+    with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
           V<N> x[2];
-      in.template load<N>(i, x);
-      const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+          in.template load<N>(i, x);
+          const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
           const auto update = abs(c) >= abs(beta);
           store_raw(&values.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&values.plane[0][i]));
           store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
@@ -168,7 +168,7 @@ struct Latch {
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args.inputs, k, t1, direction);
     Reader<Io> dy(&args.dy, k, t1, direction);
-    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+    with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -264,18 +264,18 @@ struct Latch {
       if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
-    with_width<Io>(n, [&]<int kFixed>() __attribute__((always_inline)) {
+    with_width<Io>(n, in.copying(), [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       const int64_t width = kFixed ? kFixed : n;
       HeldRow<kFixed> adjoint(carry), sum(dalpha);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool pending = s <= last_pending;
-        in.prepare(width);
-        dy.prepare(width);
+        in.template prepare<kCopying>(width);
+        dy.template prepare<kCopying>(width);
         if (pending)
           backward_row<true, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
         else
           backward_row<false, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
-        in.advance();
+        in.template advance<kCopying>();
         dy.advance();
         dc.advance();
         dbeta.advance();

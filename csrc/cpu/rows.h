@@ -185,7 +185,7 @@ struct Reader {
   using S = typename Io::S;
   static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
   static constexpr int64_t kLeastCopied = 256, kWidestCopied = 1 << 14;  // bytes of a part, and of a row of memory
-  const S* at[kParts > 0 ? kParts : 1];  // where lanes read
+  const S* at[kParts > 0 ? kParts : 1];                                  // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
   const S* from[kParts > 0 ? kParts : 1];  // what is copied
   RowCopy<S>* copies;
@@ -211,12 +211,15 @@ struct Reader {
         if (p != live()) at[p] = copies[used++].value;
   }
 
+  LRNN_HD bool copying() const { return kCopies > 0 && copies; }
+
   // The part that is read where it lies.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
 
-  // Before a step of n channels is read.
+  // Before a step of n channels is read. kCopying: this reader or another of the pass copies.
+  template <bool kCopying>
   LRNN_HD void prepare(int64_t n) const {
-    if (copies) {
+    if (kCopying && copies) {
       for (int i = 0; i < kCopies; ++i) {
         const int part = upwards ? i : kParts - 1 - i;
         copy(from[part], const_cast<S*>(at[part]), n * Io::kScalars);
@@ -226,8 +229,9 @@ struct Reader {
     }
   }
 
+  template <bool kCopying = false>
   LRNN_HD void advance() {
-    if (copies) {
+    if (kCopying && copies) {
       for (int p = 0; p < kParts; ++p) from[p] += step[p / kEach];
       at[live()] = from[live()];
     } else {
@@ -301,15 +305,17 @@ struct Resets {
   }
 };
 
-// Calls steps.operator()<n>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then unroll:
-// narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only.
+// Calls steps.operator()<n, copying>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then
+// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only. copying: whether a reader
+// of the pass copies; a loop without need not ask.
 template <class Io, class Steps>
-LRNN_HD void with_width(int64_t n, Steps&& steps) {
+LRNN_HD void with_width(int64_t n, bool copying, Steps&& steps) {
   if constexpr (sizeof(typename Io::S) == 4) {
-    if (n == 16) return steps.template operator()<16>();
-    if (n == 32) return steps.template operator()<32>();
+    if (n == 16) return steps.template operator()<16, false>();
+    if (n == 32) return steps.template operator()<32, false>();
   }
-  steps.template operator()<0>();
+  if (copying) return steps.template operator()<0, true>();
+  steps.template operator()<0, false>();
 }
 
 // A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the

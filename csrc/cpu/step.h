@@ -89,7 +89,7 @@ struct Step {
         R* const row = static_cast<R*>(args.saved.data) + k.b * args.saved.stride_b + s / args.interval * args.saved.stride_t + k.c0;
         for (int i = 0; i < Cell::kStates; ++i) __builtin_memcpy(row + i * args.saved.plane, state.plane[i], n * sizeof(R));
       }
-      inputs.prepare(n);
+      inputs.template prepare<false>(n);
       if (every_step) {
         step_row(cell, n, direction < 0, inputs, params, state,
                  [&]<int N>(int64_t c, V<N> out, const SavedValue<N>& value, const V<N>*) __attribute__((always_inline)) {
