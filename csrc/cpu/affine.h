@@ -40,7 +40,7 @@ struct Affine {
     begin_carry<Io, kInterleavedEnds>(args.h0, k, state);
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args.inputs, k, t0, direction, rows.copies);
+    Inputs inputs(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     with_width<Io>(k.c1 - k.c0, inputs.copying(), [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
@@ -82,7 +82,7 @@ struct Affine {
     set_row(offset, k.c1 - k.c0, R(0));
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args.inputs, k, t0, direction);
+    Inputs inputs(args, args.inputs, k, t0, direction);
     with_width<Io>(k.c1 - k.c0, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
@@ -139,9 +139,9 @@ struct Affine {
     for (int i = 0; i < kMaxParams; ++i) set_row(dparams[i], k.c1 - k.c0, R(0));
     const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
     Resets resets(args.reset, k, t1, direction);
-    RowCopy<S>* const copies = rows.copies + InputsRead::kCopies;
-    InputsRead inputs(args.inputs, k, t1, direction, rows.copies);
-    Reader<Io> dy(&args.dy, k, t1, direction, copies), before(&args.states, k, t1 + direction, direction, copies + Reader<Io>::kCopies);
+    InputsRead inputs(args, args.inputs, k, t1, direction, rows.copies);
+    Reader<Io> dy(args, &args.dy, k, t1, direction, rows.copies + InputsRead::kCopies);
+    Reader<Io> before(args, &args.states, k, t1 + direction, direction, rows.copies + InputsRead::kCopies + Reader<Io>::kCopies);
     Writer<Io> dx[kMaxInputs] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                  {args.dinputs[1], k, t1, direction, args.nontemporal},
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
@@ -208,8 +208,8 @@ struct Affine {
     set_row(scale, k.c1 - k.c0, R(1));
     set_row(offset, k.c1 - k.c0, R(0));
     Resets resets(args.reset, k, t1, direction);
-    InputsRead inputs(args.inputs, k, t1, direction);
-    Reader<Io> dy(&args.dy, k, t1, direction);
+    InputsRead inputs(args, args.inputs, k, t1, direction);
+    Reader<Io> dy(args, &args.dy, k, t1, direction);
     with_width<Io>(k.c1 - k.c0, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);

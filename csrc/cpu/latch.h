@@ -91,7 +91,7 @@ struct Latch {
     Word &words = rows.words, &first = rows.first;
     const Int<R> never = Int<R>(args.T);
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
-    Inputs in(args.inputs, k, t0, direction, rows.copies);
+    Inputs in(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
@@ -141,7 +141,7 @@ struct Latch {
     Row alphas, held, value{};
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
-    Inputs in(args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
+    Inputs in(args, args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
     with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
@@ -166,8 +166,8 @@ struct Latch {
     Row held, carry{};
     for (auto& flag : held.plane[0]) flag = 1;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Inputs in(args.inputs, k, t1, direction);
-    Reader<Io> dy(&args.dy, k, t1, direction);
+    Inputs in(args, args.inputs, k, t1, direction);
+    Reader<Io> dy(args, &args.dy, k, t1, direction);
     with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
@@ -250,8 +250,8 @@ struct Latch {
     Word& first = rows.first;
     set_row(dalpha, n, R(0));
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    Inputs in(args.inputs, k, t1, direction, rows.copies);
-    Reader<Io> dy(&args.dy, k, t1, direction);
+    Inputs in(args, args.inputs, k, t1, direction, rows.copies);
+    Reader<Io> dy(args, &args.dy, k, t1, direction);
     Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal), dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);

@@ -178,8 +178,9 @@ struct alignas(64) RowCopy {
 // locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
 //
 // The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
-// Hardware prefetchers follow one front in a page: lanes that read from several parts by turns take 1.3 to 1.8 times as long. So all parts
-// but the last in the order of addresses are copied to L1, where there is room for copies, and memory is read from end to end.
+// From memory, lanes that read from several parts by turns take 1.3 to 2 times as long, since hardware prefetchers follow one front in a
+// page. So all parts but the last in the order of addresses are then copied to L1, where there is room for copies, and memory is
+// read from end to end.
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
@@ -191,8 +192,8 @@ struct Reader {
   RowCopy<S>* copies;
   bool upwards, gaps = false;
 
-  LRNN_HD Reader(const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
-      : copies(room), upwards(direction > 0) {
+  LRNN_HD Reader(const ScanArgs& args, const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
+      : copies(args.from_memory ? room : nullptr), upwards(direction > 0) {
     const int64_t bytes = (k.c1 - k.c0) * Io::kScalars * sizeof(S);
     bool together = kParts > 1 && bytes >= kLeastCopied && streams[0].stride_t * int64_t(sizeof(S)) <= kWidestCopied;
     for (int i = 0; i < kStreams; ++i) {

@@ -79,7 +79,7 @@ struct Step {
     State h_reset;
     load_ends<StateIo, false>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args.inputs, k, t0, direction);
+    Inputs inputs(args, args.inputs, k, t0, direction);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     const bool every_step = kSave && args.interval == 0;
     Writer<SavedIo> saved(every_step ? args.saved : Output{}, k, t0, direction, args.nontemporal);
@@ -199,8 +199,8 @@ struct Step {
     void steps(const Run& run) {
       const int64_t t1 = time_at(args, run.hi - 1);
       Resets resets(args.reset, k, t1, direction);
-      Inputs inputs(args.inputs, k, t1, direction);
-      Reader<Io> dy(&args.dy, k, t1, direction);
+      Inputs inputs(args, args.inputs, k, t1, direction);
+      Reader<Io> dy(args, &args.dy, k, t1, direction);
       Writer<Io> dx[kMaxStreams] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                     {args.dinputs[1], k, t1, direction, args.nontemporal},
                                     {args.dinputs[2], k, t1, direction, args.nontemporal}};
@@ -248,7 +248,7 @@ struct Step {
           SavedIo::template store_value<N>(buffer.get(), c, plane, saved_of<N>(cell, StateIo::template load_carry<N>(state, c).plane));
         });
         Resets resets(args.reset, k, t0, ahead);
-        Inputs inputs(args.inputs, k, t0, ahead);
+        Inputs inputs(args, args.inputs, k, t0, ahead);
         Saved* to = buffer.get() + row;
         for (int64_t s = lo; s < hi; ++s, to += row) {
           if (resets.next()) copy_row(reset_state, n, state);
