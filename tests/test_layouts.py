@@ -157,6 +157,22 @@ def test_streams_side_by_side(cell, options, backend):
 
 
 @over(("cell", "options"), SEVERAL)
+@pytest.mark.parametrize(("C", "dtype"), [(130, torch.float32), (256, torch.bfloat16), (1100, torch.float32)])
+def test_long_streams_side_by_side(cell, options, C, dtype):
+    """Rows that come from memory are copied to the first cache but for one stream: the same bits as of streams apart."""
+    n, widest = len(CELLS[cell].inputs), 1 << 24  # bytes from which a call reads from memory, on any machine
+    T = widest // (2 * C * (n + 1) * dtype.itemsize) + 40
+    for reverse in (False, True):
+        packed = testing.random_call(cell, 2, T, C, dtype=dtype, options=options, reset=True, reverse=reverse, packed=True)
+        inside = _inside(packed.inputs[0], (0, 0, 8)).split(C, -1)
+        apart = replace(packed, inputs=tuple(x.contiguous() for x in packed.inputs[0].split(C, -1)), packed=False)
+        got, expected = testing.run(packed, "cpu"), testing.run(apart, "cpu")
+        assert_same(testing.run(replace(apart, inputs=inside), "cpu"), expected)
+        expected["d_packed"] = torch.cat([expected.pop(f"d_{name}") for name in CELLS[cell].inputs], -1)
+        assert_same(got, expected)
+
+
+@over(("cell", "options"), SEVERAL)
 def test_chunks_of_one_projection(cell, options, backend):
     """The streams are views of one GEMM's output: read where they are, and the gradient reaches the projection."""
     n, device = len(CELLS[cell].inputs), testing.device_of(backend)
@@ -185,6 +201,14 @@ def test_split_complex_storage(C, dtype, backend):
         whole = replace(split, inputs=tuple(map(together, split.inputs)), **states)
         expected = testing.run(whole.to(testing.device_of(backend)), backend)
         assert all(e.ok for e in testing.compare(whole, {k: v if v.is_complex() else together(v) for k, v in got.items()}, expected))
+
+
+@over("dtype", [torch.float32, torch.bfloat16])
+def test_long_split_complex_storage(dtype):
+    """Rows of two planes that come from memory."""
+    for C, features in ((500, {"h0": False}), (512, {"reset": True, "reverse": True}), (1030, {"reset": True, "per_batch": True})):
+        T = (1 << 24) // (2 * C * 4 * dtype.itemsize) + 40
+        check(testing.random_call("lru", 2, T, C, dtype=dtype, split=True, **features), "cpu")
 
 
 def test_strides_beyond_32_bits():
