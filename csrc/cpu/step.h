@@ -24,6 +24,7 @@ struct Step {
   using Saved = typename SavedIo::S;
   using State = CarryRow<R, Cell::kStates>;
   using Inputs = Reader<Io, Cell::kInputs>;
+  static constexpr int kCopies = Inputs::kCopies > 0 ? Inputs::kCopies : 1;  // room for them
   using Params = ParamRows<Io, Cell::kParams>;
   template <int N>
   using V = Vec<R, N>;
@@ -77,9 +78,10 @@ struct Step {
     const Params params(args, k);
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0), n = k.c1 - k.c0;
     State h_reset;
+    RowCopy<S> copies[kCopies];
     load_ends<StateIo, false>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args, args.inputs, k, t0, direction);
+    Inputs inputs(args, args.inputs, k, t0, direction, copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     const bool every_step = kSave && args.interval == 0;
     Writer<SavedIo> saved(every_step ? args.saved : Output{}, k, t0, direction, args.nontemporal);
@@ -89,7 +91,7 @@ struct Step {
         R* const row = static_cast<R*>(args.saved.data) + k.b * args.saved.stride_b + s / args.interval * args.saved.stride_t + k.c0;
         for (int i = 0; i < Cell::kStates; ++i) __builtin_memcpy(row + i * args.saved.plane, state.plane[i], n * sizeof(R));
       }
-      inputs.template prepare<false>(n);
+      inputs.template prepare<true>(n);
       if (every_step) {
         step_row(cell, n, direction < 0, inputs, params, state,
                  [&]<int N>(int64_t c, V<N> out, const SavedValue<N>& value, const V<N>*) __attribute__((always_inline)) {
@@ -102,7 +104,7 @@ struct Step {
                  [&]<int N>(int64_t c, V<N> out, const SavedValue<N>&, const V<N>*)
                      __attribute__((always_inline)) { y.template store<N>(c, out); });
       }
-      inputs.advance();
+      inputs.template advance<true>();
       y.advance();
     }
     if (args.nontemporal) stream_fence();
@@ -137,6 +139,7 @@ struct Step {
     const int64_t n, direction;
     alignas(kPage) State adjoint;  // see kRowPitch
     CarryRow<R, 1> dparams[Cell::kParams];
+    RowCopy<S> copies[kCopies];
     StoredRow<SavedIo> h0, h_reset;
 
     Backward(const ScanArgs& args, const Task& k)
@@ -199,7 +202,7 @@ struct Step {
     void steps(const Run& run) {
       const int64_t t1 = time_at(args, run.hi - 1);
       Resets resets(args.reset, k, t1, direction);
-      Inputs inputs(args, args.inputs, k, t1, direction);
+      Inputs inputs(args, args.inputs, k, t1, direction, copies);
       Reader<Io> dy(args, &args.dy, k, t1, direction);
       Writer<Io> dx[kMaxStreams] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                     {args.dinputs[1], k, t1, direction, args.nontemporal},
@@ -207,6 +210,7 @@ struct Step {
       const Saved* after = run.after;
       for (int64_t s = run.hi - 1; s >= run.lo; --s, after += run.step) {
         const bool reset = resets.next();
+        inputs.template prepare<true>(n);
         const Saved* const before = reset ? h_reset.data : (s > run.lo ? after + run.step : run.first);
         row<kGatesSaved>(run, before, reset ? h_reset.kPlane : (s > run.lo ? run.plane : run.first_plane), after, inputs, dy, dx);
         if (reset) {
@@ -218,7 +222,7 @@ struct Step {
             add_row(dparams[i], n, args.dparams + (k.slot * Cell::kParams + i) * args.C + k.c0, args.C);
             set_row(dparams[i], n, R(0));
           }
-        inputs.advance();
+        inputs.template advance<true>();
         dy.advance();
         for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
       }
