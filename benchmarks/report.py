@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import products
-from .speed import CALL, LONE, MAIN, PIXELS, STREAMS, SWEEP, Speed
+from .speed import CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, Speed
 from .timing import pieces
 from .traffic import OPS
 
@@ -56,7 +56,8 @@ def print_speed(speed: Speed) -> None:
         rows.append([op, *(f"{r.seconds * 1e3:.2f} {r.share:5.2f}" for r in found), *(_pair(speed, "one thread", op, LONE))])
     header = ["operator", "fwd", "bwd", "1 thread / all, fwd", "bwd"]
     print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
-    _print_streams(speed)
+    _print_ratios(speed, STREAMS, "as many reads and writes past the caches, no recurrence")
+    _print_ratios(speed, PACKED, "the layers of lrnn_kernels.nn call it so")
     _print_products(speed)
     _print_peers(speed)
     _print_loop(speed)
@@ -77,14 +78,14 @@ def _pair(speed: Speed, what: str, op: str, shape: tuple) -> list[str]:
     return [_ratio(speed, what, op, shape, direction) for direction in ("forward", "backward")]
 
 
-def _print_streams(speed: Speed) -> None:
+def _print_ratios(speed: Speed, what: str, remark: str) -> None:
     rows = []
     for op in OPS:
-        shares = [_ratio(speed, STREAMS, op, shape, n) for shape in (MAIN, PIXELS) for n in ("forward", "backward")]
+        shares = [_ratio(speed, what, op, shape, n) for shape in (MAIN, PIXELS) for n in ("forward", "backward")]
         rows += [[op, *shares]] if any(shares) else []
     if rows:
         header = ["operator", *(f"{list(shape)} {n}" for shape in (MAIN, PIXELS) for n in ("fwd", "bwd"))]
-        print(table(header, rows, "float32: " + STREAMS + " (as many reads and writes past the caches, no recurrence)"))
+        print(table(header, rows, f"float32: {what} ({remark})"))
 
 
 def _print_products(speed: Speed) -> None:

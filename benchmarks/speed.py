@@ -26,6 +26,7 @@ LONE: Shape = (1, 65536, 16)  # one long, narrow sequence: threads could share i
 DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
 CALL = "time of the public call by the operator's"
+PACKED = "time with streams, or parts of complex ones, side by side in a row as one GEMM writes them, by that of streams apart"
 STREAMS = "time of only moving the same streams, by ours"
 
 
@@ -75,6 +76,16 @@ class Bank:
             self.pages[name, dtype] = pages
         return self.pages[name, dtype]
 
+    def packed(self, op: Op, shape: Shape, dtype: torch.dtype) -> Calls | None:
+        """All streams in one tensor (B,T,nC), or a complex one in two real planes: passes only. None for what is one real stream."""
+        B, T, C = shape
+        streams = 2 if op.complex else len(op.streams)
+        if streams == 1:
+            return None
+        width = (B, T, streams * C)
+        dy = self.stream("normal", 9, (B, T, 2 * C) if op.complex else shape, dtype, False)
+        return Calls(op, [self.stream("gate", 9, width, dtype, False)], op.params(C, dtype), dy)
+
     def calls(self, op: Op, shape: Shape, dtype: torch.dtype) -> Calls:
         streams = [self.stream(kind, i, shape, dtype, op.complex) for i, kind in enumerate(op.streams)]
         return Calls(op, streams, op.params(shape[2], dtype), self.stream("normal", 9, shape, dtype, op.complex))
@@ -90,7 +101,7 @@ class Speed:
         self.rows: list[Row] = []
         self.ratios: list[dict] = []  # bf16 against float32, threads, peers, the loop
         largest = max(B * T * C for B, T, C in [(SWEEP[0], max(self.lengths), SWEEP[1]), PIXELS, LONE])
-        self.bank = Bank(2 * largest)
+        self.bank = Bank(max(2 * largest, 3 * max(_elements(MAIN), _elements(PIXELS))))
         self.roof = Roof(max(int(largest * op.bytes_per_element(torch.float32, True)) for op in OPS.values()))
 
     def run(self) -> None:
@@ -126,12 +137,17 @@ class Speed:
             cases |= self._passes(calls, shape, dtype, train=big)
             if big and dtype is torch.float32:
                 cases["float32 call"] = calls.call
+                if packed := self.bank.packed(op, shape, dtype):
+                    packed.prepare_backward()
+                    cases |= {"packed forward": packed.forward, "packed backward": packed.backward}
             if dtype is torch.float32 and shape == MAIN and op.name in peers.PEERS:
                 cases |= {f"peer {name}": call for name, call in peers.PEERS[op.name](calls).items()}
         times = interleave(cases, self._rounds(shape))
         for dtype in DTYPES:
             self._keep(op, shape, dtype, times)
         for direction in ("forward", "backward"):
+            if f"packed {direction}" in times:
+                self._ratio(PACKED, op, shape, direction, times, f"packed {direction}", f"float32 {direction}")
             if f"float32 {direction} streams" in times:
                 self._ratio(STREAMS, op, shape, direction, times, f"float32 {direction} streams", f"float32 {direction}")
         if big:

@@ -147,23 +147,15 @@ class Calls:
         self._options = {**cell.options, **op.options}
         kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
         operators = getattr(torch.ops, dispatch.OPERATORS[backend])
-        self._forward = getattr(operators, kernel).default
-        self._backward = getattr(operators, kernel + "_backward").default
-        self._numbers, self._saves = cell.numbers(self._options), cell.saves(kernel)
+        self._saves = cell.saves(kernel)
+        # A pass is the operator that autograd calls, called directly: what is compared with a copy is what moves bytes. (The other way, a
+        # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
+        common = (streams, params, cell.numbers(self._options), None, None, None, False)
+        self._forward = partial(getattr(operators, kernel).default, *common)
+        self._backward = partial(getattr(operators, kernel + "_backward").default, *common)
+        self.forward = partial(self._forward, False)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
-        self._states: Tensor | None = None
-
-    # A pass is the operator that autograd calls, called directly: what is compared with a copy is what moves bytes. (The other way, a
-    # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
-
-    def forward(self) -> None:
-        with torch.no_grad():
-            self._forward(self.streams, self.params, self._numbers, None, None, None, False, False)
-
-    def backward(self) -> None:
-        with torch.no_grad():
-            self._backward(self.streams, self.params, self._numbers, None, None, None, False, self._states, self.dy, None)
 
     def call(self) -> None:
         with torch.no_grad():
@@ -188,9 +180,10 @@ class Calls:
         return torch.stack(outputs, dim=1)
 
     def prepare_backward(self) -> None:
-        """Runs the forward pass once more, to keep what the backward pass reads."""
-        y, _, saved = self._forward(self.streams, self.params, self._numbers, None, None, None, False, True)
-        self._states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
+        """Runs the forward pass once more, to keep what the backward pass reads; then ``backward`` can be called."""
+        y, _, saved = self._forward(True)
+        states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
+        self.backward = partial(self._backward, states, self.dy, None)
 
     def train(self) -> None:
         y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)

@@ -25,7 +25,8 @@ class Layout:
         first = inputs[0]
         self.B, self.T, channels = first.shape
         self.dtype, self.device = first.dtype, first.device
-        self.split = bool(params) and params[0].is_complex() and not first.is_complex()
+        complex_params = bool(params) and params[0].is_complex() and any(dtype.is_complex for dtype in cell.dtypes)
+        self.split = complex_params and not first.is_complex()
         streams = len(cell.inputs) * (2 if self.split else 1)
         self.packed = packed
         self.C = channels // (streams if packed else 2 if self.split else 1)

@@ -12,9 +12,8 @@ from . import autograd, checks, dispatch, reference, varying
 from .explain import explain_call
 from .registry import CELLS, Cell
 
-
-#: The layouts of earlier calls whose tensors were right as they came: such a call need not be checked twice. After large tensors have gone
-#: by, the checks' code is in no cache any more, and they take a tenth of the time of a pass over 8 Mi elements.
+#: The layouts of earlier calls whose tensors were right as they came: such a call need not be checked twice. Checks take longest where it
+#: hurts most: after large tensors have gone by, their code is in no cache any more.
 _layouts: dict[checks.Signature, checks.Layout] = {}
 _MOST_LAYOUTS = 1024
 

@@ -5,7 +5,7 @@ import torch
 from conftest import VARIANTS, over
 
 import lrnn_kernels as lrnn
-from lrnn_kernels import testing
+from lrnn_kernels import scan, testing
 from lrnn_kernels.registry import CELLS
 
 B, T, C = 2, 5, 4
@@ -27,6 +27,7 @@ WRONG = {
     "no channels": (lambda: lrnn.min_gru(_x(B, T, 0), _x(B, T, 0)), ValueError, ("k", "at least one channel", "(2, 5, 0)")),
     "integers": (lambda: lrnn.min_gru(X.int(), X), TypeError, ("k must be floating point", "torch.int32")),
     "integer threshold": (lambda: lrnn.bmru(X, X.long(), ALPHA), TypeError, ("beta must be floating point", "torch.int64")),
+    "complex parameter for a real cell": (lambda: lrnn.bmru(X, X, ALPHA.cfloat()), TypeError, ("alpha", "torch.complex64", "float32")),
     "complex for a real cell": (lambda: lrnn.min_gru(X.cfloat(), X.cfloat()), TypeError, ("k", "torch.complex64", "float32")),
     "real for the LRU": (lambda: lrnn.lru(X, _x(C)), TypeError, ("u", "torch.float32", "complex64")),
     "half split for the LRU": (lambda: lrnn.lru(_x(B, T, 2 * C).double(), _x(3).cdouble()), ValueError, ("lam", "(4,)", "(3,)")),
@@ -148,3 +149,28 @@ def test_forward_mode_of_a_surrogate_is_refused():
     call = testing.random_call("bmru", 1, 5, 3)
     with torch.autograd.forward_ad.dual_level(), pytest.raises(NotImplementedError, match="bmru"):
         call.apply("cpu", c=torch.autograd.forward_ad.make_dual(call.inputs[0], call.dy))
+
+
+def test_what_was_right_once_is_no_excuse(monkeypatch):
+    """Calls that were checked are remembered by all that the checks look at, and only so many of them."""
+    monkeypatch.setattr(scan, "_layouts", {})
+    monkeypatch.setattr(scan, "_MOST_LAYOUTS", 3)
+    expected = lrnn.bmru(X, X, ALPHA)[0]
+    assert len(scan._layouts) == 1
+    assert torch.equal(lrnn.bmru(X.clone(), X, ALPHA.clone())[0], expected)
+    assert len(scan._layouts) == 1
+    with pytest.raises(ValueError, match="alpha"):
+        lrnn.bmru(X, X, _x(C + 1))
+    with pytest.raises(ValueError, match="beta"):
+        lrnn.bmru(X, _x(B, T + 1, C), ALPHA)
+    with pytest.raises(TypeError, match="alpha"):
+        lrnn.bmru(X, X, ALPHA.cfloat())
+    with pytest.raises(ValueError, match="device"):
+        lrnn.bmru(X, X.to("meta"), ALPHA)
+    with pytest.raises(ValueError, match="h_reset was given without reset"):
+        lrnn.bmru(X, X, ALPHA, h_reset=ALPHA)
+    assert lrnn.bmru(X.half(), X, ALPHA)[0].dtype == torch.float32
+    assert len(scan._layouts) == 1  # what had to be converted is checked, and converted, every time
+    for T_ in range(1, 9):
+        lrnn.bmru(_x(B, T_, C), _x(B, T_, C), ALPHA)
+        assert len(scan._layouts) <= 3

@@ -1,0 +1,166 @@
+// Streams of rows over time: inputs are read, outputs written, resets asked for, step after step in the direction of a pass.
+#pragma once
+
+#include "io.h"
+
+namespace lrnn::LRNN_ISA {
+
+// The address of a stream's row at (b, t), moved to channel c0.
+template <class Io, class Void>
+LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
+  if constexpr (__is_same(Void, const void)) {
+    return static_cast<const typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+  } else {
+    return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+  }
+}
+
+// Where the planes of one step's row lie.
+template <class Io>
+struct PlaneRows {
+  static constexpr int kCount = Io::kPlanes / Io::kScalars;
+  const typename Io::S* at[kCount];
+  LRNN_HD PlaneRows(const typename Io::S* row, int64_t plane) {
+    for (int i = 0; i < kCount; ++i) at[i] = row + i * plane;
+  }
+};
+
+// Room for a row of a stream in L1.
+template <class S>
+struct alignas(64) RowCopy {
+  S value[kRowPitch / sizeof(S)];
+};
+
+// Walks the rows of streams in the direction of a pass, +1 or -1 in time. Kernels keep these and their own copy of the arguments as
+// locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
+//
+// The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
+// From memory, lanes that read from several parts by turns take 1.3 to 2 times as long, since hardware prefetchers follow one front in a
+// page. So all parts but the last in the order of addresses are then copied to L1, where there is room for copies, and memory is
+// read from end to end.
+template <class Io, int kStreams = 1>
+struct Reader {
+  using S = typename Io::S;
+  static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
+  static constexpr int64_t kLeastCopied = 256, kWidestCopied = 1 << 14;  // bytes of a part, and of a row of memory
+  const S* at[kParts > 0 ? kParts : 1];                                  // where lanes read
+  int64_t step[kStreams > 0 ? kStreams : 1];
+  const S* from[kParts > 0 ? kParts : 1];  // what is copied
+  RowCopy<S>* copies;
+  bool upwards, gaps = false;
+
+  LRNN_HD Reader(const ScanArgs& args, const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
+      : copies(args.from_memory ? room : nullptr), upwards(direction > 0) {
+    const int64_t bytes = (k.c1 - k.c0) * Io::kScalars * sizeof(S);
+    bool together = kParts > 1 && bytes >= kLeastCopied && streams[0].stride_t * int64_t(sizeof(S)) <= kWidestCopied;
+    for (int i = 0; i < kStreams; ++i) {
+      const PlaneRows<Io> row(row_at<Io>(streams[i], k.b, t, k.c0), streams[i].plane);
+      step[i] = direction * streams[i].stride_t;
+      gaps |= upwards && step[i] != 0 && step[i] != (k.c1 - k.c0) * Io::kScalars;
+      together &= step[i] == step[0];
+      for (int j = 0; j < kEach; ++j) at[i * kEach + j] = from[i * kEach + j] = row.at[j];
+    }
+    const auto address = [&](int part) { return reinterpret_cast<intptr_t>(from[part]); };
+    for (int p = 1; p < kParts; ++p)
+      together &= address(p) >= address(p - 1) + bytes && address(p) + bytes <= address(0) + streams[0].stride_t * int64_t(sizeof(S));
+    if (!together) copies = nullptr;
+    if (copies)
+      for (int p = 0, used = 0; p < kParts; ++p)
+        if (p != live()) at[p] = copies[used++].value;
+  }
+
+  LRNN_HD bool copying() const { return kCopies > 0 && copies; }
+
+  // The part that is read where it lies.
+  LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
+
+  // Before a step of n channels is read. kCopying: this reader or another of the pass copies.
+  template <bool kCopying>
+  LRNN_HD void prepare(int64_t n) const {
+    if (kCopying && copies) {
+      for (int i = 0; i < kCopies; ++i) {
+        const int part = upwards ? i : kParts - 1 - i;
+        copy(from[part], const_cast<S*>(at[part]), n * Io::kScalars);
+      }
+    } else if (gaps) {
+      ask_ahead(n);
+    }
+  }
+
+  template <bool kCopying = false>
+  LRNN_HD void advance() {
+    if (kCopying && copies) {
+      for (int p = 0; p < kParts; ++p) from[p] += step[p / kEach];
+      at[live()] = from[live()];
+    } else {
+      for (int p = 0; p < kParts; ++p) at[p] += step[p / kEach];
+    }
+  }
+
+  template <int N>
+  LRNN_HD auto load(int64_t c) const {
+    return Io::template load_value<N>(at, c);
+  }
+  template <int N>
+  LRNN_HD void load(int64_t c, typename Io::template Value<N>* x) const {
+    for (int i = 0; i < kStreams; ++i) x[i] = Io::template load_value<N>(at + i * kEach, c);
+  }
+
+ private:
+  LRNN_HD void copy(const S* row, S* to, int64_t scalars) const {
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(row);
+    for_lanes<uint8_t>(scalars * sizeof(S), !upwards, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+      store_raw(reinterpret_cast<uint8_t*>(to) + i, load_raw<Vec<uint8_t, N>>(bytes + i));
+    });
+  }
+
+  // In a pass upwards in time, asks for the next row ahead of its use if the rows do not follow one another in memory (a slice of
+  // wider rows): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to 1.3 times; downwards, where they
+  // behave differently, it costs as much.
+  LRNN_HD void ask_ahead(int64_t n) const {
+    constexpr int64_t kLine = 64 / sizeof(S);
+    for (int p = 0; p < kParts; ++p)
+      for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(at[p] + step[p / kEach] + c);
+  }
+};
+
+// Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two neighbouring lines at a time, upwards,
+// before it moves on, in any direction: so the stores of a line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as
+// long.)
+template <class Io>
+struct Writer {
+  using S = typename Io::S;
+  S* row;
+  int64_t step, plane;
+  bool past_caches;
+
+  LRNN_HD Writer(Output x, const Task& k, int64_t t, int64_t direction, bool past_caches) : past_caches(past_caches) {
+    row = row_at<Io>(x, k.b, t, k.c0);
+    step = direction * x.stride_t;
+    plane = x.plane;
+  }
+  template <int N>
+  LRNN_HD void store(int64_t c, typename Io::template Value<N> v) {
+    Io::template store_value<N>(row, c, plane, v, past_caches);
+  }
+  LRNN_HD void advance() { row += step; }
+};
+
+// Tells whether the state is reset before a step, in the direction of a pass.
+struct Resets {
+  const uint8_t* flag;
+  int64_t step;
+
+  LRNN_HD Resets(const Stream<const uint8_t>& x, const Task& k, int64_t t, int64_t direction) {
+    flag = x.data ? x.data + k.b * x.stride_b + t * x.stride_t : nullptr;
+    step = direction * x.stride_t;
+  }
+  LRNN_HD bool next() {
+    if (!flag) return false;
+    const bool reset = *flag;
+    flag += step;
+    return reset;
+  }
+};
+
+}  // namespace lrnn::LRNN_ISA
