@@ -153,9 +153,14 @@ class Calls:
         common = (streams, params, cell.numbers(self._options), None, None, None, False)
         self._forward = partial(getattr(operators, kernel).default, *common)
         self._backward = partial(getattr(operators, kernel + "_backward").default, *common)
-        self.forward = partial(self._forward, False)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
+
+    def forward(self) -> None:
+        self._forward(False)
+
+    def backward(self) -> None:
+        self._backward(*self._kept)
 
     def call(self) -> None:
         with torch.no_grad():
@@ -180,10 +185,9 @@ class Calls:
         return torch.stack(outputs, dim=1)
 
     def prepare_backward(self) -> None:
-        """Runs the forward pass once more, to keep what the backward pass reads; then ``backward`` can be called."""
+        """Runs the forward pass once more, to keep what the backward pass reads."""
         y, _, saved = self._forward(True)
-        states = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves]
-        self.backward = partial(self._backward, states, self.dy, None)
+        self._kept = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves], self.dy, None
 
     def train(self) -> None:
         y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)
