@@ -29,7 +29,7 @@ def print_speed(speed: Speed) -> None:
     print(
         f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, moving as many bytes as the operator must."
     )
-    print("share = the copy's time by that of the operator that autograd calls; of train: by that of the public function and autograd.")
+    print("share = the copy's time by that of the compiled operator; of train: by that of the public function and autograd.")
     print("Inputs and copies lie on huge pages; the operators allocate their outputs.")
     print("src and brc are bound by their arithmetic (three functions and a division each, per element): look at their Gelem/s.")
     for dtype in ("float32", "bfloat16"):
@@ -57,7 +57,7 @@ def print_speed(speed: Speed) -> None:
     header = ["operator", "fwd", "bwd", "1 thread / all, fwd", "bwd"]
     print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
     _print_ratios(speed, STREAMS, "as many reads and writes past the caches, no recurrence")
-    _print_ratios(speed, PACKED, "the layers of lrnn_kernels.nn call it so")
+    _print_ratios(speed, PACKED, "the layers of lrnn_kernels.nn with batch_first pass them so")
     _print_products(speed)
     _print_peers(speed)
     _print_loop(speed)

@@ -157,8 +157,9 @@ class Speed:
                     "bfloat16 elements/s by float32's", op, shape, direction, times, f"float32 {direction}", f"bfloat16 {direction}"
                 )
         for direction in ("forward", "backward"):
+            ours = {"forward": "float32 call", "backward": "float32 backward"}
             if f"peer {direction}" in times:
-                self._ratio(f"numba time by ours ({peers.NAME})", op, shape, direction, times, f"peer {direction}", f"float32 {direction}")
+                self._ratio(f"numba time by ours ({peers.NAME})", op, shape, direction, times, f"peer {direction}", ours[direction])
         if "peer forward" in times:
             both = [a + b for a, b in zip(times["peer forward"], times["peer backward"], strict=True)]
             times |= {"peer train": both}

@@ -148,7 +148,7 @@ class Calls:
         kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
         operators = getattr(torch.ops, dispatch.OPERATORS[backend])
         self._saves = cell.saves(kernel)
-        # A pass is the operator that autograd calls, called directly: what is compared with a copy is what moves bytes. (The other way, a
+        # A pass is the compiled operator, called directly: what is compared with a copy is what moves bytes. (The other way, a
         # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
         common = (streams, params, cell.numbers(self._options), None, None, None, False)
         self._forward = partial(getattr(operators, kernel).default, *common)

@@ -41,7 +41,7 @@ Signature = tuple[Any, ...]
 
 def signature(cell: str, packed: bool, tensors: Sequence[Tensor | None]) -> Signature | None:
     """All that the checks of a call look at; None where sizes may be symbols, or for what is no plain tensor."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return None
     seen: list[Any] = [cell, packed]
     for x in tensors:

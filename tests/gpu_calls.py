@@ -35,7 +35,6 @@ class ScanArgs(Structure):
         *[(name, c_int64) for name in "BTC"],
         ("reverse", c_bool),
         ("nontemporal", c_bool),
-        ("from_memory", c_bool),
         ("options", c_double * 12),
         ("inputs", Stream * 3),
         ("params", Stream * 3),

@@ -156,18 +156,30 @@ def test_streams_side_by_side(cell, options, backend):
             assert got["d_packed"].is_contiguous()
 
 
-@over(("cell", "options"), SEVERAL)
-@pytest.mark.parametrize(("C", "dtype"), [(130, torch.float32), (256, torch.bfloat16), (1100, torch.float32)])
-def test_long_streams_side_by_side(cell, options, C, dtype):
+LONG = [
+    (cell, options, C, dtype, reset)
+    for cell, options in SEVERAL
+    for C, dtype, reset in (
+        *((130, torch.float32, True), (256, torch.bfloat16, False), (1100, torch.float32, False), (260, torch.float64, True)),
+        *((32, torch.complex64, True), (700, torch.complex64, False), (400, torch.complex128, True), (1030, torch.complex64, False)),
+    )
+    if dtype in CELLS[cell].dtypes and not CELLS[cell].matrices
+]
+
+
+@over(("cell", "options", "C", "dtype", "reset"), LONG)
+def test_long_streams_side_by_side(cell, options, C, dtype, reset):
     """Rows that come from memory are copied to the first cache but for one stream: the same bits as of streams apart."""
-    n, widest = len(CELLS[cell].inputs), 1 << 24  # bytes from which a call reads from memory, on any machine
-    T = widest // (2 * C * (n + 1) * dtype.itemsize) + 40
+    n, enough = len(CELLS[cell].inputs), (8 << 20) + 1  # bytes of all streams, see csrc/cpu/streams.h
+    T = enough // (2 * C * n * dtype.itemsize) + 40
     for reverse in (False, True):
-        packed = testing.random_call(cell, 2, T, C, dtype=dtype, options=options, reset=True, reverse=reverse, packed=True)
+        packed = testing.random_call(cell, 2, T, C, dtype=dtype, options=options, reset=reset, reverse=reverse, packed=True)
         inside = _inside(packed.inputs[0], (0, 0, 8)).split(C, -1)
+        major = LAYOUTS["time-major"](packed.inputs[0]).split(C, -1)
         apart = replace(packed, inputs=tuple(x.contiguous() for x in packed.inputs[0].split(C, -1)), packed=False)
         got, expected = testing.run(packed, "cpu"), testing.run(apart, "cpu")
-        assert_same(testing.run(replace(apart, inputs=inside), "cpu"), expected)
+        for views in (inside, major):
+            assert_same(testing.run(replace(apart, inputs=views), "cpu"), expected)
         expected["d_packed"] = torch.cat([expected.pop(f"d_{name}") for name in CELLS[cell].inputs], -1)
         assert_same(got, expected)
 
@@ -207,7 +219,7 @@ def test_split_complex_storage(C, dtype, backend):
 def test_long_split_complex_storage(dtype):
     """Rows of two planes that come from memory."""
     for C, features in ((500, {"h0": False}), (512, {"reset": True, "reverse": True}), (1030, {"reset": True, "per_batch": True})):
-        T = (1 << 24) // (2 * C * 4 * dtype.itemsize) + 40
+        T = (8 << 20) // (2 * C * 2 * dtype.itemsize) + 40
         check(testing.random_call("lru", 2, T, C, dtype=dtype, split=True, **features), "cpu")
 
 

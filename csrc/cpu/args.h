@@ -26,7 +26,6 @@ struct ScanArgs {
   int64_t B = 0, T = 0, C = 0;
   bool reverse = false;      // the recurrence runs from t = T-1 down to 0
   bool nontemporal = false;  // outputs bypass the caches
-  bool from_memory = false;  // inputs are taken to come from memory
   double options[kMaxOptions] = {};
   Input inputs[kMaxStreams];
   Input params[kMaxStreams];  // stride_b is 0 for (C,)

@@ -84,7 +84,6 @@ std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& 
     first_writes.resize(args.B * chunks * args.C);
     args.first_writes = first_writes.data();
   }
-  args.from_memory = plan.from_memory;
   args.nontemporal = plan.nontemporal && on_lines(args.y) && on_lines(args.saved);
   run_forward(kernels_of(call), args, plan, carry_row(call), parallel_for);
 
@@ -130,7 +129,6 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
   ScanArgs& args = call.args;
   const Plan plan = backward_plan(call);
   const Gradients gradients(call, states, dy, dh_last);
-  args.from_memory = plan.from_memory;
   args.nontemporal = plan.nontemporal;
   for (int i = 0; i < cell.inputs; ++i) args.nontemporal = args.nontemporal && on_lines(args.dinputs[i]);
 

@@ -15,9 +15,6 @@ constexpr int64_t kChunkBytes = 192 << 10;
 // Pieces start on a whole word of saved bits and on a whole flush of parameter sums.
 constexpr int64_t kChunkMultiple = 64;
 
-// A call that moves this much, or half of the last-level cache, reads from memory.
-constexpr int64_t kFromMemory = 16 << 20;
-
 constexpr int64_t kLineChannels = 64;  // channel blocks end on cache lines whatever the element size
 
 }  // namespace
@@ -31,7 +28,6 @@ Plan make_plan(const Problem& p, const Machine& machine) {
   plan.chunk = std::max<int64_t>(p.T, 1);
   // Filling the cache to the last byte is slower than passing it by.
   plan.nontemporal = p.aligned && total > machine.last_level_cache / 4 * 3;
-  plan.from_memory = total > std::min(kFromMemory, machine.last_level_cache / 2);
   if (plan.threads == 1) return plan;
 
   // Too few (batch, block) lanes for the threads. Splitting time keeps whole rows together and is preferred where there are

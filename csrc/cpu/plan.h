@@ -24,7 +24,6 @@ struct Plan {
   int64_t block;     // channels per task
   int64_t chunk;     // steps per task; T unless the sequence is split in time
   bool nontemporal;  // outputs bypass the caches
-  bool from_memory;  // inputs are taken to come from memory
   int64_t blocks(int64_t C) const { return (C + block - 1) / block; }
   int64_t chunks(int64_t T) const { return T > chunk ? (T + chunk - 1) / chunk : 1; }
 };

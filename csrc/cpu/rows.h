@@ -10,11 +10,11 @@ namespace lrnn::LRNN_ISA {
 // of the pass copies; a loop without need not ask.
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, bool copying, Steps&& steps) {
+  if (copying) return steps.template operator()<0, true>();
   if constexpr (sizeof(typename Io::S) == 4) {
     if (n == 16) return steps.template operator()<16, false>();
     if (n == 32) return steps.template operator()<32, false>();
   }
-  if (copying) return steps.template operator()<0, true>();
   steps.template operator()<0, false>();
 }
 

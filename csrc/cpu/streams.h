@@ -36,42 +36,39 @@ struct alignas(64) RowCopy {
 //
 // The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
 // From memory, lanes that read from several parts by turns take 1.3 to 2 times as long, since hardware prefetchers follow one front in a
-// page. So all parts but the last in the order of addresses are then copied to L1, where there is room for copies, and memory is
-// read from end to end.
+// page. So all parts but the one that comes last on the way through memory are then copied to L1, where there is room for copies, and
+// memory is read from end to end.
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
   static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
-  static constexpr int64_t kLeastCopied = 256, kWidestCopied = 1 << 14;  // bytes of a part, and of a row of memory
-  const S* at[kParts > 0 ? kParts : 1];                                  // where lanes read
+  static constexpr int64_t kLeastCopied = 256, kFarthest = 1 << 14;  // bytes of a part, and from step to step: farther, it costs time
+  static constexpr int64_t kFromMemory = 8 << 20;                    // bytes of all steps: as many are not in a cache
+  const S* at[kParts > 0 ? kParts : 1];                              // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
   const S* from[kParts > 0 ? kParts : 1];  // what is copied
-  RowCopy<S>* copies;
+  RowCopy<S>* copies = nullptr;
   bool upwards, gaps = false;
 
   LRNN_HD Reader(const ScanArgs& args, const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
-      : copies(args.from_memory ? room : nullptr), upwards(direction > 0) {
-    const int64_t bytes = (k.c1 - k.c0) * Io::kScalars * sizeof(S);
-    bool together = kParts > 1 && bytes >= kLeastCopied && streams[0].stride_t * int64_t(sizeof(S)) <= kWidestCopied;
+      : upwards(direction > 0) {
+    const int64_t n = (k.c1 - k.c0) * Io::kScalars;
     for (int i = 0; i < kStreams; ++i) {
       const PlaneRows<Io> row(row_at<Io>(streams[i], k.b, t, k.c0), streams[i].plane);
       step[i] = direction * streams[i].stride_t;
-      gaps |= upwards && step[i] != 0 && step[i] != (k.c1 - k.c0) * Io::kScalars;
-      together &= step[i] == step[0];
+      gaps |= upwards && step[i] != 0 && step[i] != n;
       for (int j = 0; j < kEach; ++j) at[i * kEach + j] = from[i * kEach + j] = row.at[j];
     }
-    const auto address = [&](int part) { return reinterpret_cast<intptr_t>(from[part]); };
-    for (int p = 1; p < kParts; ++p)
-      together &= address(p) >= address(p - 1) + bytes && address(p) + bytes <= address(0) + streams[0].stride_t * int64_t(sizeof(S));
-    if (!together) copies = nullptr;
-    if (copies)
-      for (int p = 0, used = 0; p < kParts; ++p)
-        if (p != live()) at[p] = copies[used++].value;
+    if (kCopies == 0 || !room || !side_by_side(n * int64_t(sizeof(S)))) return;
+    if (args.B * args.T * args.C * Io::kScalars * kParts * int64_t(sizeof(S)) <= kFromMemory) return;
+    copies = room;
+    for (int p = 0, used = 0; p < kParts; ++p)
+      if (p != live()) at[p] = copies[used++].value;
   }
 
   LRNN_HD bool copying() const { return kCopies > 0 && copies; }
 
-  // The part that is read where it lies.
+  // The part that is read where it lies, the last on the way.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
 
   // Before a step of n channels is read. kCopying: this reader or another of the pass copies.
@@ -107,6 +104,17 @@ struct Reader {
   }
 
  private:
+  // Whether parts of so many bytes lie one behind the other in a row, which no other step's row overlaps.
+  LRNN_HD bool side_by_side(int64_t bytes) const {
+    if (bytes < kLeastCopied || bytes > int64_t(sizeof(RowCopy<S>))) return false;
+    const auto begin = [&](int part) { return reinterpret_cast<intptr_t>(from[part]) - reinterpret_cast<intptr_t>(from[0]); };
+    const int64_t pitch = (step[0] < 0 ? -step[0] : step[0]) * int64_t(sizeof(S));
+    if (pitch > kFarthest) return false;
+    for (int p = 1; p < kParts; ++p)
+      if (step[p / kEach] != step[0] || begin(p) < begin(p - 1) + bytes || begin(p) + bytes > pitch) return false;
+    return true;
+  }
+
   LRNN_HD void copy(const S* row, S* to, int64_t scalars) const {
     const auto* const bytes = reinterpret_cast<const uint8_t*>(row);
     for_lanes<uint8_t>(scalars * sizeof(S), !upwards, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -120,7 +128,8 @@ struct Reader {
   LRNN_HD void ask_ahead(int64_t n) const {
     constexpr int64_t kLine = 64 / sizeof(S);
     for (int p = 0; p < kParts; ++p)
-      for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(at[p] + step[p / kEach] + c);
+      if (step[p / kEach] != n * Io::kScalars)
+        for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(at[p] + step[p / kEach] + c);
   }
 };
 
