@@ -1,5 +1,6 @@
 """However a tensor lies in memory, it is read as what it means; only a channel stride other than 1 costs a copy."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from conftest import VARIANTS, assert_same, check, over
 
 import lrnn_kernels
-from lrnn_kernels import scan, testing
+from lrnn_kernels import build, scan, testing
 from lrnn_kernels.registry import CELLS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -156,6 +157,10 @@ def test_streams_side_by_side(cell, options, backend):
             assert got["d_packed"].is_contiguous()
 
 
+#: Bytes of all streams from which rows side by side are copied: the number in the source, so that longer calls here always copy.
+_NUMBER = re.search(r"kFromMemory = (\d+) << (\d+);", (build.source_dir() / "cpu/streams.h").read_text())
+FROM_MEMORY = int(_NUMBER[1]) << int(_NUMBER[2])
+
 LONG = [
     (cell, options, C, dtype, reset)
     for cell, options in SEVERAL
@@ -170,8 +175,8 @@ LONG = [
 @over(("cell", "options", "C", "dtype", "reset"), LONG)
 def test_long_streams_side_by_side(cell, options, C, dtype, reset):
     """Rows that come from memory are copied to the first cache but for one stream: the same bits as of streams apart."""
-    n, enough = len(CELLS[cell].inputs), (8 << 20) + 1  # bytes of all streams, see csrc/cpu/streams.h
-    T = enough // (2 * C * n * dtype.itemsize) + 40
+    n = len(CELLS[cell].inputs)
+    T = FROM_MEMORY // (2 * C * n * dtype.itemsize) + 40
     for reverse in (False, True):
         packed = testing.random_call(cell, 2, T, C, dtype=dtype, options=options, reset=reset, reverse=reverse, packed=True)
         inside = _inside(packed.inputs[0], (0, 0, 8)).split(C, -1)
@@ -219,7 +224,7 @@ def test_split_complex_storage(C, dtype, backend):
 def test_long_split_complex_storage(dtype):
     """Rows of two planes that come from memory."""
     for C, features in ((500, {"h0": False}), (512, {"reset": True, "reverse": True}), (1030, {"reset": True, "per_batch": True})):
-        T = (8 << 20) // (2 * C * 2 * dtype.itemsize) + 40
+        T = FROM_MEMORY // (2 * C * 2 * dtype.itemsize) + 40
         check(testing.random_call("lru", 2, T, C, dtype=dtype, split=True, **features), "cpu")
 
 
