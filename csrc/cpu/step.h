@@ -37,6 +37,11 @@ struct Step {
 
   static constexpr int kGates = Cell::kGates > 0 ? Cell::kGates : 1;  // room for them
 
+  // How far ahead a backward pass asks for what it will read, in bytes. A step takes so many instructions that a processor's window reaches
+  // only the next few loads, and hardware prefetchers lose streams that are walked downwards so slowly: without this, the full gradient of
+  // the SRC takes up to four times as long from memory, and no less time from a cache.
+  static constexpr int64_t kAhead = 4096;
+
   template <int N>
   LRNN_HD static SavedValue<N> saved_of(const Cell& cell, const V<N>* state) {
     SavedValue<N> saved;
@@ -170,12 +175,20 @@ struct Step {
     void row(const Run& run, const Saved* before, int64_t before_plane, const Saved* after, const Inputs& inputs, const Reader<Io>& dy,
              Writer<Io>* dx) {
       const PlaneRows<SavedIo> earlier(before, before_plane), later(after, run.plane);
+      const int64_t steps_ahead = 1 + (kAhead - 1) / (n * int64_t(sizeof(R)));
+      const PlaneRows<SavedIo> ahead(after + (1 + steps_ahead) * run.step, run.plane);
       for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
         V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], gates[U][kGates], dy_now[U];
         V<N> sum[U][Cell::kParams];
         SavedValue<N> saved_before[U], saved_after[U];
         typename StateIo::template Value<N> d[U];
         for (int u = 0; u < U; ++u) {
+          if constexpr (N > 1) {
+            dy.ask_ahead(steps_ahead, c + u * N);
+            if constexpr (Cell::kPullsInputs) inputs.ask_ahead(steps_ahead, c + u * N);
+            if constexpr (!kGatesSaved)
+              for (int i = 0; i < SavedIo::kPlanes; ++i) __builtin_prefetch(ahead.at[i] + c + u * N);
+          }
           inputs.template load<N>(c + u * N, x[u]);
           params.template load<N>(c + u * N, p[u]);
           saved_before[u] = SavedIo::template load_value<N>(earlier.at, c + u * N);

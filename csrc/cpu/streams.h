@@ -80,7 +80,7 @@ struct Reader {
         copy(from[part], const_cast<S*>(at[part]), n * Io::kScalars);
       }
     } else if (gaps) {
-      ask_ahead(n);
+      ask_next(n);
     }
   }
 
@@ -92,6 +92,12 @@ struct Reader {
     } else {
       for (int p = 0; p < kParts; ++p) at[p] += step[p / kEach];
     }
+  }
+
+  // Asks for what a later step reads at channel c.
+  LRNN_HD void ask_ahead(int64_t steps, int64_t c) const {
+    const S* const* rows = copying() ? from : at;
+    for (int p = 0; p < kParts; ++p) __builtin_prefetch(rows[p] + steps * step[p / kEach] + c * Io::kScalars);
   }
 
   template <int N>
@@ -125,7 +131,7 @@ struct Reader {
   // In a pass upwards in time, asks for the next row ahead of its use if the rows do not follow one another in memory (a slice of
   // wider rows): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to 1.3 times; downwards, where they
   // behave differently, it costs as much.
-  LRNN_HD void ask_ahead(int64_t n) const {
+  LRNN_HD void ask_next(int64_t n) const {
     constexpr int64_t kLine = 64 / sizeof(S);
     for (int p = 0; p < kParts; ++p)
       if (step[p / kEach] != n * Io::kScalars)
