@@ -51,6 +51,7 @@ struct Affine {
         for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
           Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
           for (int u = 0; u < U; ++u) {
+            if constexpr (kCopying && N > 1) inputs.ask_live(c + u * N);
             inputs.template load<N>(c + u * N, x[u]);
             params.template load<N>(c + u * N, p[u]);
             h[u] = Io::template load_carry<N>(held, c + u * N);
@@ -162,6 +163,11 @@ struct Affine {
               Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
               Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
               for (int u = 0; u < U; ++u) {
+                if constexpr (kCopying && N > 1) {
+                  inputs.ask_live(c + u * N);
+                  dy.ask_live(c + u * N);
+                  before.ask_live(c + u * N);
+                }
                 for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
                 inputs.template load<N>(c + u * N, x[u]);
                 params.template load<N>(c + u * N, p[u]);

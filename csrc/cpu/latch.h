@@ -46,12 +46,13 @@ struct Latch {
   using HeldWord = Held<Int<R>, 1, kFixed>;
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
-  template <bool kPending, bool kSave, int kFixed>
+  template <bool kPending, bool kSave, int kFixed, bool kCopying>
   LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, HeldRow<kFixed>& state,
                                   HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       V<N> x[2];
+      if constexpr (kCopying && N > 1) in.ask_live(i);
       in.template load<N>(i, x);
       const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const auto update = abs(c) >= abs(beta);
@@ -102,9 +103,9 @@ struct Latch {
       for (int64_t s = k.s0; s < k.s1; ++s) {
         in.template prepare<kCopying>(n);
         if (pending)
-          forward_row<true, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
+          forward_row<true, kSave, kFixed, kCopying>(args, n, s, in, alphas, h, bits, firsts, y);
         else
-          forward_row<false, kSave, kFixed>(args, n, s, in, alphas, h, bits, firsts, y);
+          forward_row<false, kSave, kFixed, kCopying>(args, n, s, in, alphas, h, bits, firsts, y);
         in.template advance<kCopying>();
         y.advance();
         if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
@@ -199,7 +200,7 @@ struct Latch {
     }
   }
 
-  template <bool kPending, int kFixed>
+  template <bool kPending, int kFixed, bool kCopying>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s, const Inputs& in, const Reader<Io>& dy,
                                    const Row& alphas, const Row& h0, const Word& first, HeldRow<kFixed>& carry, HeldRow<kFixed>& dalpha,
                                    Writer<Io>& dc_out, Writer<Io>& dbeta_out) {
@@ -212,6 +213,7 @@ struct Latch {
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         V<N> x[2];
+        if constexpr (kCopying && N > 1) in.ask_live(j);
         in.template load<N>(j, x);
         c[u] = x[0];
         beta[u] = x[1];
@@ -272,9 +274,9 @@ struct Latch {
         in.template prepare<kCopying>(width);
         dy.template prepare<kCopying>(width);
         if (pending)
-          backward_row<true, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+          backward_row<true, kFixed, kCopying>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
         else
-          backward_row<false, kFixed>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+          backward_row<false, kFixed, kCopying>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
         in.template advance<kCopying>();
         dy.advance();
         dc.advance();

@@ -62,6 +62,7 @@ struct Step {
       typename StateIo::template Value<N> before[U], after[U];
       SavedValue<N> saved[U];
       for (int u = 0; u < U; ++u) {
+        if constexpr (N > 1) inputs.ask_live(c + u * N);
         inputs.template load<N>(c + u * N, x[u]);
         params.template load<N>(c + u * N, p[u]);
         before[u] = StateIo::template load_carry<N>(state, c + u * N);
