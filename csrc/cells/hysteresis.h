@@ -24,15 +24,15 @@ LRNN_HD V written(V c, V alpha) {
   return flip_sign(alpha, c + Scalar<V>(0));
 }
 
-// The gradients of one step that all variants share. dz is the adjoint of the gate, g that of h[t].
+// The gradients of one step that all variants share. g is the adjoint of h[t]; dz_signed is that of the gate times S(c), because dz holds a
+// factor S(c) of its own for all that an update writes, and dc one more: what is written so needs no signs.
 template <class V>
-LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz, V& dc, V& dbeta, V& dalpha) {
-  const V margin = abs(c) - abs(beta);
+LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz_signed, V& dc, V& dbeta, V& dalpha) {
   const auto update = abs(c) >= abs(beta);
-  const V through_gate = dz * surrogate(margin, width);
+  const V minus_kappa = surrogate(abs(c) - abs(beta), width, -1);
   const V through_sign = zero_unless(update, g * alpha * surrogate(c, width, 2));
-  dc = times_sign(through_gate, c) + through_sign;
-  dbeta = times_sign(-through_gate, beta);
+  dc = abs(c) > V{} ? through_sign - dz_signed * minus_kappa : through_sign;
+  dbeta = flip_sign(written(c, zero_unless(abs(beta) > V{}, dz_signed * minus_kappa)), beta);
   dalpha = zero_unless(update, written(c, g));
 }
 
@@ -74,8 +74,8 @@ struct Hysteresis : HysteresisInputs<kAlpha> {
   template <class V>
   LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
     const V alpha = In::alpha(x, p);
-    const V dz = g * (written(x[0], alpha) - h_prev * Scalar<V>(1 - options[0]));
-    hysteresis_pullback(x[0], x[1], alpha, options[1], g, dz, dx[0], dx[1], In::dalpha(dx, dp));
+    const V dz_signed = g * (alpha - written(x[0], h_prev) * Scalar<V>(1 - options[0]));
+    hysteresis_pullback(x[0], x[1], alpha, options[1], g, dz_signed, dx[0], dx[1], In::dalpha(dx, dp));
   }
 };
 
@@ -93,7 +93,7 @@ struct Cmru : HysteresisInputs<kAlpha> {
   template <class V>
   LRNN_HD static void pullback(const V* x, const V* p, const double* options, V, V g, V* dx, V* dp) {
     const V alpha = In::alpha(x, p);
-    hysteresis_pullback(x[0], x[1], alpha, options[1], g, g * written(x[0], alpha), dx[0], dx[1], In::dalpha(dx, dp));
+    hysteresis_pullback(x[0], x[1], alpha, options[1], g, g * alpha, dx[0], dx[1], In::dalpha(dx, dp));
   }
 };
 

@@ -33,11 +33,6 @@ struct Latch {
   LRNN_HD static void store_words(int32_t* p, W<N> w) {
     store_raw(p, convert<int32_t, N>(w));
   }
-  template <int N>
-  LRNN_HD static auto bit_set(W<N> words, Int<R> bit) {
-    return (words & (W<N>{} + bit)) != W<N>{};
-  }
-
   using Inputs = Reader<Io, 2>;  // c and beta
 
   template <int kFixed>
@@ -206,10 +201,11 @@ struct Latch {
                                    Writer<Io>& dc_out, Writer<Io>& dbeta_out) {
     const int64_t before = s > 0 ? s - 1 : 0;
     const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
-    const Int<R> bit = Int<R>(uint32_t{1} << (before % kStepsPerWord)), step = Int<R>(s);
+    const int to_sign = 8 * sizeof(R) - 1 - before % kStepsPerWord;  // brings the bit of the step before into the place of a sign
+    const Int<R> step = Int<R>(s);
     const double width = args.options[1];
     for_lanes<R, 2>(n, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
-      V<N> c[U], beta[U], alpha[U], g[U], h_prev[U], dc[U], dbeta[U], da[U], sum[U];
+      V<N> c[U], beta[U], alpha[U], g[U], dz_signed[U], dc[U], dbeta[U], da[U], sum[U];
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         V<N> x[2];
@@ -220,15 +216,18 @@ struct Latch {
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
         g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
         sum[u] = load_raw<V<N>>(&dalpha.plane[0][j]);
-        h_prev[u] = bit_set<N>(load_words<N>(words + j), bit) ? alpha[u] : -alpha[u];
+        // The state before is alpha or -alpha: writing adds 2 alpha S(c) to it where their signs differ, and nothing where they do not.
+        const W<N> was_high = load_words<N>(words + j) << to_sign;
+        const V<N> jump = g[u] * alpha[u] * R(2);
+        dz_signed[u] = zero_unless((was_high ^ bit_cast<W<N>>(c[u] + R(0))) >= W<N>{}, jump);
         if constexpr (kPending) {
           const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
-          h_prev[u] = was_written ? h_prev[u] : load_raw<V<N>>(&h0.plane[0][j]);
+          const V<N> from_start = g[u] * (alpha[u] - written(c[u], load_raw<V<N>>(&h0.plane[0][j])));
+          dz_signed[u] = was_written ? dz_signed[u] : from_start;
         }
       }
       for (int u = 0; u < U; ++u) {
-        const V<N> dz = g[u] * (written(c[u], alpha[u]) - h_prev[u]);
-        hysteresis_pullback(c[u], beta[u], alpha[u], width, g[u], dz, dc[u], dbeta[u], da[u]);
+        hysteresis_pullback(c[u], beta[u], alpha[u], width, g[u], dz_signed[u], dc[u], dbeta[u], da[u]);
       }
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;

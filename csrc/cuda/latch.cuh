@@ -242,9 +242,9 @@ struct LatchBackward : LatchPass<Cell, Io> {
         const int32_t word = later ? tile.later.word[i] : tile.earlier.word[i];
         const R held = word >> (from % kWordSteps) & 1 ? a : -a;
         const R h_prev = pending && first_write.word[i] >= step ? h0.v[i] : held;
-        const R dz = g * (written(x, a) - h_prev);
+        const R dz_signed = g * (a - written(x, h_prev));
         R da;
-        hysteresis_pullback(x, threshold, a, args.options[1], g, dz, out_c.v[i], out_beta.v[i], da);
+        hysteresis_pullback(x, threshold, a, args.options[1], g, dz_signed, out_c.v[i], out_beta.v[i], da);
         carry.v[i] = abs(x) >= abs(threshold) ? R(0) : g;
         dalpha.v[i] += da;
       }
