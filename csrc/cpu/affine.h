@@ -190,10 +190,8 @@ struct Affine {
               set_row(adjoint, n, R(0));
             }
             if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
-              for (int i = 0; i < Cell::kParams; ++i) {
-                add_row(sums[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
-                set_row(sums[i], n, R(0));
-              }
+              for (int i = 0; i < Cell::kParams; ++i)
+                flush_row<R>(sums[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
             }
             inputs.template advance<kCopying>();
             dy.template advance<kCopying>();

@@ -280,10 +280,7 @@ struct Latch {
         dy.advance();
         dc.advance();
         dbeta.advance();
-        if ((s - k.s0) % kFlush == 0) {
-          add_row(sum, width, sums, args.C);
-          set_row(sum, width, R(0));
-        }
+        if ((s - k.s0) % kFlush == 0) flush_row<R>(sum, width, sums, args.C);
       }
     });
     if (args.nontemporal) stream_fence();

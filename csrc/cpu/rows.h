@@ -115,6 +115,18 @@ LRNN_HD void add_row(const Row& row, int64_t n, double* sums, int64_t stride) {
     for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
 }
 
+// Adds n channels of a row to sums and clears them: in whole registers, like a pass, or compilers would keep the rows of narrow passes
+// in memory.
+template <class R, class Row>
+LRNN_HD void flush_row(Row& row, int64_t n, double* sums, int64_t stride) {
+  for (int plane = 0; plane < Row::kPlanes; ++plane)
+    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      double* const sum = sums + plane * stride + c;
+      store_raw(sum, load_raw<Vec<double, N>>(sum) + convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
+      store_raw(&row.plane[plane][c], Vec<R, N>{});
+    });
+}
+
 // The carries between the pieces of a split sequence: [plane][channels] of the carry type.
 template <class R, int kPlanes>
 void load_carry_row(const void* from, int64_t n, CarryRow<R, kPlanes>& row) {

@@ -232,10 +232,8 @@ struct Step {
           for (auto& plane : adjoint.plane) __builtin_memset(plane, 0, n * sizeof(R));
         }
         if (s % kFlush == 0)  // whatever the runs are, so that their length changes no bit
-          for (int i = 0; i < Cell::kParams; ++i) {
-            add_row(dparams[i], n, args.dparams + (k.slot * Cell::kParams + i) * args.C + k.c0, args.C);
-            set_row(dparams[i], n, R(0));
-          }
+          for (int i = 0; i < Cell::kParams; ++i)
+            flush_row<R>(dparams[i], n, args.dparams + (k.slot * Cell::kParams + i) * args.C + k.c0, args.C);
         inputs.template advance<true>();
         dy.advance();
         for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
