@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import products
-from .speed import CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, Speed
+from .speed import CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, TIME_MAJOR, Speed
 from .timing import pieces
 from .traffic import OPS
 
@@ -58,6 +58,7 @@ def print_speed(speed: Speed) -> None:
     print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
     _print_ratios(speed, STREAMS, "as many reads and writes past the caches, no recurrence")
     _print_ratios(speed, PACKED, "the layers of lrnn_kernels.nn with batch_first pass them so")
+    _print_ratios(speed, TIME_MAJOR, "the layers of lrnn_kernels.nn pass them so by default, as those of torch.nn do")
     _print_products(speed)
     _print_peers(speed)
     _print_loop(speed)

@@ -27,6 +27,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
 CALL = "time of the public call by the operator's"
 PACKED = "time with streams, or parts of complex ones, side by side in a row as one GEMM writes them, by that of streams apart"
+TIME_MAJOR = "time with time-major streams, (T,B,C) in memory, by that of batch-major ones"
 STREAMS = "time of only moving the same streams, by ours"
 
 
@@ -86,9 +87,16 @@ class Bank:
         dy = self.stream("normal", 9, (B, T, 2 * C) if op.complex else shape, dtype, False)
         return Calls(op, [self.stream("gate", 9, width, dtype, False)], op.params(C, dtype), dy)
 
-    def calls(self, op: Op, shape: Shape, dtype: torch.dtype) -> Calls:
-        streams = [self.stream(kind, i, shape, dtype, op.complex) for i, kind in enumerate(op.streams)]
-        return Calls(op, streams, op.params(shape[2], dtype), self.stream("normal", 9, shape, dtype, op.complex))
+    def calls(self, op: Op, shape: Shape, dtype: torch.dtype, time_major: bool = False) -> Calls:
+        B, T, C = shape
+
+        def stream(kind: str, number: int) -> Tensor:
+            if time_major:
+                return self.stream(kind, number, (T, B, C), dtype, op.complex).transpose(0, 1)
+            return self.stream(kind, number, shape, dtype, op.complex)
+
+        streams = [stream(kind, i) for i, kind in enumerate(op.streams)]
+        return Calls(op, streams, op.params(C, dtype), stream("normal", 9))
 
 
 class Speed:
@@ -137,17 +145,20 @@ class Speed:
             cases |= self._passes(calls, shape, dtype, train=big)
             if big and dtype is torch.float32:
                 cases["float32 call"] = calls.call
-                if packed := self.bank.packed(op, shape, dtype):
-                    packed.prepare_backward()
-                    cases |= {"packed forward": packed.forward, "packed backward": packed.backward}
+                others = {"packed": self.bank.packed(op, shape, dtype), "time-major": self.bank.calls(op, shape, dtype, time_major=True)}
+                for name, other in others.items():
+                    if other is not None:
+                        other.prepare_backward()
+                        cases |= {f"{name} forward": other.forward, f"{name} backward": other.backward}
             if dtype is torch.float32 and shape == MAIN and op.name in peers.PEERS:
                 cases |= {f"peer {name}": call for name, call in peers.PEERS[op.name](calls).items()}
         times = interleave(cases, self._rounds(shape))
         for dtype in DTYPES:
             self._keep(op, shape, dtype, times)
         for direction in ("forward", "backward"):
-            if f"packed {direction}" in times:
-                self._ratio(PACKED, op, shape, direction, times, f"packed {direction}", f"float32 {direction}")
+            for what, name in ((PACKED, "packed"), (TIME_MAJOR, "time-major")):
+                if f"{name} {direction}" in times:
+                    self._ratio(what, op, shape, direction, times, f"{name} {direction}", f"float32 {direction}")
             if f"float32 {direction} streams" in times:
                 self._ratio(STREAMS, op, shape, direction, times, f"float32 {direction} streams", f"float32 {direction}")
         if big:

@@ -50,9 +50,9 @@ def interleave(
         shuffle(order)
         for name, call in order:
             before(name)
-            # Untimed, as many calls as are timed: they wake the threads of this case and let those of the case before it go to sleep, and they
-            # bring its data back to the caches. A single one does not: a copy, whose buffers several cases share, was then found there
-            # and an operator was not.
+            # Untimed, as many calls as are timed: they wake the threads of this case, let those of the case before it go to sleep, and
+            # bring its data back to the caches. One call does not: a copy, whose buffers several cases share, was found there then, and
+            # an operator was not.
             for _ in range(repeats[name]):
                 call()
             times[name].append(_timed(call, repeats[name]))

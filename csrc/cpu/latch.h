@@ -41,13 +41,13 @@ struct Latch {
   using HeldWord = Held<Int<R>, 1, kFixed>;
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
-  template <bool kPending, bool kSave, int kFixed, bool kCopying>
+  template <bool kPending, bool kSave, int kFixed, bool kAsking>
   LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, HeldRow<kFixed>& state,
                                   HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
     const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       V<N> x[2];
-      if constexpr (kCopying && N > 1) in.ask_live(i);
+      if constexpr (kAsking && N > 1) in.template ask_next<N>(i);
       in.template load<N>(i, x);
       const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const auto update = abs(c) >= abs(beta);
@@ -91,17 +91,17 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
-    with_width<Io>(k.c1 - k.c0, in.copying(), [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, in.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       HeldRow<kFixed> h(state);
       HeldWord<kFixed> bits(words), firsts(first);
       for (int64_t s = k.s0; s < k.s1; ++s) {
-        in.template prepare<kCopying>(n);
+        in.template prepare<kAsking>(n);
         if (pending)
-          forward_row<true, kSave, kFixed, kCopying>(args, n, s, in, alphas, h, bits, firsts, y);
+          forward_row<true, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
         else
-          forward_row<false, kSave, kFixed, kCopying>(args, n, s, in, alphas, h, bits, firsts, y);
-        in.template advance<kCopying>();
+          forward_row<false, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
+        in.template advance<kAsking>();
         y.advance();
         if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
           int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
@@ -138,7 +138,7 @@ struct Latch {
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
     Inputs in(args, args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
-    with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
+    with_width<Io>(n, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -164,7 +164,7 @@ struct Latch {
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, args.inputs, k, t1, direction);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    with_width<Io>(n, false, [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
+    with_width<Io>(n, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -195,7 +195,7 @@ struct Latch {
     }
   }
 
-  template <bool kPending, int kFixed, bool kCopying>
+  template <bool kPending, int kFixed, bool kAsking>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s, const Inputs& in, const Reader<Io>& dy,
                                    const Row& alphas, const Row& h0, const Word& first, HeldRow<kFixed>& carry, HeldRow<kFixed>& dalpha,
                                    Writer<Io>& dc_out, Writer<Io>& dbeta_out) {
@@ -209,7 +209,10 @@ struct Latch {
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         V<N> x[2];
-        if constexpr (kCopying && N > 1) in.ask_live(j);
+        if constexpr (kAsking && N > 1) {
+          in.template ask_next<N>(j);
+          dy.template ask_next<N>(j);
+        }
         in.template load<N>(j, x);
         c[u] = x[0];
         beta[u] = x[1];
@@ -265,19 +268,19 @@ struct Latch {
       if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
-    with_width<Io>(n, in.copying(), [&]<int kFixed, bool kCopying>() __attribute__((always_inline)) {
+    with_width<Io>(n, in.asking() || dy.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t width = kFixed ? kFixed : n;
       HeldRow<kFixed> adjoint(carry), sum(dalpha);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
         const bool pending = s <= last_pending;
-        in.template prepare<kCopying>(width);
-        dy.template prepare<kCopying>(width);
+        in.template prepare<kAsking>(width);
+        dy.template prepare<kAsking>(width);
         if (pending)
-          backward_row<true, kFixed, kCopying>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+          backward_row<true, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
         else
-          backward_row<false, kFixed, kCopying>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
-        in.template advance<kCopying>();
-        dy.advance();
+          backward_row<false, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+        in.template advance<kAsking>();
+        dy.template advance<kAsking>();
         dc.advance();
         dbeta.advance();
         if ((s - k.s0) % kFlush == 0) flush_row<R>(sum, width, sums, args.C);

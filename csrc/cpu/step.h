@@ -62,7 +62,7 @@ struct Step {
       typename StateIo::template Value<N> before[U], after[U];
       SavedValue<N> saved[U];
       for (int u = 0; u < U; ++u) {
-        if constexpr (N > 1) inputs.ask_live(c + u * N);
+        if constexpr (N > 1) inputs.template ask_next<N>(c + u * N);
         inputs.template load<N>(c + u * N, x[u]);
         params.template load<N>(c + u * N, p[u]);
         before[u] = StateIo::template load_carry<N>(state, c + u * N);
@@ -185,8 +185,8 @@ struct Step {
         typename StateIo::template Value<N> d[U];
         for (int u = 0; u < U; ++u) {
           if constexpr (N > 1) {
-            dy.ask_ahead(steps_ahead, c + u * N);
-            if constexpr (Cell::kPullsInputs) inputs.ask_ahead(steps_ahead, c + u * N);
+            dy.template ask_ahead<N>(steps_ahead, c + u * N);
+            if constexpr (Cell::kPullsInputs) inputs.template ask_ahead<N>(steps_ahead, c + u * N);
             if constexpr (!kGatesSaved)
               for (int i = 0; i < SavedIo::kPlanes; ++i) __builtin_prefetch(ahead.at[i] + c + u * N);
           }

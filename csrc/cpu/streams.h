@@ -37,15 +37,19 @@ struct alignas(64) RowCopy {
 // The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
 // From memory, lanes that read from several parts by turns take 1.3 to 2 times as long, since hardware prefetchers follow one front in a
 // page. So all parts but the one that comes last on the way through memory are then copied to L1, where there is room for copies, and
-// memory is read from end to end, each line asked for a row ahead (without that, the prefetchers of Zen 5 lose three parts: 1.7 times the
-// time).
+// memory is read from end to end.
+//
+// Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are asked for one row ahead, lane by lane, and
+// so are parts side by side: hardware prefetchers run past the end of a row into what is not needed, and lose three parts (on Zen 5,
+// without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2 times).
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
   static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
-  static constexpr int64_t kLeastCopied = 256, kFarthest = 1 << 14;  // bytes of a part, and from step to step: farther, it costs time
-  static constexpr int64_t kFromMemory = 4 << 20;                    // bytes of all steps: as many are not in a cache close by
-  const S* at[kParts > 0 ? kParts : 1];                              // where lanes read
+  // Bytes of a part above which it is copied: no row that with_width unrolls has more. Bytes from step to step: farther, it costs time.
+  static constexpr int64_t kNotCopied = 256, kFarthest = 1 << 14;
+  static constexpr int64_t kFromMemory = 4 << 20;  // bytes of all steps: as many are not in a cache close by
+  const S* at[kParts > 0 ? kParts : 1];            // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
   const S* from[kParts > 0 ? kParts : 1];  // what is copied
   RowCopy<S>* copies = nullptr;
@@ -57,7 +61,7 @@ struct Reader {
     for (int i = 0; i < kStreams; ++i) {
       const PlaneRows<Io> row(row_at<Io>(streams[i], k.b, t, k.c0), streams[i].plane);
       step[i] = direction * streams[i].stride_t;
-      gaps |= upwards && step[i] != 0 && step[i] != n;
+      gaps |= step[i] != 0 && step[i] != direction * n && step[i] != direction * n * kParts;
       for (int j = 0; j < kEach; ++j) at[i * kEach + j] = from[i * kEach + j] = row.at[j];
     }
     if (kCopies == 0 || !room || !side_by_side(n * int64_t(sizeof(S)))) return;
@@ -68,26 +72,26 @@ struct Reader {
   }
 
   LRNN_HD bool copying() const { return kCopies > 0 && copies; }
+  LRNN_HD bool asking() const { return gaps || copying(); }
 
   // The part that is read where it lies, the last on the way.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
 
-  // Before a step of n channels is read. kCopying: this reader or another of the pass copies.
-  template <bool kCopying>
+  // Before a step of n channels is read. kAsking: this reader or another of the pass asks for the next row; narrow rows have no such loop.
+  template <bool kAsking>
   LRNN_HD void prepare(int64_t n) const {
-    if (kCopying && copies) {
-      for (int i = 0; i < kCopies; ++i) {
-        const int part = upwards ? i : kParts - 1 - i;
-        copy(part, n * Io::kScalars);
-      }
-    } else if (gaps) {
-      ask_next(n);
+    constexpr int kLine = 64 / (sizeof(S) * Io::kScalars);
+    if (!kAsking) {
+      if (gaps)
+        for (int64_t c = 0; c < n; c += kLine) ask_ahead<kLine>(1, c);
+    } else if (copying()) {
+      for (int i = 0; i < kCopies; ++i) copy(upwards ? i : kParts - 1 - i, n * Io::kScalars);
     }
   }
 
-  template <bool kCopying = false>
+  template <bool kAsking = false>
   LRNN_HD void advance() {
-    if (kCopying && copies) {
+    if (kAsking && copying()) {
       for (int p = 0; p < kParts; ++p) from[p] += step[p / kEach];
       at[live()] = from[live()];
     } else {
@@ -95,15 +99,20 @@ struct Reader {
     }
   }
 
-  // Asks for what the next step reads of the live part at channel c; copying a row asks for the others.
-  LRNN_HD void ask_live(int64_t c) const {
-    if (kCopies > 0 && copies) __builtin_prefetch(from[live()] + step[0] + c * Io::kScalars);
+  // Asks for what the next row has at N channels from c on, but for what copying has asked for.
+  template <int N>
+  LRNN_HD void ask_next(int64_t c) const {
+    if (copying())
+      ask<N>(from[live()] + step[0], c);
+    else if (gaps)
+      ask_ahead<N>(1, c);
   }
 
-  // Asks for what a later step reads at channel c.
+  // Asks for what a later step reads.
+  template <int N>
   LRNN_HD void ask_ahead(int64_t steps, int64_t c) const {
     const S* const* rows = copying() ? from : at;
-    for (int p = 0; p < kParts; ++p) __builtin_prefetch(rows[p] + steps * step[p / kEach] + c * Io::kScalars);
+    for (int p = 0; p < kParts; ++p) ask<N>(rows[p] + steps * step[p / kEach], c);
   }
 
   template <int N>
@@ -118,13 +127,19 @@ struct Reader {
  private:
   // Whether parts of so many bytes lie one behind the other in a row, which no other step's row overlaps.
   LRNN_HD bool side_by_side(int64_t bytes) const {
-    if (bytes < kLeastCopied || bytes > int64_t(sizeof(RowCopy<S>))) return false;
+    if (bytes <= kNotCopied || bytes > int64_t(sizeof(RowCopy<S>))) return false;
     const auto begin = [&](int part) { return reinterpret_cast<intptr_t>(from[part]) - reinterpret_cast<intptr_t>(from[0]); };
     const int64_t pitch = (step[0] < 0 ? -step[0] : step[0]) * int64_t(sizeof(S));
     if (pitch > kFarthest) return false;
     for (int p = 1; p < kParts; ++p)
       if (step[p / kEach] != step[0] || begin(p) < begin(p - 1) + bytes || begin(p) + bytes > pitch) return false;
     return true;
+  }
+
+  template <int N>
+  LRNN_HD static void ask(const S* row, int64_t c) {
+    constexpr int kLine = 64 / sizeof(S);
+    for (int i = 0; i < N * Io::kScalars; i += kLine) __builtin_prefetch(row + c * Io::kScalars + i);
   }
 
   LRNN_HD void copy(int part, int64_t scalars) const {
@@ -135,16 +150,6 @@ struct Reader {
       if constexpr (N > 1) __builtin_prefetch(row + i + next);
       store_raw(to + i, load_raw<Vec<uint8_t, N>>(row + i));
     });
-  }
-
-  // In a pass upwards in time, asks for the next row ahead of its use if the rows do not follow one another in memory (a slice of
-  // wider rows): hardware prefetchers run on past the end of a row into what is not needed. Worth 1.1 to 1.3 times; downwards, where they
-  // behave differently, it costs as much.
-  LRNN_HD void ask_next(int64_t n) const {
-    constexpr int64_t kLine = 64 / sizeof(S);
-    for (int p = 0; p < kParts; ++p)
-      if (step[p / kEach] != n * Io::kScalars)
-        for (int64_t c = 0; c < n * Io::kScalars; c += kLine) __builtin_prefetch(at[p] + step[p / kEach] + c);
   }
 };
 
