@@ -44,8 +44,12 @@ def slug(machine: dict) -> str:
 
 
 def cpu_model() -> str:
-    found = re.search(r"^model name\s*: (.*)$", _read("/proc/cpuinfo") or "", re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine()
+    """The processor's name, with the family and model that virtual machines leave when they hide the rest of it."""
+    about = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", _read("/proc/cpuinfo") or "", re.MULTILINE))
+    if "model name" not in about:
+        return platform.processor() or platform.machine()
+    name = about["model name"].strip()
+    return f"{name} (family {about['cpu family']} model {about['model']})" if len(about) == 3 else name
 
 
 def caches() -> dict[str, str]:

@@ -27,7 +27,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
 CALL = "time of the public call by the operator's"
 PACKED = "time with streams, or parts of complex ones, side by side in a row as one GEMM writes them, by that of streams apart"
-TIME_MAJOR = "time with time-major streams, (T,B,C) in memory, by that of batch-major ones"
+TIME_MAJOR = "time with streams time-major in memory, (T,B,nC) where they are n, by that of batch-major streams apart"
 STREAMS = "time of only moving the same streams, by ours"
 
 
@@ -77,26 +77,26 @@ class Bank:
             self.pages[name, dtype] = pages
         return self.pages[name, dtype]
 
-    def packed(self, op: Op, shape: Shape, dtype: torch.dtype) -> Calls | None:
+    def packed(self, op: Op, shape: Shape, dtype: torch.dtype, time_major: bool = False) -> Calls | None:
         """All streams in one tensor (B,T,nC), or a complex one in two real planes: passes only. None for what is one real stream."""
-        B, T, C = shape
         streams = 2 if op.complex else len(op.streams)
         if streams == 1:
             return None
-        width = (B, T, streams * C)
-        dy = self.stream("normal", 9, (B, T, 2 * C) if op.complex else shape, dtype, False)
-        return Calls(op, [self.stream("gate", 9, width, dtype, False)], op.params(C, dtype), dy)
+        width = (*shape[:2], streams * shape[2])
+        dy = (*shape[:2], 2 * shape[2]) if op.complex else shape
+        inputs = [self._ordered("gate", 9, width, dtype, False, time_major)]
+        return Calls(op, inputs, op.params(shape[2], dtype), self._ordered("normal", 9, dy, dtype, False, time_major))
 
     def calls(self, op: Op, shape: Shape, dtype: torch.dtype, time_major: bool = False) -> Calls:
+        streams = [self._ordered(kind, i, shape, dtype, op.complex, time_major) for i, kind in enumerate(op.streams)]
+        return Calls(op, streams, op.params(shape[2], dtype), self._ordered("normal", 9, shape, dtype, op.complex, time_major))
+
+    def _ordered(self, kind: str, number: int, shape: Shape, dtype: torch.dtype, complex: bool, time_major: bool) -> Tensor:
+        """A stream (B,T,C), time-major in memory if wanted."""
         B, T, C = shape
-
-        def stream(kind: str, number: int) -> Tensor:
-            if time_major:
-                return self.stream(kind, number, (T, B, C), dtype, op.complex).transpose(0, 1)
-            return self.stream(kind, number, shape, dtype, op.complex)
-
-        streams = [stream(kind, i) for i, kind in enumerate(op.streams)]
-        return Calls(op, streams, op.params(C, dtype), stream("normal", 9))
+        if time_major:
+            return self.stream(kind, number, (T, B, C), dtype, complex).transpose(0, 1)
+        return self.stream(kind, number, shape, dtype, complex)
 
 
 class Speed:
@@ -145,8 +145,9 @@ class Speed:
             cases |= self._passes(calls, shape, dtype, train=big)
             if big and dtype is torch.float32:
                 cases["float32 call"] = calls.call
-                others = {"packed": self.bank.packed(op, shape, dtype), "time-major": self.bank.calls(op, shape, dtype, time_major=True)}
-                for name, other in others.items():
+                packed = self.bank.packed(op, shape, dtype)
+                by_time = (self.bank.packed if packed else self.bank.calls)(op, shape, dtype, time_major=True)
+                for name, other in (("packed", packed), ("time-major", by_time)):
                     if other is not None:
                         other.prepare_backward()
                         cases |= {f"{name} forward": other.forward, f"{name} backward": other.backward}

@@ -18,7 +18,8 @@ except ImportError:  # not a Unix
 
 Times = dict[str, list[float]]  # seconds per call, one entry a round
 
-MIN_SECONDS = 600e-6  # per timed piece: below that, the clock and the call around it would show
+MIN_SECONDS = 300e-6  # per timed piece: below that, the clock and the call around it would show
+WARM_SECONDS = 2e-3  # before it: what fits into a shared cache has settled there after 5 to 8 calls, not after one
 MIN_ROUNDS = 3
 TRIES = 2  # of a piece that was preempted
 
@@ -39,10 +40,10 @@ def interleave(
     """
     order, shuffle = list(cases.items()), random.Random(0).shuffle
     stop = time.perf_counter() + budget
-    repeats = {}
+    seconds = {}
     for name, call in cases.items():
         before(name)
-        repeats[name] = _repeats(call)
+        seconds[name] = _estimate(call)
     times: Times = {name: [] for name in cases}
     for done in range(rounds):
         if done >= MIN_ROUNDS and time.perf_counter() > stop:
@@ -50,12 +51,11 @@ def interleave(
         shuffle(order)
         for name, call in order:
             before(name)
-            # Untimed, as many calls as are timed: they wake the threads of this case, let those of the case before it go to sleep, and
-            # bring its data back to the caches. One call does not: a copy, whose buffers several cases share, was found there then, and
-            # an operator was not.
-            for _ in range(repeats[name]):
+            # Untimed: wakes the threads of this case, lets those of the case before it go to sleep, and brings its data back to the caches.
+            # Copies, whose buffers several cases share, need that less than operators.
+            for _ in range(_calls(WARM_SECONDS, seconds[name])):
                 call()
-            times[name].append(_timed(call, repeats[name]))
+            times[name].append(_timed(call, _calls(MIN_SECONDS, seconds[name])))
     return times
 
 
@@ -80,11 +80,16 @@ def _preemptions() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
-def _repeats(call: Callable[[], object]) -> int:
+def _estimate(call: Callable[[], object]) -> float:
+    """About how many seconds a call takes."""
     call()  # compiles, fills the output pool
     start = time.perf_counter()
     call()
-    return max(1, min(1000, int(MIN_SECONDS / max(time.perf_counter() - start, 1e-7))))
+    return time.perf_counter() - start
+
+
+def _calls(duration: float, seconds: float) -> int:
+    return max(1, min(1000, int(duration / max(seconds, 1e-7))))
 
 
 def ratio(times: Times, numerator: str, denominator: str) -> float:

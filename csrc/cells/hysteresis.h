@@ -24,8 +24,9 @@ LRNN_HD V written(V c, V alpha) {
   return flip_sign(alpha, c + Scalar<V>(0));
 }
 
-// The gradients of one step that all variants share. g is the adjoint of h[t]; dz_signed is that of the gate times S(c), because dz holds a
-// factor S(c) of its own for all that an update writes, and dc one more: what is written so needs no signs.
+// The gradients of one step that all variants share. g is the adjoint of h[t]; dz_signed is that of the gate, times S(c):
+//   dz S(c) = g (alpha - (1-eps) S(c) h[t-1]),  dc = dz S(c) kappa + ...,  dbeta = -dz S(c) kappa S(c) sign(beta),
+// so that signs meet only where they do not cancel. Surrogates' terms are 0 where c or beta is 0 or NaN, as sign is.
 template <class V>
 LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz_signed, V& dc, V& dbeta, V& dalpha) {
   const auto update = abs(c) >= abs(beta);

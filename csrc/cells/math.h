@@ -88,12 +88,6 @@ LRNN_HD V flip_sign(V x, V s) {
   return bit_cast<V>(bit_cast<Int<V>>(x) ^ (bit_cast<Int<V>>(s) & sign));
 }
 
-// x * sign(s) with sign(0) = 0, and 0 where s is NaN.
-template <class V>
-LRNN_HD V times_sign(V x, V s) {
-  return zero_unless(abs(s) > V{}, flip_sign(x, s));
-}
-
 // x limited to [low, high]; NaN stays NaN. x86 has this as two instructions, which compilers do not find in the comparisons.
 template <class V>
 LRNN_HD V clamp(V x, Scalar<V> low, Scalar<V> high) {

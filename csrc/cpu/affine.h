@@ -42,7 +42,7 @@ struct Affine {
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
-    with_width<Io>(k.c1 - k.c0, inputs.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, access_to(inputs), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> held(state);
       for (int64_t s = k.s0; s < k.s1; ++s) {
@@ -84,7 +84,7 @@ struct Affine {
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction);
-    with_width<Io>(k.c1 - k.c0, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s0; s < k.s1; ++s) {
@@ -146,59 +146,58 @@ struct Affine {
     Writer<Io> dx[kMaxInputs] = {{args.dinputs[0], k, t1, direction, args.nontemporal},
                                  {args.dinputs[1], k, t1, direction, args.nontemporal},
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
-    with_width<Io>(
-        k.c1 - k.c0, inputs.asking() || dy.asking() || before.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
-          const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-          Local<kFixed> adjoint(carry), sums[] = {Local<kFixed>(dparams[0]), Local<kFixed>(dparams[1]), Local<kFixed>(dparams[2])};
-          static_assert(kMaxParams == 3);
-          for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-            const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
-            const PlaneRows<Io> end((reset ? h_reset : h0).data, Row::kChannels);
-            const S* h_prev[PlaneRows<Io>::kCount];
-            for (int i = 0; i < PlaneRows<Io>::kCount; ++i) h_prev[i] = stored ? before.at[i] : end.at[i];
-            inputs.template prepare<kAsking>(n);
-            dy.template prepare<kAsking>(n);
-            if (stored) before.template prepare<kAsking>(n);
-            for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
-              Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
-              Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
-              for (int u = 0; u < U; ++u) {
-                if constexpr (kAsking && N > 1) {
-                  inputs.template ask_next<N>(c + u * N);
-                  dy.template ask_next<N>(c + u * N);
-                  before.template ask_next<N>(c + u * N);
-                }
-                for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
-                inputs.template load<N>(c + u * N, x[u]);
-                params.template load<N>(c + u * N, p[u]);
-                g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(adjoint, c + u * N);
-                h[u] = Value<N>{};
-                if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N);
-              }
-              for (int u = 0; u < U; ++u) {
-                Cell::pullback(x[u], p[u], args.options, h[u], g[u], dinput[u], dparam[u]);
-                passed[u] = conj(Cell::gate(x[u], p[u], args.options).a) * g[u];
-              }
-              for (int u = 0; u < U; ++u) {
-                Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
-                for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
-                for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(sums[i], c + u * N, sum[u][i] + dparam[u][i]);
-              }
-            });
-            if (reset) {
-              if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
-              set_row(adjoint, n, R(0));
+    with_width<Io>(k.c1 - k.c0, access_to(inputs, dy, before), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+      Local<kFixed> adjoint(carry), sums[] = {Local<kFixed>(dparams[0]), Local<kFixed>(dparams[1]), Local<kFixed>(dparams[2])};
+      static_assert(kMaxParams == 3);
+      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+        const bool reset = resets.next(), stored = Cell::kUsesState && !reset && s > 0;
+        const PlaneRows<Io> end((reset ? h_reset : h0).data, Row::kChannels);
+        const S* h_prev[PlaneRows<Io>::kCount];
+        for (int i = 0; i < PlaneRows<Io>::kCount; ++i) h_prev[i] = stored ? before.at[i] : end.at[i];
+        inputs.template prepare<kAsking>(n);
+        dy.template prepare<kAsking>(n);
+        if (stored) before.template prepare<kAsking>(n);
+        for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
+          Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1], dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
+          Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
+          for (int u = 0; u < U; ++u) {
+            if constexpr (kAsking && N > 1) {
+              inputs.template ask_next<N>(c + u * N);
+              dy.template ask_next<N>(c + u * N);
+              before.template ask_next<N>(c + u * N);
             }
-            if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
-              for (int i = 0; i < Cell::kParams; ++i)
-                flush_row<R>(sums[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
-            }
-            inputs.template advance<kAsking>();
-            dy.template advance<kAsking>();
-            before.template advance<kAsking>();
-            for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
+            for (int i = 0; i < Cell::kParams; ++i) sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
+            inputs.template load<N>(c + u * N, x[u]);
+            params.template load<N>(c + u * N, p[u]);
+            g[u] = dy.template load<N>(c + u * N) + Io::template load_carry<N>(adjoint, c + u * N);
+            h[u] = Value<N>{};
+            if constexpr (Cell::kUsesState) h[u] = Io::template load_value<N>(h_prev, c + u * N);
+          }
+          for (int u = 0; u < U; ++u) {
+            Cell::pullback(x[u], p[u], args.options, h[u], g[u], dinput[u], dparam[u]);
+            passed[u] = conj(Cell::gate(x[u], p[u], args.options).a) * g[u];
+          }
+          for (int u = 0; u < U; ++u) {
+            Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
+            for (int i = 0; i < Cell::kInputs; ++i) dx[i].template store<N>(c + u * N, dinput[u][i]);
+            for (int i = 0; i < Cell::kParams; ++i) Io::template store_carry<N>(sums[i], c + u * N, sum[u][i] + dparam[u][i]);
           }
         });
+        if (reset) {
+          if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
+          set_row(adjoint, n, R(0));
+        }
+        if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
+          for (int i = 0; i < Cell::kParams; ++i)
+            flush_row<R>(sums[i], n, args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0, args.C);
+        }
+        inputs.template advance<kAsking>();
+        dy.template advance<kAsking>();
+        before.template advance<kAsking>();
+        for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
+      }
+    });
     if (args.nontemporal) stream_fence();
     end_carry<Io>(carry, k, args.dh0);
   }
@@ -214,7 +213,7 @@ struct Affine {
     Resets resets(args.reset, k, t1, direction);
     InputsRead inputs(args, args.inputs, k, t1, direction);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    with_width<Io>(k.c1 - k.c0, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {

@@ -91,7 +91,7 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     for (auto& step : first.plane[0]) step = never;
     bool pending = kSave;
-    with_width<Io>(k.c1 - k.c0, in.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, access_to(in), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       HeldRow<kFixed> h(state);
       HeldWord<kFixed> bits(words), firsts(first);
@@ -138,7 +138,7 @@ struct Latch {
     load_ends<Io, false>(args.params[0], k, alphas);
     for (auto& flag : held.plane[0]) flag = 1;
     Inputs in(args, args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
-    with_width<Io>(n, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(n, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -164,7 +164,7 @@ struct Latch {
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, args.inputs, k, t1, direction);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    with_width<Io>(n, false, [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(n, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -219,7 +219,8 @@ struct Latch {
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
         g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
         sum[u] = load_raw<V<N>>(&dalpha.plane[0][j]);
-        // The state before is alpha or -alpha: writing adds 2 alpha S(c) to it where their signs differ, and nothing where they do not.
+        // The state before is alpha or -alpha: writing adds 2 alpha S(c) to it where their signs differ, and nothing where they do not
+        // (whatever g is, where a subtraction would make NaN of an infinite one).
         const W<N> was_high = load_words<N>(words + j) << to_sign;
         const V<N> jump = g[u] * alpha[u] * R(2);
         dz_signed[u] = zero_unless((was_high ^ bit_cast<W<N>>(c[u] + R(0))) >= W<N>{}, jump);
@@ -268,7 +269,7 @@ struct Latch {
       if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
-    with_width<Io>(n, in.asking() || dy.asking(), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+    with_width<Io>(n, access_to(in, dy), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t width = kFixed ? kFixed : n;
       HeldRow<kFixed> adjoint(carry), sum(dalpha);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {

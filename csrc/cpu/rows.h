@@ -6,16 +6,16 @@
 namespace lrnn::LRNN_ISA {
 
 // Calls steps.operator()<n, asking>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then
-// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only. asking: whether a reader of the
-// pass asks for its next row; a loop without need not know.
+// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only. asking: a loop for rows that are
+// asked for or copied, which those of constant width are not.
 template <class Io, class Steps>
-LRNN_HD void with_width(int64_t n, bool asking, Steps&& steps) {
+LRNN_HD void with_width(int64_t n, Access access, Steps&& steps) {
+  if (access == Access::copied) return steps.template operator()<0, true>();
   if constexpr (sizeof(typename Io::S) == 4) {
-    static_assert(32 * Io::kScalars * sizeof(typename Io::S) <= Reader<Io>::kNotCopied);
     if (n == 16) return steps.template operator()<16, false>();
     if (n == 32) return steps.template operator()<32, false>();
   }
-  asking ? steps.template operator()<0, true>() : steps.template operator()<0, false>();
+  access == Access::asked ? steps.template operator()<0, true>() : steps.template operator()<0, false>();
 }
 
 // A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the

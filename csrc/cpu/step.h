@@ -177,7 +177,6 @@ struct Step {
              Writer<Io>* dx) {
       const PlaneRows<SavedIo> earlier(before, before_plane), later(after, run.plane);
       const int64_t steps_ahead = 1 + (kAhead - 1) / (n * int64_t(sizeof(R)));
-      const PlaneRows<SavedIo> ahead(after + (1 + steps_ahead) * run.step, run.plane);
       for_lanes<R, kTogether>(n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
         V<N> x[U][Cell::kInputs], p[U][Cell::kParams], dinput[U][Cell::kInputs], dparam[U][Cell::kParams], gates[U][kGates], dy_now[U];
         V<N> sum[U][Cell::kParams];
@@ -188,7 +187,7 @@ struct Step {
             dy.template ask_ahead<N>(steps_ahead, c + u * N);
             if constexpr (Cell::kPullsInputs) inputs.template ask_ahead<N>(steps_ahead, c + u * N);
             if constexpr (!kGatesSaved)
-              for (int i = 0; i < SavedIo::kPlanes; ++i) __builtin_prefetch(ahead.at[i] + c + u * N);
+              for (int i = 0; i < SavedIo::kPlanes; ++i) __builtin_prefetch(later.at[i] + (1 + steps_ahead) * run.step + c + u * N);
           }
           inputs.template load<N>(c + u * N, x[u]);
           params.template load<N>(c + u * N, p[u]);

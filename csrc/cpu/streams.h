@@ -39,19 +39,20 @@ struct alignas(64) RowCopy {
 // page. So all parts but the one that comes last on the way through memory are then copied to L1, where there is room for copies, and
 // memory is read from end to end.
 //
-// Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are asked for one row ahead, lane by lane, and
-// so are parts side by side: hardware prefetchers run past the end of a row into what is not needed, and lose three parts (on Zen 5,
-// without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2 times).
+// Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are asked for ahead, lane by lane, and so are
+// parts side by side where they are copied: hardware prefetchers run past the end of a row into what is not needed, and lose three parts
+// (on Zen 5, without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2 times).
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
   static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
-  // Bytes of a part above which it is copied: no row that with_width unrolls has more. Bytes from step to step: farther, it costs time.
-  static constexpr int64_t kNotCopied = 256, kFarthest = 1 << 14;
-  static constexpr int64_t kFromMemory = 4 << 20;  // bytes of all steps: as many are not in a cache close by
-  const S* at[kParts > 0 ? kParts : 1];            // where lanes read
+  static constexpr int64_t kLeastCopied = 256, kFarthest = 1 << 14;  // bytes of a part, and from step to step: farther, it costs time
+  static constexpr int64_t kFromMemory = 6 << 20;                    // bytes of all steps: as many are not in a cache close by
+  static constexpr int64_t kAhead = 2 << 10;                         // bytes that rows are asked for ahead, or one row if it is longer
+  const S* at[kParts > 0 ? kParts : 1];                              // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
-  const S* from[kParts > 0 ? kParts : 1];  // what is copied
+  int64_t ahead[kStreams > 0 ? kStreams : 1];  // a few steps
+  const S* from[kParts > 0 ? kParts : 1];      // what is copied
   RowCopy<S>* copies = nullptr;
   bool upwards, gaps = false;
 
@@ -61,10 +62,16 @@ struct Reader {
     for (int i = 0; i < kStreams; ++i) {
       const PlaneRows<Io> row(row_at<Io>(streams[i], k.b, t, k.c0), streams[i].plane);
       step[i] = direction * streams[i].stride_t;
-      gaps |= step[i] != 0 && step[i] != direction * n && step[i] != direction * n * kParts;
+      const int64_t pitch = direction * step[i] * int64_t(sizeof(S));
+      ahead[i] = pitch > 0 ? step[i] * ((kAhead + pitch - 1) / pitch) : 0;
       for (int j = 0; j < kEach; ++j) at[i * kEach + j] = from[i * kEach + j] = row.at[j];
     }
-    if (kCopies == 0 || !room || !side_by_side(n * int64_t(sizeof(S)))) return;
+    const bool together = kParts > 1 && side_by_side(n * int64_t(sizeof(S)));
+    const int64_t together_step = together ? direction * n * kParts : direction * n;
+    for (int i = 0; i < kStreams; ++i) gaps |= step[i] != 0 && step[i] != direction * n && step[i] != together_step;
+    if (kCopies == 0 || !room || !together) return;
+    const int64_t part = n * sizeof(S), pitch = direction * step[0] * int64_t(sizeof(S));
+    if (part < kLeastCopied || part > int64_t(sizeof(RowCopy<S>)) || pitch > kFarthest) return;
     if (args.B * args.T * args.C * Io::kScalars * kParts * int64_t(sizeof(S)) < kFromMemory) return;
     copies = room;
     for (int p = 0, used = 0; p < kParts; ++p)
@@ -72,7 +79,6 @@ struct Reader {
   }
 
   LRNN_HD bool copying() const { return kCopies > 0 && copies; }
-  LRNN_HD bool asking() const { return gaps || copying(); }
 
   // The part that is read where it lies, the last on the way.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
@@ -83,7 +89,7 @@ struct Reader {
     constexpr int kLine = 64 / (sizeof(S) * Io::kScalars);
     if (!kAsking) {
       if (gaps)
-        for (int64_t c = 0; c < n; c += kLine) ask_ahead<kLine>(1, c);
+        for (int64_t c = 0; c < n; c += kLine) ask_next<kLine>(c);
     } else if (copying()) {
       for (int i = 0; i < kCopies; ++i) copy(upwards ? i : kParts - 1 - i, n * Io::kScalars);
     }
@@ -99,16 +105,16 @@ struct Reader {
     }
   }
 
-  // Asks for what the next row has at N channels from c on, but for what copying has asked for.
+  // Asks for N channels from c on of a row to come, but for what copying has asked for.
   template <int N>
   LRNN_HD void ask_next(int64_t c) const {
     if (copying())
-      ask<N>(from[live()] + step[0], c);
+      ask<N>(from[live()] + ahead[0], c);
     else if (gaps)
-      ask_ahead<N>(1, c);
+      for (int p = 0; p < kParts; ++p) ask<N>(at[p] + ahead[p / kEach], c);
   }
 
-  // Asks for what a later step reads.
+  // The same for the row of a later step, whatever the rows.
   template <int N>
   LRNN_HD void ask_ahead(int64_t steps, int64_t c) const {
     const S* const* rows = copying() ? from : at;
@@ -127,10 +133,8 @@ struct Reader {
  private:
   // Whether parts of so many bytes lie one behind the other in a row, which no other step's row overlaps.
   LRNN_HD bool side_by_side(int64_t bytes) const {
-    if (bytes <= kNotCopied || bytes > int64_t(sizeof(RowCopy<S>))) return false;
     const auto begin = [&](int part) { return reinterpret_cast<intptr_t>(from[part]) - reinterpret_cast<intptr_t>(from[0]); };
-    const int64_t pitch = (step[0] < 0 ? -step[0] : step[0]) * int64_t(sizeof(S));
-    if (pitch > kFarthest) return false;
+    const int64_t pitch = (upwards ? step[0] : -step[0]) * int64_t(sizeof(S));
     for (int p = 1; p < kParts; ++p)
       if (step[p / kEach] != step[0] || begin(p) < begin(p - 1) + bytes || begin(p) + bytes > pitch) return false;
     return true;
@@ -145,13 +149,20 @@ struct Reader {
   LRNN_HD void copy(int part, int64_t scalars) const {
     const auto* const row = reinterpret_cast<const uint8_t*>(from[part]);
     auto* const to = reinterpret_cast<uint8_t*>(const_cast<S*>(at[part]));
-    const int64_t next = step[0] * int64_t(sizeof(S));
+    const int64_t next = ahead[0] * int64_t(sizeof(S));
     for_lanes<uint8_t>(scalars * sizeof(S), !upwards, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       if constexpr (N > 1) __builtin_prefetch(row + i + next);
       store_raw(to + i, load_raw<Vec<uint8_t, N>>(row + i));
     });
   }
 };
+
+// How a pass reads its rows: as they come, asked for one ahead, or copied in part as well (see Reader).
+enum class Access { plain, asked, copied };
+template <class... Readers>
+LRNN_HD Access access_to(const Readers&... readers) {
+  return (readers.copying() || ...) ? Access::copied : (readers.gaps || ...) ? Access::asked : Access::plain;
+}
 
 // Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two neighbouring lines at a time, upwards,
 // before it moves on, in any direction: so the stores of a line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as
