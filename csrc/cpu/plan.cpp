@@ -33,8 +33,8 @@ Plan make_plan(const Problem& p, const Machine& machine) {
 
   // Too few (batch, block) lanes for the threads. Splitting time keeps whole rows together and is preferred where there are
   // enough steps; otherwise channels are shared out in whole cache lines. A split reads its inputs twice, so two threads win little by it
-  // (measured: 0.7 to 1.2 times the speed of one, which moves one sequence as fast as it would copy it; on Zen 5 0.9 to 1 from memory, 0.7 to
-  // 1.5 from its last cache), nor by parts of rows (0.5 to 0.8).
+  // (measured: 0.7 to 1.2 times the speed of one, which moves one sequence as fast as it would copy it; on Zen 5 0.9 to 1 from memory, 0.7
+  // to 1.5 from its last cache), nor by parts of rows (0.5 to 0.8).
   const int64_t lanes = p.B * plan.blocks(p.C);
   if (lanes >= plan.threads) return plan;
   const auto steps_of = [&](int64_t bytes) {
