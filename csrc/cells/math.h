@@ -115,48 +115,49 @@ LRNN_HD V relu(V x) {
   return x < V{} ? V{} : x;
 }
 
-// exp(x); results near the overflow limit saturate, those below about 1e-38 (float) are 0, NaN stays NaN. Elsewhere the relative error is
-// below 2 ulp: reduction by ln 2 in two parts, then a degree-6 polynomial (float) or the (2,3) rational form (double), with the
-// coefficients of Cephes.
+// exp(x) in double; results near the overflow limit saturate, those below about 1e-308 are 0, NaN stays NaN. Elsewhere the relative error
+// is below 2 ulp: reduction by ln 2 in two parts, then the (2,3) rational form with the coefficients of Cephes.
 template <class V>
 LRNN_HD V exp(V x) {
-  using S = Scalar<V>;
   using I = Int<V>;
-  constexpr bool kSingle = sizeof(S) == 4;
-  constexpr S kLow = kSingle ? S(-87.3365447) : S(-708.3964185), kHigh = kSingle ? S(88.3762626) : S(709.4361393);
-  constexpr S kRound = kSingle ? S(12582912.0) : S(6755399441055744.0);  // 1.5 * 2^(mantissa bits): adding it rounds to an integer
-  constexpr int kMantissa = kSingle ? 23 : 52, kBias = kSingle ? 127 : 1023;
-  const V clamped = clamp(x, kLow, kHigh);
-  const V shifted = clamped * S(1.44269504088896340736) + kRound;
+  static_assert(sizeof(Scalar<V>) == 8);
+  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+  const V clamped = clamp(x, -708.3964185, 709.4361393);
+  const V shifted = clamped * 1.44269504088896340736 + kRound;
   const V n = shifted - kRound;
-  V p;
-  if constexpr (kSingle) {
-    const V r = clamped - n * S(0.693359375) - n * S(-2.12194440e-4);
-    p = constant<V>(S(1.9875691500e-4));
-    p = p * r + S(1.3981999507e-3);
-    p = p * r + S(8.3334519073e-3);
-    p = p * r + S(4.1665795894e-2);
-    p = p * r + S(1.6666665459e-1);
-    p = p * r + S(5.0000001201e-1);
-    p = p * (r * r) + r + S(1);
-  } else {
-    const V r = clamped - n * S(6.93145751953125e-1) - n * S(1.42860682030941723212e-6);
-    const V rr = r * r;
-    const V num = r * ((S(1.26177193074810590878e-4) * rr + S(3.02994407707441961300e-2)) * rr + S(9.99999999999999999910e-1));
-    const V den = ((S(3.00198505138664455042e-6) * rr + S(2.52448340349684104192e-3)) * rr + S(2.27265548208155028766e-1)) * rr +
-                  S(2.00000000000000000009);
-    p = S(2) * num / (den - num) + S(1);
-  }
+  const V r = clamped - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6;
+  const V rr = r * r;
+  const V num = r * ((1.26177193074810590878e-4 * rr + 3.02994407707441961300e-2) * rr + 9.99999999999999999910e-1);
+  const V den =
+      ((3.00198505138664455042e-6 * rr + 2.52448340349684104192e-3) * rr + 2.27265548208155028766e-1) * rr + 2.00000000000000000009;
+  const V p = 2.0 * num / (den - num) + 1.0;
   // 2^n, put together from its bits; where x is NaN the bits are anything, but p is NaN too. The top exponent would be infinity
   // at n = bias + 1, so the factor is 2^(n-1), doubled.
-  const I exponent = (bit_cast<I>(shifted) - (bit_cast<I>(constant<V>(kRound)) - (kBias - 1))) << kMantissa;
+  const I exponent = (bit_cast<I>(shifted) - (bit_cast<I>(constant<V>(kRound)) - 1022)) << 52;
   return (p + p) * bit_cast<V>(exponent);
 }
 
-// 1 / (1 + exp(-x)), within 3 ulp (float) or 4 (double).
+// 1 / (1 + exp(-x)), within 3 ulp (float, down to 1e-38) or 4 (double), NaN stays NaN. float: exp(-x) = 2^n e^r with |r| <= ln(2)/2, a
+// polynomial of e^r good to 2e-9, and n put into the exponent, where the limits of x keep it.
 template <class V>
 LRNN_HD V sigmoid(V x) {
-  return constant<V>(1) / (exp(-x) + Scalar<V>(1));
+  using S = Scalar<V>;
+  if constexpr (sizeof(S) == 8) {
+    return constant<V>(1) / (exp(-x) + S(1));
+  } else {
+    constexpr S kRound = S(12582912.0);  // 1.5 * 2^23: adding it rounds to an integer, in the lowest bits
+    const V c = clamp(x, S(-87), S(87));
+    const V shifted = c * S(-1.44269504088896340736) + kRound, n = shifted - kRound;
+    const V r = -c - n * S(0.693359375) - n * S(-2.12194440e-4);
+    V p = constant<V>(S(1.3843606663e-3));
+    p = p * r + S(8.3741956195e-3);
+    p = p * r + S(4.1668004726e-2);
+    p = p * r + S(1.6666430800e-1);
+    p = p * r + S(4.9999994192e-1);
+    p = (p * r + S(1)) * r + S(1);
+    const Int<V> exponent = (bit_cast<Int<V>>(shifted) + 127) << 23;
+    return constant<V>(1) / (p * bit_cast<V>(exponent) + S(1));
+  }
 }
 
 // 2^x, NaN stays NaN; for a gate whose scale is known, so that log2(e) goes into the scale. float: a polynomial on [0, 1) good to 7.5e-8; x

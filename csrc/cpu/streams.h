@@ -157,7 +157,7 @@ struct Reader {
   }
 };
 
-// How a pass reads its rows: as they come, asked for one ahead, or copied in part as well (see Reader).
+// How a pass reads its rows: as they come, asked for ahead, or copied in part as well (see Reader).
 enum class Access { plain, asked, copied };
 template <class... Readers>
 LRNN_HD Access access_to(const Readers&... readers) {
