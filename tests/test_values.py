@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, over
@@ -210,3 +211,24 @@ def test_a_reset_stops_infinity(cell, options, backend):
     call.h0[:] = 0.0  # a nonlinear cell is NaN until the reset otherwise
     call.dy[:, 5] = float("inf")
     assert testing.run(call, backend)["d_h0"].isfinite().all()
+
+
+@over(("dtype", "ulps", "least"), [(torch.float32, 3, 2e-38), (torch.float64, 4, 2e-308)])
+def test_the_sigmoid_is_within_a_few_ulp(dtype, ulps, least, backend):
+    """One minGRU step from 0 with v = 1 is the sigmoid itself: wherever it can be told from 0, in registers and in tails of rows."""
+    low = torch.tensor(least, dtype=torch.float64).log().item()
+    for k in (torch.linspace(low, -low, 4099), torch.linspace(-8, 8, 4099)):
+        k = k.to(dtype)[None, None]
+        y, _ = lrnn_kernels.min_gru(k.to(testing.device_of(backend)), torch.ones_like(k).to(testing.device_of(backend)), backend=backend)
+        exact = 1 / (1 + np.exp(-k.numpy().astype(np.longdouble)))
+        ulp = np.spacing(exact.astype(y.cpu().numpy().dtype)).astype(np.longdouble)
+        assert (np.abs(y.cpu().numpy().astype(np.longdouble) - exact) / ulp).max() <= ulps
+
+
+def test_the_sigmoid_at_its_ends(backend):
+    k = torch.tensor([float("inf"), 1e30, 100.0, -100.0, -1e30, -float("inf"), float("nan")]).repeat(9)[None, None]
+    y, _ = lrnn_kernels.min_gru(k.to(testing.device_of(backend)), torch.ones_like(k).to(testing.device_of(backend)), backend=backend)
+    one, zero, nan = y.cpu().view(9, 7)[:, :3], y.cpu().view(9, 7)[:, 3:6], y.cpu().view(9, 7)[:, 6]
+    assert (one == 1).all()
+    assert ((zero >= 0) & (zero < 2e-38)).all()
+    assert nan.isnan().all()
