@@ -99,7 +99,8 @@ void release(void* data) {
   const size_t size = found->second;
   p.in_use.erase(found);
   p.in_use_bytes -= size;
-  p.cached.emplace(size, block);
+  // In front of others of its size, to be the next that is handed out: what was last in use is still in the caches.
+  p.cached.emplace_hint(p.cached.lower_bound(size), size, block);
   p.cached_bytes += size;
   trim(p, p.limit);
 }

@@ -57,6 +57,17 @@ def test_a_train_step_faults_no_pages():
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10 < 50
 
 
+def test_what_was_freed_last_is_handed_out_first():
+    """Of several free blocks of one size: the others have left the caches. In turn, they would all pass through them."""
+    c, beta, alpha = torch.randn(SHAPE), torch.ones(SHAPE), torch.ones(256)
+    held = [lrnn_kernels.bmru(c, beta, alpha)[0] for _ in range(4)]
+    places = [y.data_ptr() for y in held]
+    for i in (2, 0, 3, 1):
+        held[i] = None
+    again = [lrnn_kernels.bmru(c, beta, alpha)[0] for _ in range(4)]
+    assert [y.data_ptr() for y in again] == [places[i] for i in (1, 3, 0, 2)]
+
+
 def test_empty_cache_spares_living_tensors():
     x = torch.randn(SHAPE)
     y, _ = lrnn_kernels.linear_scan(torch.full((256,), 0.5), x)
