@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import products
-from .speed import CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, TIME_MAJOR, Speed
+from .speed import ALONE, CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, TIME_MAJOR, Speed
 from .timing import pieces
 from .traffic import OPS
 
@@ -53,9 +53,11 @@ def print_speed(speed: Speed) -> None:
     rows = []
     for op in OPS:
         found = [speed.row(op, LONE, "float32", n) for n in ("forward", "backward")]
-        rows.append([op, *(f"{r.seconds * 1e3:.2f} {r.share:5.2f}" for r in found), *(_pair(speed, "one thread", op, LONE))])
-    header = ["operator", "fwd", "bwd", "1 thread / all, fwd", "bwd"]
-    print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: ms, share of the copy; one thread's time by all threads'"))
+        pairs = [*_pair(speed, "one thread's time", op, LONE), *_pair(speed, ALONE, op, LONE)]
+        rows.append([op, *(f"{r.seconds * 1e3:.2f} {r.share:5.2f}" for r in found), *pairs])
+    header = ["operator", "fwd", "bwd", "1 thread / all, fwd", "bwd", "1 thread's share, fwd", "bwd"]
+    what = f"ms, share of the copy; one thread's time by all threads'; {ALONE}"
+    print(table(header, rows, f"{list(LONE)}, float32, {speed.threads} threads: {what}"))
     _print_ratios(speed, STREAMS, "as many reads and writes past the caches, no recurrence")
     _print_ratios(speed, PACKED, "the layers of lrnn_kernels.nn with batch_first pass them so")
     _print_ratios(speed, TIME_MAJOR, "the layers of lrnn_kernels.nn pass them so by default, as those of torch.nn do")

@@ -28,6 +28,7 @@ LOOP_LENGTHS = (64, 256)
 CALL = "time of the public call by the operator's"
 PACKED = "time with streams, or parts of complex ones, side by side in a row as one GEMM writes them, by that of streams apart"
 TIME_MAJOR = "time with streams time-major in memory, (T,B,nC) where they are n, by that of batch-major streams apart"
+ALONE = "time of one thread's copy by that of one thread"
 STREAMS = "time of only moving the same streams, by ours"
 
 
@@ -237,12 +238,15 @@ class Speed:
         cases = self._passes(calls, LONE, torch.float32, train=False)
         for direction, call in (("forward", calls.forward), ("backward", calls.backward)):
             cases[f"one thread {direction}"] = call
+            total = int(_elements(LONE) * op.bytes_per_element(torch.float32, direction == "backward"))
+            cases[f"one thread copy {direction}"] = self.roof.copy(total, nontemporal=False, threads=1)
         enter = {name: 1 if name.startswith("one thread") else self.threads for name in cases}
         with testing.threads(self.threads):
             times = interleave(cases, self._rounds(LONE), before=lambda name: torch.set_num_threads(enter[name]))
         self._keep(op, LONE, torch.float32, times)
         for direction in ("forward", "backward"):
             self._ratio("one thread's time by all threads'", op, LONE, direction, times, f"one thread {direction}", f"float32 {direction}")
+            self._ratio(ALONE, op, LONE, direction, times, f"one thread copy {direction}", f"one thread {direction}")
 
     def _loop(self, op: Op) -> None:
         """One eager step after another, and autograd through them."""

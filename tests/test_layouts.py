@@ -167,11 +167,8 @@ LONG = [
     for C, dtype, reset in (
         *((130, torch.float32, True), (256, torch.bfloat16, False), (1100, torch.float32, False), (260, torch.float64, True)),
         *((32, torch.complex64, True), (130, torch.complex64, False), (300, torch.complex128, True)),
-        *(
-            (700, torch.complex64, False),
-            (400, torch.complex128, True),
-            (1030, torch.complex64, False),
-        ),  # too long, if threads do not share channels
+        # Too long to be copied, if threads do not share channels.
+        *((700, torch.complex64, False), (400, torch.complex128, True), (1030, torch.complex64, False)),
     )
     if dtype in CELLS[cell].dtypes and not CELLS[cell].matrices
 ]

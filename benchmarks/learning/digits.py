@@ -77,6 +77,6 @@ def _run(cell: str, seed: int, data: tuple[Tensor, Tensor, Tensor, Tensor], quic
 def cells(row: dict) -> list[str]:
     """A row of ``run`` for the table."""
     accuracies = [f"{100 * row[name]:.1f} %" for name in ("train_accuracy", "test_accuracy")]
-    low, *_, high = [row["test_accuracies"][0], *row["test_accuracies"]]
+    low, high = row["test_accuracies"][0], row["test_accuracies"][-1]
     spread = f"{100 * low:.1f} to {100 * high:.1f} %" if high > low else ""
     return [row["cell"], f"{row['parameters']:,}", *accuracies, spread, f"{row['seconds']:.0f}"]

@@ -9,8 +9,8 @@ namespace {
 constexpr int64_t kBytesPerThread = 512 << 10;
 
 // A piece of a split sequence is read twice, the second time from L2: large enough to hide the hand-over of the carry, small enough to stay
-// there. Where there are pieces enough, larger ones are faster, though L2 does not hold them: they spread what begins and ends a task. (Two
-// threads, from a shared cache: 0.8 to 1 times the speed of one at 128 and 256 KiB, 1.2 to 1.5 from 512 on.)
+// there. Where there are pieces enough, they are larger, which spreads what begins and ends a task (of 512 KiB, two threads took 0.6 to 1
+// times as long as of 256, from a shared cache).
 constexpr int64_t kChunkBytes = 192 << 10, kMostChunkBytes = 512 << 10, kChunksPerThread = 4;
 
 // Pieces start on a whole word of saved bits and on a whole flush of parameter sums.
