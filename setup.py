@@ -19,12 +19,12 @@ from setuptools.errors import CompileError
 ROOT = Path(__file__).parent
 
 
-def load_build_module():
-    """lrnn_kernels/build.py, without importing the package (which needs torch)."""
-    spec = importlib.util.spec_from_file_location("build", ROOT / "lrnn_kernels" / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load_build_package():
+    """lrnn_kernels.build, without importing the package around it (which needs what may not be there yet)."""
+    folder = ROOT / "lrnn_kernels" / "build"
+    spec = importlib.util.spec_from_file_location("lrnn_build", folder / "__init__.py", submodule_search_locations=[str(folder)])
+    sys.modules["lrnn_build"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["lrnn_build"])
 
 
 def torch_root():
@@ -36,49 +36,55 @@ def torch_root():
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
+load_build_package()
+from lrnn_build import cache, environment, libraries, toolchain  # noqa: E402
+from lrnn_build.compiling import compile_library  # noqa: E402
+
+
 def wants_cuda():
     """Whether to compile the CUDA operators: where asked for, or where there is a compiler for a torch that has CUDA."""
-    mode = build.cuda_mode()
+    mode = environment.cuda()
     if mode == "1" and not torch_root():
         raise RuntimeError("LRNN_CUDA=1 needs torch at install time: pip install torch, then pip install --no-build-isolation")
     if mode != "auto":
         return mode == "1"
-    if not torch_root() or not build.find_nvcc():
+    if not torch_root() or not toolchain.find_nvcc():
         return False
     return re.search(r"^cuda[^=]*= *'", (torch_root() / "version.py").read_text(), re.M) is not None
 
 
-build = load_build_module()
-COMPILER = build.find_compiler() if os.environ.get("LRNN_BUILD", "1") != "0" else None
+COMPILER = toolchain.find_compiler() if environment.build() else None
 EXTENSIONS = [Extension("lrnn_kernels._kernels", sources=[])] if COMPILER and torch_root() else []
 EXTENSIONS += [Extension("lrnn_kernels._kernels_cuda", sources=[])] if COMPILER and wants_cuda() else []
 # Optional: an installation without torch asked for no compiler before, and must not fail for one that is too old.
-EXTENSIONS += [Extension("lrnn_kernels._fixed_point", sources=[], optional=True)] if COMPILER and not build.fixed_point_needs() else []
+if COMPILER and not libraries.fixed_point_needs():
+    EXTENSIONS.append(Extension("lrnn_kernels._fixed_point", sources=[], optional=True))
+
+
+def library_of(ext):
+    """What is compiled for an extension, and which library it is."""
+    isas = toolchain.isas_to_build(portable=True)
+    if ext.name == "lrnn_kernels._kernels_cuda":
+        return libraries.cuda(cache.nvcc(), toolchain.cuda_architectures(), torch_root()), "kernels-cuda"
+    if ext.name == "lrnn_kernels._fixed_point":
+        return libraries.fixed_point(isas, COMPILER), "fixed_point"
+    return libraries.operators(isas, COMPILER, torch_root()), "kernels"
 
 
 class BuildKernels(build_ext):
     def get_ext_filename(self, fullname):
         *folders, name = fullname.split(".")
         # No Python's ABI: the operators are loaded by torch, not imported.
-        return os.path.join(*folders, build.FIXED_POINT_FILE if name == "_fixed_point" else name + ".so")
+        return os.path.join(*folders, libraries.FIXED_POINT_FILE if name == "_fixed_point" else name + ".so")
 
     def build_extension(self, ext):
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
-        output.parent.mkdir(parents=True, exist_ok=True)
-        isas = build.isas_to_build(portable=True)
-        print(f"compiling {ext.name} for {', '.join(isas)}", file=sys.stderr)
-        workdir = Path(self.build_temp).resolve() / ext.name
         try:
-            if ext.name == "lrnn_kernels._kernels_cuda":
-                build.build_cuda(output, workdir, torch_root=torch_root())
-            elif ext.name == "lrnn_kernels._fixed_point":
-                build.build_fixed_point(output, workdir, isas=isas, compiler=COMPILER)
-            else:
-                build.build(output, workdir, isas=isas, compiler=COMPILER, torch_root=torch_root())
+            library, kind = library_of(ext)
+            compile_library(library, output, Path(self.build_temp).resolve() / "objects")
         except RuntimeError as error:
             raise CompileError(str(error)) from error
-        digest = build.cuda_source_hash() if ext.name == "lrnn_kernels._kernels_cuda" else build.source_hash()
-        output.with_suffix(".hash").write_text(digest)
+        cache.stamp(output, libraries.digest(kind))
 
 
 class AnyPythonWheel(bdist_wheel):
@@ -91,7 +97,14 @@ class AnyPythonWheel(bdist_wheel):
 
 
 setup(
-    packages=["lrnn_kernels", "lrnn_kernels.nn", "lrnn_kernels.fixed_point", "lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"],
+    packages=[
+        "lrnn_kernels",
+        "lrnn_kernels.build",
+        "lrnn_kernels.nn",
+        "lrnn_kernels.fixed_point",
+        "lrnn_kernels.csrc",
+        "lrnn_kernels.triton_kernels",
+    ],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},
     package_data={"lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"], "lrnn_kernels": ["*.hash"]},

@@ -1,7 +1,7 @@
 """python -m benchmarks.gpu_model: the share of a copy's bandwidth that the CUDA kernels should reach on an H100, from what they compile to.
 
 A prediction to hold measurements against, not a measurement. It takes the kernels' registers and shared memory from
-results/gpu_resources.csv, their layout from their own plan (csrc/cuda/plan.cpp), and assumes of the device and of the code
+results/gpu_resources/, their layout from their own plan (csrc/cuda/plan.cpp), and assumes of the device and of the code
 
 - COPY bytes a second for a copy, read plus written, which no kernel exceeds; LATENCY from a load to its data on a busy device;
 - that a thread has the loads of one tile in flight while it works on another, and that stores wait for nobody (Little's law: loads
@@ -30,8 +30,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import subprocess
 import sys
 from ctypes import Structure, byref, c_bool, c_int64
 from dataclasses import dataclass
@@ -39,7 +37,9 @@ from pathlib import Path
 
 import torch
 
-from lrnn_kernels import build
+from lrnn_kernels.build import sources, toolchain
+from lrnn_kernels.build.cache import by_content
+from lrnn_kernels.build.libraries import Library, Unit
 from lrnn_kernels.registry import CELLS
 
 from . import gpu_resources, report
@@ -124,15 +124,13 @@ class Prediction:
 @functools.cache
 def plans() -> ctypes.CDLL:
     """plan.cpp, compiled once into the cache."""
-    sources = [Path(__file__).with_name("gpu_plan.cpp"), build.source_dir() / "cuda" / "plan.cpp"]
-    headers = [build.source_dir() / "cuda" / name for name in ("plan.h", "kernels.h")]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in [*sources, *headers])).hexdigest()[:16]
-
-    def make(output: Path, _: Path) -> None:
-        command = [build.find_compiler() or "c++", "-std=c++20", "-O1", "-fPIC", "-shared", *map(str, sources), "-o", str(output)]
-        subprocess.run(command, check=True)
-
-    return ctypes.CDLL(str(build.from_cache("gpu-plan", key, ["host"], "a second", make)))
+    compiler = toolchain.find_compiler()
+    if compiler is None:
+        raise RuntimeError("the plan of a launch is C++, and no C++ compiler was found")
+    flags = ("-std=c++20", "-O1", "-fPIC")
+    units = (Unit("benchmarks", "gpu_plan.cpp", flags, "gpu_plan"), Unit("csrc", "cuda/plan.cpp", flags, "plan"))
+    folders = {"benchmarks": Path(__file__).parent, "csrc": sources.csrc()}
+    return ctypes.CDLL(str(by_content(Library("gpu-plan", compiler, units, (), folders))))
 
 
 def accesses(op: Op, backward: bool) -> int:
@@ -253,9 +251,9 @@ def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -
 @functools.cache
 def _row(name: str) -> tuple[int, int]:
     """Registers and shared memory of the kernel whose name begins so."""
-    rows = [row for row in gpu_resources.read()[1] if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE]
+    rows = [row for row in gpu_resources.read() if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE]
     if not rows:
-        raise LookupError(f"{gpu_resources.TABLE.name} has no kernel {name} for {ARCHITECTURE}")
+        raise LookupError(f"{gpu_resources.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
     return int(rows[0]["registers"]), int(rows[0]["shared_bytes"])
 
 

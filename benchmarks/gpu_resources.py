@@ -1,6 +1,7 @@
-"""python -m benchmarks.gpu_resources: what every CUDA kernel takes of a GPU, from the compiler; no GPU is needed.
+"""python -m benchmarks.gpu_resources [CELL ...]: what every CUDA kernel takes of a GPU, from the compiler; no GPU is needed.
 
-Compiles csrc/cuda for each architecture and writes results/gpu_resources.csv: registers, bytes in local memory (spilled), shared memory
+Compiles csrc/cuda/kernel.cu for each line of csrc/cells/list.h whose sources have changed since it was measured (or those that are
+named) and for each architecture, and writes results/gpu_resources/CELL.csv: registers, bytes in local memory (spilled), shared memory
 per kernel and architecture, and how many 16-byte and narrower accesses to global memory its code holds. The narrower ones are the
 tails of rows, the ends of sequences, and lanes of one channel; a kernel of wide lanes without 16-byte ones would be a mistake.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import csv
-import hashlib
 import os
 import re
 import subprocess
@@ -18,11 +18,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lrnn_kernels import build
+from lrnn_kernels.build import libraries, sources
+from lrnn_kernels.build.cache import nvcc
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"
-TABLE = HERE / "results" / "gpu_resources.csv"
+TABLES = HERE / "results" / "gpu_resources"
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FLAGS = ["-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xptxas", "-v"]
@@ -30,41 +31,35 @@ FLAGS = ["-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xptxas", "-v"]
 COLUMNS = ("kernel", "architecture", "registers", "spilled_bytes", "shared_bytes", "wide_accesses", "narrow_accesses")
 
 
-def sources() -> list[Path]:
-    return sorted((CSRC / "cuda").glob("*.cu"))
+def source_hash(cell: libraries.Cell) -> str:
+    """A digest of all that a cell's kernels are compiled from."""
+    also = (CSRC / "cells" / f"{cell.header}.h", CSRC / "cuda" / f"{cell.engine}_launch.cuh")
+    return sources.digest([*FLAGS, *cell.flags], sources.reached(CSRC / "cuda" / "kernel.cu", also=also), CSRC)
 
 
-def source_hash() -> str:
-    """A digest of all that the kernels are compiled from."""
-    digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sorted(
-        [*(CSRC / "cuda").glob("*.cu*"), CSRC / "cuda/kernels.h", CSRC / "cuda/plan.h", *(CSRC / "cells").glob("*.h"), CSRC / "cpu/args.h"]
-    ):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def measure(source: Path, architecture: str) -> list[dict[str, str]]:
-    """The rows of one file's kernels for one architecture. Raises RuntimeError on errors and on warnings."""
+def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[dict[str, str]]:
+    """The rows of one cell's kernels for one architecture. Raises RuntimeError on errors and on warnings."""
     number = architecture.removeprefix("sm_")
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            build.find_nvcc() or "nvcc",
+            *nvcc().command,
             *FLAGS,
+            *cell.flags,
             "-gencode",
             f"arch=compute_{number},code={architecture}",
             "--keep",
             "--keep-dir",
             folder,
         ]
+        source = csrc / "cuda" / "kernel.cu"
         done = subprocess.run(
             [*command, "-c", str(source), "-o", f"{folder}/out.o"], capture_output=True, text=True, check=False, cwd=folder
         )
         if done.returncode != 0:
-            raise RuntimeError(f"{source.name} for {architecture}:\n{done.stderr[-4000:]}")
+            raise RuntimeError(f"{cell.name} for {architecture}:\n{done.stderr[-4000:]}")
         warnings = [line for line in done.stderr.splitlines() if "warning" in line]
         if warnings:
-            raise RuntimeError(f"{source.name} for {architecture}:\n" + "\n".join(warnings))
+            raise RuntimeError(f"{cell.name} for {architecture}:\n" + "\n".join(warnings))
         ptx = next(Path(folder).glob("*.ptx")).read_text()
     return rows(done.stderr, ptx, architecture)
 
@@ -99,31 +94,50 @@ def readable(symbols: list[str]) -> list[str]:
     return [name.replace(" >", ">").split("(")[0] for name in short]
 
 
-def table(files: list[Path], architectures: tuple[str, ...]) -> list[dict[str, str]]:
-    with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
-        parts = list(pool.map(lambda job: measure(*job), [(file, a) for file in files for a in architectures]))
-    unique = {(row["kernel"], row["architecture"]): row for part in parts for row in part}
+def table_of(cell: libraries.Cell) -> Path:
+    return TABLES / f"{cell.name}.csv"
+
+
+def digest_of(cell: libraries.Cell) -> str:
+    """Of the sources that a cell's checked-in table was measured from; "" if there is none."""
+    if not table_of(cell).exists():
+        return ""
+    return table_of(cell).read_text().split("\n", 1)[0].removeprefix("# sources ").strip()
+
+
+def read() -> list[dict[str, str]]:
+    """The rows of all checked-in tables; kernels that several cells share stand there once."""
+    unique = {}
+    for cell in libraries.cells():
+        with table_of(cell).open() as file:
+            file.readline()
+            unique |= {(row["kernel"], row["architecture"]): row for row in csv.DictReader(file)}
     return [unique[key] for key in sorted(unique)]
 
 
-def read() -> tuple[str, list[dict[str, str]]]:
-    """The checked-in table: the digest of its sources, and its rows."""
-    with TABLE.open() as file:
-        digest = file.readline().removeprefix("# sources ").strip()
-        return digest, list(csv.DictReader(file))
+def write(cell: libraries.Cell, found: list[dict[str, str]]) -> None:
+    TABLES.mkdir(parents=True, exist_ok=True)
+    with table_of(cell).open("w", newline="") as file:
+        file.write(f"# sources {source_hash(cell)}\n")
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(found, key=lambda row: (row["kernel"], row["architecture"])))
 
 
 def main() -> int:
+    cells = {cell.name: cell for cell in libraries.cells()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_resources", description=__doc__)
-    parser.add_argument("--out", type=Path, default=TABLE)
-    args = parser.parse_args()
-    found = table(sources(), ARCHITECTURES)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open("w", newline="") as file:
-        file.write(f"# sources {source_hash()}\n")
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+    parser.add_argument("cells", nargs="*", choices=[*cells, []], metavar="CELL", help="all that changed, if none is named")
+    chosen = parser.parse_args().cells or [name for name, cell in cells.items() if digest_of(cell) != source_hash(cell)]
+    print(f"measuring {', '.join(chosen) or 'nothing: all tables are of these sources'}", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
+        jobs = {name: [pool.submit(measure, cells[name], architecture) for architecture in ARCHITECTURES] for name in chosen}
+        for name, parts in jobs.items():
+            write(cells[name], [row for part in parts for row in part.result()])
+            print(f"  {name}", flush=True)
+    for path in set(TABLES.glob("*.csv")) - {table_of(cell) for cell in cells.values()}:
+        path.unlink()  # of a cell that is no more
+    found = read()
     worst = max(found, key=lambda row: int(row["registers"]))
     spills = [row for row in found if row["spilled_bytes"] != "0"]
     print(f"{len(found)} rows; most registers {worst['registers']} ({worst['kernel']}, {worst['architecture']}); {len(spills)} spill")

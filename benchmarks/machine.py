@@ -7,13 +7,13 @@ import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 from pathlib import Path
 
 import torch
 
 import lrnn_kernels
-from lrnn_kernels import build, extension
+from lrnn_kernels import extension
+from lrnn_kernels.build import libraries, toolchain
 
 
 def describe() -> dict:
@@ -32,7 +32,7 @@ def describe() -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lrnn_kernels": lrnn_kernels.__version__,
-        "sources": build.source_hash(),
+        "sources": libraries.digest("kernels"),
         "packages": {name: version for name in ("numpy", "numba", "scikit-learn") if (version := _version(name))},
     }
 
@@ -67,10 +67,10 @@ def memory_bytes() -> int:
 
 
 def _compiler() -> str | None:
-    compiler = build.find_compiler()
+    compiler = toolchain.find_compiler()
     if compiler is None:
         return None
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()[0]
+    return compiler.version.splitlines()[0]
 
 
 def _version(name: str) -> str | None:

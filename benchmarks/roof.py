@@ -7,10 +7,7 @@ stores win while the data stays in the last-level cache, one thread where waking
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import mmap
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrnn_kernels import build
+from lrnn_kernels.build import toolchain
+from lrnn_kernels.build.cache import by_content
+from lrnn_kernels.build.libraries import Library, Unit
 
 HUGE_PAGE = 2 << 20
 HALF_PAGE = 2 << 10
@@ -94,21 +93,13 @@ def _fill(buffer: Tensor) -> None:
 
 
 def _library() -> ctypes.CDLL | None:
-    compiler = build.find_compiler()
+    compiler = toolchain.find_compiler()
     if compiler is None:
         return None
-    source = Path(__file__).with_name("roof.cpp")
     # -march=native: the binary is good for this processor only, whose features therefore name it.
-    key = hashlib.sha256(source.read_bytes() + build.host_isa().encode() + compiler.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
-    path = cache / f"roof-{key}.so"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        flags = ["-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread"]
-        subprocess.run([compiler, *flags, str(source), "-o", str(fresh)], check=True)
-        fresh.rename(path)
-    library = ctypes.CDLL(str(path))
+    flags = ("-std=c++17", "-O3", "-march=native", "-fPIC", f"-DLRNN_HOST={toolchain.host_isa()}")
+    unit = Unit("benchmarks", "roof.cpp", flags, "roof")
+    library = ctypes.CDLL(str(by_content(Library("roof", compiler, (unit,), ("-pthread",), {"benchmarks": Path(__file__).parent}))))
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     library.lrnn_roof_copy.argtypes = [pointer, pointer, size, ctypes.c_int, ctypes.c_int, pointer]
     library.lrnn_roof_copy.restype = None

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "cell_table.h"
+#include "cells/info.h"
 #include "tensors.h"
 
 namespace lrnn {
@@ -242,22 +242,30 @@ inline Tensor new_gradient(const Call& call, const Tensor& like) {
 template <size_t kCell, auto kForward>
 std::tuple<Tensor, Tensor, Tensor> forward_op(Tensors inputs, Tensors params, std::vector<double> options, Optional h0, Optional reset,
                                               Optional h_reset, bool reverse, bool save) {
-  return kForward(kCells[kCell], inputs, params, options, h0, reset, h_reset, reverse, save);
+  return kForward(cell_info(kCell), inputs, params, options, h0, reset, h_reset, reverse, save);
 }
 template <size_t kCell, auto kBackward>
 Tensors backward_op(Tensors inputs, Tensors params, std::vector<double> options, Optional h0, Optional reset, Optional h_reset,
                     bool reverse, Optional states, Optional dy, Optional dh_last) {
-  return kBackward(kCells[kCell], inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last);
+  return kBackward(cell_info(kCell), inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last);
 }
 
-// Registers a backend's implementation of every operator of cell_table.h.
-template <auto kForward, auto kBackward, size_t... kCell>
-void register_cells(torch::stable::detail::StableLibrary& m, std::index_sequence<kCell...>) {
-  const auto add = [&](size_t cell, auto forward, auto backward) {
-    m.impl(kCells[cell].name, forward);
-    m.impl((std::string(kCells[cell].name) + "_backward").c_str(), backward);
-  };
-  (add(kCell, TORCH_BOX((&forward_op<kCell, kForward>)), TORCH_BOX((&backward_op<kCell, kBackward>))), ...);
+// Registers a backend's implementation of the operators of list.h, all but those of the matrix engine, which have a binding of their own.
+template <auto kForward, auto kBackward>
+void register_cells(torch::stable::detail::StableLibrary& m) {
+#define LRNN_REGISTER_step(name)                                   \
+  m.impl(#name, TORCH_BOX((&forward_op<kCell_##name, kForward>))); \
+  m.impl(#name "_backward", TORCH_BOX((&backward_op<kCell_##name, kBackward>)));
+#define LRNN_REGISTER_affine LRNN_REGISTER_step
+#define LRNN_REGISTER_latch LRNN_REGISTER_step
+#define LRNN_REGISTER_matrix(name)
+#define LRNN_REGISTER(name, header, engine, Cell) LRNN_REGISTER_##engine(name)
+  LRNN_CELLS(LRNN_REGISTER)
+#undef LRNN_REGISTER
+#undef LRNN_REGISTER_matrix
+#undef LRNN_REGISTER_latch
+#undef LRNN_REGISTER_affine
+#undef LRNN_REGISTER_step
 }
 
 }  // namespace lrnn

@@ -19,7 +19,7 @@
 
 #include <string>
 
-#include "cell_table.h"
+#include "cells/info.h"
 
 namespace lrnn {
 
@@ -30,8 +30,9 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
     m.def((name + common + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)").c_str());
     m.def((name + "_backward" + common + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]").c_str());
   };
-  for (size_t i = 0; i < kCellCount; ++i) define(kCells[i].name);
-  define("nbrc");
+#define LRNN_DEFINE(name, header, engine, Cell) define(#name);
+  LRNN_CELLS(LRNN_DEFINE)
+#undef LRNN_DEFINE
   m.def("plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]");
 }
 

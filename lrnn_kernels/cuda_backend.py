@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from . import build, transforms
+from . import transforms
+from .build import cache, environment
 
 INSTALLED = Path(__file__).with_name("_kernels_cuda.so")
 
@@ -55,7 +55,7 @@ def too_wide(kernel: str, channels: int) -> str:
 
 
 def _load() -> State:
-    mode = build.cuda_mode()
+    mode = environment.cuda()
     if mode == "0":
         return State(None, "switched off by LRNN_CUDA=0")
     if mode == "auto" and not torch.version.cuda:
@@ -73,14 +73,11 @@ def _load() -> State:
 
 
 def _find_or_build(mode: str) -> tuple[Path, str]:
-    digest = build.cuda_source_hash()
-    if build.is_built_from(INSTALLED, digest):
-        return INSTALLED, "built at install time"
-    if mode == "auto" and not torch.cuda.device_count():
-        raise RuntimeError("no GPU is here, and no compiled operators are installed")
-    make = partial(build.build_cuda, torch_root=Path(torch.__file__).parent)
-    targets = [f"sm_{a}" for a in build.cuda_architectures()]
-    return build.from_cache("kernels-cuda", digest, targets, "some minutes", make), "compiled on first use"
+    def may_compile() -> None:
+        if mode == "auto" and not torch.cuda.device_count():
+            raise RuntimeError("no GPU is here, and no compiled operators are installed")
+
+    return cache.cuda(INSTALLED, Path(torch.__file__).parent, may_compile)
 
 
 state = _load()

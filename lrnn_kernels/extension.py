@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from . import build, transforms, varying
+from . import transforms, varying
+from .build import cache
 
 INSTALLED = Path(__file__).with_name("_kernels.so")
 
@@ -31,12 +31,12 @@ class Extension:
 def load() -> Extension:
     """Finds or compiles the library and registers its operators; runs once, when the package is imported."""
     try:
-        path, reason = build.find_or_build(INSTALLED, "kernels", partial(build.build, torch_root=Path(torch.__file__).parent))
+        path, reason = cache.operators(INSTALLED, Path(torch.__file__).parent)
         torch.ops.load_library(str(path))
         transforms.register()
         varying.register(transforms.NAMESPACE)
         library = _declare(ctypes.CDLL(str(path)))
-        build.check_isa(path, library.lrnn_isa().decode())
+        cache.check_isa(path, library.lrnn_isa().decode())
     except (OSError, RuntimeError) as error:
         warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
         return Extension(None, None, str(error))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from . import build
+from .build import environment, toolchain
 from .fixed_point import library
 from .version import __version__
 
@@ -58,8 +57,7 @@ def _cuda_kernels() -> str:
 
 def _place(path: Path) -> str:
     """Where the library lies, relative to what a user knows: the package, the cache or the home directory."""
-    cache = Path(os.environ.get("LRNN_CACHE") or Path.home() / ".cache" / "lrnn_kernels")
-    for name, root in (("the package", Path(__file__).parent), ("the cache", cache)):
+    for name, root in (("the package", Path(__file__).parent), ("the cache", environment.cache())):
         if path.is_relative_to(root):
             return f"{path.relative_to(root)} in {name}"
     return path.name
@@ -67,7 +65,7 @@ def _place(path: Path) -> str:
 
 def _isa() -> str:
     library = extension.extension.library
-    available = [name for number, name in enumerate(build.X86_ISAS) if library.lrnn_isa_available(number)]
+    available = [name for number, name in enumerate(toolchain.X86_ISAS) if library.lrnn_isa_available(number)]
     return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
 
 

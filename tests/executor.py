@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import hashlib
 import os
 import platform
 import subprocess
 import sys
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from lrnn_kernels import build
+from lrnn_kernels.build.cache import by_content
+from lrnn_kernels.build.libraries import TARGET, Library, Unit, cells
+from lrnn_kernels.build.toolchain import find_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "tests" / "cuda_on_cpu"
-CUDA = ROOT / "csrc" / "cuda"
-
-#: The sources of the kernels, and what launches them.
-KERNELS = [*sorted(CUDA.glob("*.cu")), CUDA / "kernels.cpp", CUDA / "plan.cpp"]
-SOURCES = [*KERNELS, HERE / "bridge.cpp"]
-#: The same with torch's operators in front of them.
-OPERATORS = [*SOURCES, CUDA / "ops_cuda.cpp", CUDA / "ops_nbrc.cpp", ROOT / "csrc" / "cell_table.cpp", HERE / "device.cpp"]
+CSRC = ROOT / "csrc"
 
 _EXCLUDED = "pointer-overflow,null,alignment"
 
@@ -38,55 +32,52 @@ SANITIZERS = {
 }
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("LRNN_CACHE") or Path(tempfile.gettempdir()) / "lrnn_kernels_tests") / "executor"
+#: Where sources and headers are found, by the words that commands name them with.
+FOLDERS = {"csrc": CSRC, "executor": HERE, "include": HERE / "include", "torch": Path(torch.__file__).parent}
 
 
-def compile_library(sources: list[Path], sanitizer: str = "", flags: tuple[str, ...] = (), link: str = "") -> Path:
-    """Compiles sources and the executor into a shared library, once per content."""
-    read = sorted([*ROOT.glob("csrc/**/*.h"), *CUDA.glob("*"), *HERE.rglob("*"), *sources, Path(__file__)])
-    digest = hashlib.sha256(" ".join([sanitizer, *flags, link, *(p.name for p in sources)]).encode())
-    for path in read:
-        if path.is_file():
-            digest.update(path.read_bytes())
-    cache = cache_folder()
-    library = cache / f"{digest.hexdigest()[:16]}.so"
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "lock", "w") as lock:  # parallel test processes compile it once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not library.exists():
-            _ninja(library, sources, sanitizer, flags, link, cache / f"objects-{digest.hexdigest()[:16]}")
-    return library
+def kernels() -> list[Unit]:
+    """The kernels of every cell, and what launches them."""
+    units = [Unit("csrc", "cuda/kernel.cu", c.flags, c.name, (f"cells/{c.header}.h", f"cuda/{c.engine}_launch.cuh"), 5) for c in cells()]
+    return [*units, *(Unit("csrc", f"cuda/{part}.cpp", (), part) for part in ("kernels", "plan")), source("bridge.cpp")]
+
+
+def operators() -> list[Unit]:
+    """The same with torch's operators in front of them."""
+    flags = (TARGET, "-isystem", "torch/include")
+    units = [Unit("csrc", name, flags, name) for name in ("cuda/ops_cuda.cpp", "cuda/ops_nbrc.cpp", "cells/info.cpp")]
+    return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
+
+
+def source(name: str, *flags: str) -> Unit:
+    """One of the executor's own."""
+    return Unit("executor", name, flags, name)
+
+
+def compile_library(
+    units: list[Unit],
+    sanitizer: str = "",
+    link: tuple[str, ...] = (),
+    folders: dict[str, Path] | None = None,
+    include: tuple[str, ...] = (),
+) -> Path:
+    """Compiles units and the executor into a shared library: once per content, object by object.
+
+    The executor itself is never instrumented: it moves between stacks, and tells ThreadSanitizer so by hand.
+    """
+    common = ("-std=c++20", "-fPIC", "-Wall", "-Werror", "-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-tsan", "-DLRNN_ISA=gpu")
+    common += ("-Iinclude", *(f"-I{name}" for name in include))
+    sanitize = tuple(SANITIZERS[sanitizer])
+    whole = [replace(unit, flags=(*common, *sanitize, *unit.flags, "-x", "c++")) for unit in units]
+    whole.append(replace(source("executor.cpp"), flags=(*common, "-O2")))
+    libraries = (*link, "-lpthread", *(sanitize if sanitizer else ()))
+    library = Library("executor", find_compiler(), tuple(whole), libraries, {**FOLDERS, **(folders or {})}, ("include", *include))
+    return by_content(library)
 
 
 def compile_operators() -> Path:
     """The kernels, and the operators for CPU tensors on the executor, torch.ops.lrnn_on_executor."""
-    torch_root = Path(torch.__file__).parent
-    return compile_library(
-        OPERATORS, flags=(build.TARGET, f"-isystem {torch_root / 'include'}"), link=f"-L{torch_root / 'lib'} -ltorch_cpu -lc10"
-    )
-
-
-def _ninja(library: Path, sources: list[Path], sanitizer: str, flags: tuple[str, ...], link: str, workdir: Path) -> None:
-    """The executor itself is never instrumented: it moves between stacks, and tells ThreadSanitizer so by hand."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    sanitize = " ".join(SANITIZERS[sanitizer])
-    common = f"-std=c++20 -fPIC -Wall -Werror -Wno-psabi -Wno-unknown-pragmas -Wno-tsan -DLRNN_ISA=gpu -I{HERE / 'include'}"
-    lines = [
-        f"rule cc\n  command = {build.find_compiler()} {common} $extra -x c++ -c $in -o $out",
-        f"rule link\n  command = {build.find_compiler()} -shared $in -o $out {link} -lpthread {'' if not sanitizer else sanitize}",
-        f"build executor.o: cc {HERE / 'executor.cpp'}\n  extra = -O2",
-    ]
-    objects = [f"{i}_{source.stem}.o" for i, source in enumerate(sources)]
-    extra = " ".join([sanitize, *flags])
-    lines += [f"build {name}: cc {source}\n  extra = {extra}" for name, source in zip(objects, sources, strict=True)]
-    fresh = library.with_suffix(f".{os.getpid()}")
-    lines.append(f"build {fresh}: link {' '.join(objects)} executor.o")
-    (workdir / "build.ninja").write_text("\n".join(lines) + "\n")
-    done = subprocess.run([build.find_ninja(), "-C", str(workdir)], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"compiling for the executor failed:\n{done.stdout[-6000:]}{done.stderr[-2000:]}")
-    fresh.rename(library)
+    return compile_library(operators(), link=("-Ltorch/lib", "-ltorch_cpu", "-lc10"))
 
 
 class Executor:
@@ -109,7 +100,7 @@ class Executor:
 def sanitized(sanitizer: str, script: str, library: Path) -> subprocess.CompletedProcess:
     """Runs a Python script, given the path of a library compiled with a sanitizer, whose own must be loaded before all others."""
     name = {"address": "libasan.so", "thread": "libtsan.so"}[sanitizer]
-    found = subprocess.run([build.find_compiler(), f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    found = subprocess.run([*find_compiler().command, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
     environment = {
         **os.environ,
         "LD_PRELOAD": found.stdout.strip(),

@@ -7,9 +7,9 @@ import torch
 from test_packaging import _run, _wheel
 
 import lrnn_kernels
-from lrnn_kernels import build
+from lrnn_kernels.build import cache, environment, sources, toolchain
 
-needs_nvcc = pytest.mark.skipif(build.find_nvcc() is None, reason="there is no nvcc")
+needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 needs_no_cuda = pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA: needs one without, or the GPU's own tests")
 
 SCRIPT = """
@@ -45,7 +45,7 @@ def test_where_torch_has_no_cuda_the_backend_says_so():
 
 def test_switched_off(tmp_path):
     script = "import lrnn_kernels; from lrnn_kernels import cuda_backend; print(cuda_backend.missing('cuda'))"
-    assert _run(["-c", script], tmp_path.parent, PYTHONPATH=str(build.source_dir().parent), LRNN_CUDA="0").stdout == (
+    assert _run(["-c", script], tmp_path.parent, PYTHONPATH=str(sources.csrc().parent), LRNN_CUDA="0").stdout == (
         "switched off by LRNN_CUDA=0\n"
     )
 
@@ -53,13 +53,13 @@ def test_switched_off(tmp_path):
 def test_modes(monkeypatch):
     for mode in ("0", "1", "auto"):
         monkeypatch.setenv("LRNN_CUDA", mode)
-        assert build.cuda_mode() == mode
+        assert environment.cuda() == mode
     monkeypatch.setenv("LRNN_CUDA", "yes")
     with pytest.raises(ValueError, match=re.escape("LRNN_CUDA must be 0, 1 or auto, got 'yes'")):
-        build.cuda_mode()
+        environment.cuda()
 
 
 def test_demanded_without_nvcc(monkeypatch):
-    monkeypatch.setattr(build, "find_nvcc", lambda: None)
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: None)
     with pytest.raises(RuntimeError, match="no nvcc was found"):
-        build.build_cuda(build.source_dir() / "x.so", build.source_dir() / "x", torch_root=build.source_dir())
+        cache.nvcc()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-SAMPLES = [executor.HERE / "samples.cu"]
+SAMPLES = [executor.source("samples.cu")]
 SEEDS = (0, 1, 2, 3)
 
 

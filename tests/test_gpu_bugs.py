@@ -1,8 +1,9 @@
 """The tests of the CUDA kernels can fail: bugs planted in a copy of csrc/ are found, each by the check that is meant to find it."""
 
-import hashlib
 import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import executor
 import gpu_calls
@@ -13,6 +14,7 @@ import test_gpu_latch
 import test_gpu_nbrc
 
 from lrnn_kernels import testing
+from lrnn_kernels.build.libraries import Unit
 
 
 @dataclass(frozen=True)
@@ -118,17 +120,16 @@ def run_scans(library: executor.Executor) -> bool:
 def compile_with(bug: str, sanitizer: str):
     """The library whose sources have the bug."""
     planted = BUGS[bug]
-    digest = hashlib.sha256(repr(planted).encode()).hexdigest()[:16]
-    copy = executor.cache_folder() / f"planted-{digest}"
-    for folder in ("cells", "cuda", "cpu"):
-        shutil.copytree(executor.ROOT / "csrc" / folder, copy / folder, dirs_exist_ok=True)
-    path = copy / "cuda" / planted.file
-    source = path.read_text()
-    if planted.text:
-        assert source.count(planted.text) == 1, f"{planted.file} does not hold once: {planted.text}"
-        path.write_text(source.replace(planted.text, planted.replacement))
-    sources = [executor.HERE / "one_kernel.cu", executor.CUDA / "plan.cpp", executor.HERE / "bridge.cpp"]
-    return executor.compile_library(sources, sanitizer, (f"-I{copy}",))
+    with tempfile.TemporaryDirectory() as copy:
+        for folder in ("cells", "cuda", "cpu"):
+            shutil.copytree(executor.CSRC / folder, Path(copy) / folder)
+        path = Path(copy) / "cuda" / planted.file
+        source = path.read_text()
+        if planted.text:
+            assert source.count(planted.text) == 1, f"{planted.file} does not hold once: {planted.text}"
+            path.write_text(source.replace(planted.text, planted.replacement))
+        units = [executor.source("one_kernel.cu"), Unit("csrc", "cuda/plan.cpp", (), "plan"), executor.source("bridge.cpp")]
+        return executor.compile_library(units, sanitizer, folders={"planted": Path(copy)}, include=("planted",))
 
 
 @pytest.mark.parametrize("bug", BUGS)

@@ -1,6 +1,6 @@
 """What the CUDA kernels take of a GPU: the checked-in table is of these sources, and nothing in it spills.
 
-All of it takes minutes to compile (python -m benchmarks.gpu_resources); here one file is compiled and compared.
+All of it takes minutes to compile (python -m benchmarks.gpu_resources); here one cell is compiled and compared.
 """
 
 import re
@@ -10,16 +10,18 @@ import pytest
 
 from benchmarks import gpu_model, gpu_resources
 from benchmarks.traffic import OPS
-from lrnn_kernels import build
+from lrnn_kernels.build import libraries, toolchain
 from lrnn_kernels.registry import CELLS
 
-needs_nvcc = pytest.mark.skipif(build.find_nvcc() is None, reason="there is no nvcc")
-DIGEST, ROWS = gpu_resources.read()
-SAMPLE = gpu_resources.CSRC / "cuda" / "fq_bmru.cu"
+needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
+LISTED = {cell.name: cell for cell in libraries.cells()}
+ROWS = gpu_resources.read()
+SAMPLE = LISTED["fq_bmru"]
 
 
-def test_the_table_is_of_these_sources():
-    assert gpu_resources.source_hash() == DIGEST, "run python -m benchmarks.gpu_resources"
+@pytest.mark.parametrize("cell", LISTED)
+def test_the_table_is_of_these_sources(cell):
+    assert gpu_resources.source_hash(LISTED[cell]) == gpu_resources.digest_of(LISTED[cell]), "run python -m benchmarks.gpu_resources"
 
 
 #: Storage and carry, and how many numbers a 16-byte access of the one and of the other moves.
@@ -27,18 +29,14 @@ STORAGES = {"float, float": (4, 4), "double, double": (2, 2), "__nv_bfloat16, fl
 
 
 def test_every_kernel_is_in_the_table_for_every_architecture():
-    affine, step = (
-        re.findall(r"^  X\(\w+, (.*?)\) *\\?$", part, re.M)
-        for part in (gpu_resources.CSRC / "cells/list.h").read_text().split("LRNN_STEP_CELLS")
-    )
-    assert (len(affine), len(step)) == (9, 5)
+    structs = {engine: [c.struct for c in LISTED.values() if c.engine == engine] for engine in ("affine", "step")}
     expected = set()
     for storage, (of_storage, of_carry) in STORAGES.items():
-        passes = [("Forward", "Backward", name.replace("Alpha::", "")) for name in affine]
+        passes = [("Forward", "Backward", name.replace("Alpha::", "")) for name in structs["affine"]]
         for forward, backward, cell in [*passes, ("LatchForward", "LatchBackward", "Hysteresis<kPerChannel>")]:
             ways = [f"{way}, {cell}, Real<{storage}, {of_storage}>" for way in (forward, backward)]
             expected |= {f"{kernel}<{way}>" for kernel in ("affine", "summarize") for way in ways}
-        for cell in step:
+        for cell in structs["step"]:
             kernels = ["step_forward", "step_backward", *(["step_backward_again"] if cell != "Brc" else [])]
             expected |= {f"{kernel}<{cell}, Real<{storage}, {width}>>" for kernel in kernels for width in (1, of_carry)}
             expected |= {f"{kernel}<{cell}, Real<{storage}, 1>>" for kernel in ("step_summarize", "step_backward_chunks")}
@@ -97,4 +95,4 @@ def test_a_spill_is_seen(tmp_path):
     bounds = "__launch_bounds__(kGpuThreads, 1)"
     assert bounds in engine.read_text()
     engine.write_text(engine.read_text().replace(bounds, "__launch_bounds__(kGpuThreads, 6)"))
-    assert any(row["spilled_bytes"] != "0" for row in gpu_resources.measure(tmp_path / "cuda" / SAMPLE.name, "sm_90"))
+    assert any(row["spilled_bytes"] != "0" for row in gpu_resources.measure(SAMPLE, "sm_90", tmp_path))

@@ -25,6 +25,6 @@ CASES = {
 
 @pytest.mark.parametrize("sanitizer", CASES)
 def test_sanitizers_find_nothing(sanitizer):
-    done = executor.sanitized(sanitizer, SCRIPT.format(**CASES[sanitizer]), executor.compile_library(executor.SOURCES, sanitizer))
+    done = executor.sanitized(sanitizer, SCRIPT.format(**CASES[sanitizer]), executor.compile_library(executor.kernels(), sanitizer))
     assert done.returncode == 0, done.stderr[-4000:]
     assert "finished" in done.stdout

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lrnn_kernels import build, extension
+from lrnn_kernels import extension
+from lrnn_kernels.build import cache, libraries, toolchain
+from lrnn_kernels.build.compiling import compile_library
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "csrc", "lrnn_kernels", "triton_kernels"]
-ISAS = list(build.X86_ISAS) if build.is_x86() else ["baseline"]
-RUNNABLE = ISAS[: ISAS.index(build.host_isa()) + 1] if build.is_x86() else ISAS
+ISAS = list(toolchain.X86_ISAS) if toolchain.is_x86() else ["baseline"]
+RUNNABLE = ISAS[: ISAS.index(toolchain.host_isa()) + 1] if toolchain.is_x86() else ISAS
 
 
 def _run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -47,7 +49,7 @@ def _wheel(target: Path, **environment: str) -> Path:
 @pytest.fixture(scope="session")
 def portable(request) -> Path:
     """The unpacked wheel with kernels for every instruction set; kept between runs while the sources stay the same."""
-    target = Path(request.config.cache.mkdir("wheel")) / build.source_hash()
+    target = Path(request.config.cache.mkdir("wheel")) / libraries.digest("kernels")
     if not (target / "done").exists():
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
@@ -87,17 +89,17 @@ def test_every_instruction_set_passes_the_check(portable, isa):
 def test_instruction_sets_are_those_asked_for(monkeypatch):
     monkeypatch.delenv("LRNN_BUILD_ISAS", raising=False)
     monkeypatch.setenv("LRNN_ISA", ISAS[0])
-    assert build.isas_to_build(portable=False) == ISAS[:1]
-    assert build.isas_to_build(portable=True) == ISAS
+    assert toolchain.isas_to_build(portable=False) == ISAS[:1]
+    assert toolchain.isas_to_build(portable=True) == ISAS
 
 
-@pytest.mark.skipif(not build.is_x86(), reason="there is one instruction set only, with or without a GPU")
+@pytest.mark.skipif(not toolchain.is_x86(), reason="there is one instruction set only, with or without a GPU")
 @pytest.mark.parametrize(("variable", "value"), [("LRNN_ISA", "sse9"), ("LRNN_BUILD_ISAS", "avx2,sse9")])
 def test_an_unknown_instruction_set_is_an_error(monkeypatch, variable, value):
     monkeypatch.delenv("LRNN_BUILD_ISAS", raising=False)
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError, match=f"the environment variable {variable} must .*baseline.*, got '{value}'"):
-        build.isas_to_build(portable=False)
+        toolchain.isas_to_build(portable=False)
 
 
 def test_a_library_without_kernels_for_this_processor_is_not_used(monkeypatch):
@@ -119,26 +121,28 @@ except RuntimeError as error:
     assert "linear: no CPU kernel for this dtype, or none for this processor" in error
     monkeypatch.delenv("LRNN_ISA", raising=False)
     with pytest.raises(RuntimeError, match=f"{path.name} has no kernels for this processor"):
-        build.check_isa(path, isa)
+        cache.check_isa(path, isa)
 
 
 @pytest.mark.parametrize("version", ["clang version 22.1.8", "g++ (Debian 12.2.0-14) 12.2.0"])
-def test_clang_gets_no_flags_that_are_errors_to_it(tmp_path, version):
+def test_clang_gets_no_flags_that_are_errors_to_it(tmp_path, monkeypatch, version):
     compiler, log = tmp_path / "c++", tmp_path / "log"
     compiler.write_text(
         f"""#!/bin/sh
 [ "$1" = --version ] && {{ echo '{version}'; exit; }}
 echo "$@" >> {log}
 while [ $# -gt 1 ]; do
-  case "$1" in -o | -MF) : > "$2" ;; esac
+  case "$1" in -o) : > "$2" ;; esac
   shift
 done
 """
     )
     compiler.chmod(0o755)
-    build.build(tmp_path / "kernels.so", tmp_path / "objects", isas=["baseline"], compiler=str(compiler), torch_root=tmp_path)
+    monkeypatch.setenv("CXX", str(compiler))
+    library = libraries.operators(["baseline"], toolchain.find_compiler(), tmp_path)
+    compile_library(library, tmp_path / "kernels.so", tmp_path / "objects")
     given = log.read_text()
-    assert "cpu/linear.cpp" in given
+    assert "-DLRNN_CELL=linear " in given
     assert "-ffp-contract=fast" in given
     for flag in ("-fsched-pressure", "-Wno-maybe-uninitialized"):
         assert (flag in given) == ("clang" not in version)
@@ -148,9 +152,9 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
     """Without torch or a compiler at build time, the sources travel and are compiled on first use."""
     wheel = _wheel(tmp_path, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
-    script = "from lrnn_kernels import build; print(build.source_hash(), build.cuda_source_hash())"
+    script = "from lrnn_kernels.build import libraries; print(*map(libraries.digest, ('kernels', 'fixed_point', 'kernels-cuda')))"
     done = _run(["-c", script], tmp_path / "unpacked")
-    assert done.stdout.split() == [build.source_hash(), build.cuda_source_hash()]
+    assert done.stdout.split() == [libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")]
 
 
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):

@@ -8,13 +8,17 @@
 //   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
 //   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
 //   static constexpr bool kForgets;          whether a may be 0 itself, which drops the state; if not given, it may not
+//   static constexpr Numbers kNumbers;       which numbers it has kernels for; if not given, real ones
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
 //       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
 //       The engine itself forms conj(a) g, the adjoint handed to h[t-1].
 #pragma once
 
+#include <concepts>
+
 #include "complex.h"
+#include "info.h"
 
 namespace lrnn::LRNN_ISA {
 
@@ -23,6 +27,15 @@ inline constexpr int kMaxInputs = 3, kMaxParams = 3;
 template <class V>
 struct Gate {
   V a, b;
+};
+
+template <class Cell, class V = float>
+concept AffineCell = requires(const V* x, const V* p, const double* options, V v, V* d) {
+  { Cell::kInputs + Cell::kParams } -> std::convertible_to<int>;
+  { Cell::kUsesState } -> std::convertible_to<bool>;
+  { Cell::gate(x, p, options) } -> std::same_as<Gate<V>>;
+  Cell::pullback(x, p, options, v, v, d, d);
+  requires Cell::kInputs >= 1 && Cell::kInputs <= kMaxInputs&& Cell::kParams <= kMaxParams;
 };
 
 // Of how many inputs a backward pass needs the values.
@@ -40,5 +53,17 @@ inline constexpr bool kMayForget = false;
 template <class Cell>
   requires Cell::kForgets
 inline constexpr bool kMayForget<Cell> = true;
+
+template <class Cell>
+inline constexpr Numbers kNumbers = Numbers::real;
+template <class Cell>
+  requires requires { Cell::kNumbers; }
+inline constexpr Numbers kNumbers<Cell> = Cell::kNumbers;
+
+template <AffineCell Cell>
+constexpr CellInfo affine_info(const char* name) {
+  return {name, Cell::kInputs, Cell::kParams, kNumbers<Cell> != Numbers::real, Cell::kUsesState ? Saves::output : Saves::nothing, 1,
+          0,    false};
+}
 
 }  // namespace lrnn::LRNN_ISA

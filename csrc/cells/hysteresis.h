@@ -80,6 +80,14 @@ struct Hysteresis : HysteresisInputs<kAlpha> {
   }
 };
 
+// eps = 0, alpha per channel and no resets, which has an engine of its own: last write wins.
+using Bmru = Hysteresis<Alpha::kPerChannel>;
+
+template <AffineCell Cell>
+constexpr CellInfo latch_info(const char* name) {
+  return {name, Cell::kInputs, Cell::kParams, false, Saves::bits, 1, 0, false};
+}
+
 // eps = 1: the state drops out of the gradient, so nothing but the inputs is saved.
 template <Alpha kAlpha>
 struct Cmru : HysteresisInputs<kAlpha> {

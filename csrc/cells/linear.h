@@ -7,6 +7,7 @@ namespace lrnn::LRNN_ISA {
 
 struct Linear {
   static constexpr int kInputs = 2, kParams = 0, kReads = 1;
+  static constexpr Numbers kNumbers = Numbers::complex;
   static constexpr bool kUsesState = true;
 
   template <class V>
@@ -22,6 +23,7 @@ struct Linear {
 
 struct LinearPerChannel {
   static constexpr int kInputs = 1, kParams = 1, kReads = 0;
+  static constexpr Numbers kNumbers = Numbers::split;
   static constexpr bool kUsesState = true;
 
   template <class V>

@@ -21,10 +21,37 @@
 //       parameters'. Linear in dy and adjoint.
 #pragma once
 
+#include <concepts>
+
+#include "info.h"
 #include "math.h"
 
 namespace lrnn::LRNN_ISA {
 
 inline constexpr int kMaxStepStates = 3;
+
+template <class Cell, class V = float>
+concept StepCell = requires(const Cell& cell, const V* x, const V* before, V v, V* out, const double* options) {
+  { Cell::kInputs + Cell::kParams + Cell::kSaved + Cell::kGates } -> std::convertible_to<int>;
+  { Cell::kPullsInputs } -> std::convertible_to<bool>;
+  Cell(options);
+  cell.step(x, x, before, out, v, out, out);
+  cell.pullback(x, x, before, before, before, v, out, out, out);
+  requires Cell::kStates >= 1 && Cell::kStates <= kMaxStepStates&& Cell::kCarried <= Cell::kStates;
+};
+
+template <template <class> class CellOf>
+  requires StepCell<CellOf<float>>
+constexpr CellInfo step_info(const char* name) {
+  using Cell = CellOf<float>;
+  return {name, Cell::kInputs, Cell::kParams, false, Cell::kSaved ? Saves::steps : Saves::output, Cell::kStates, Cell::kSaved, true};
+}
+
+// Of a cell whose parameters are matrices: it keeps what its operators know of it in call_nbrc.h.
+template <template <class> class CellOf>
+  requires StepCell<CellOf<float>>
+constexpr CellInfo matrix_info(const char* name) {
+  return {name, CellOf<float>::kInputs, 0, false, Saves::nothing, 1, 0, true};
+}
 
 }  // namespace lrnn::LRNN_ISA

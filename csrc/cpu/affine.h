@@ -84,7 +84,7 @@ struct Affine {
     if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction);
-    with_width<Io>(k.c1 - k.c0, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s0; s < k.s1; ++s) {
@@ -185,7 +185,7 @@ struct Affine {
           }
         });
         if (reset) {
-          if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
+          if (args.dreset) add_row<R>(adjoint, n, args.dreset + k.slot * Io::kPlanes * args.C + k.c0, args.C);
           set_row(adjoint, n, R(0));
         }
         if (Cell::kParams > 0 && (s - k.s0) % kFlush == 0) {
@@ -213,7 +213,7 @@ struct Affine {
     Resets resets(args.reset, k, t1, direction);
     InputsRead inputs(args, args.inputs, k, t1, direction);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    with_width<Io>(k.c1 - k.c0, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
+    with_width<Io>(k.c1 - k.c0, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
       Local<kFixed> scales(scale), offsets(offset);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
@@ -240,8 +240,10 @@ struct Affine {
   static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine, combine}; }
 };
 
-// The kernels of a cell for a storage; real cells have none for complex storage.
-template <class Cell, bool kComplex>
+using affine_table = Kernels;
+
+// The kernels of a cell for a storage; cells have none for numbers that they do not know.
+template <AffineCell Cell>
 Kernels affine_kernels(Storage storage) {
   switch (storage) {
     case Storage::f32:
@@ -255,12 +257,12 @@ Kernels affine_kernels(Storage storage) {
     default:
       break;
   }
-  if constexpr (kComplex) {
+  if constexpr (kNumbers<Cell> != Numbers::real) {
+    if (storage == Storage::c64) return Affine<Cell, ComplexIo<float, float, false>>::kernels();
+    if (storage == Storage::c128) return Affine<Cell, ComplexIo<double, double, false>>::kernels();
+  }
+  if constexpr (kNumbers<Cell> == Numbers::split) {
     switch (storage) {
-      case Storage::c64:
-        return Affine<Cell, ComplexIo<float, float, false>>::kernels();
-      case Storage::c128:
-        return Affine<Cell, ComplexIo<double, double, false>>::kernels();
       case Storage::f32_split:
         return Affine<Cell, ComplexIo<float, float, true>>::kernels();
       case Storage::f64_split:

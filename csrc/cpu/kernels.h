@@ -1,7 +1,7 @@
 // The table of compiled kernels: of every instruction set, one per cell.
 #pragma once
 
-#include "../cells/list.h"
+#include "../cells/info.h"
 #include "../isa.h"
 #include "args.h"
 

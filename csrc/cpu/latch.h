@@ -89,7 +89,7 @@ struct Latch {
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     Inputs in(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
-    for (auto& step : first.plane[0]) step = never;
+    set_row(first, k.c1 - k.c0, never);
     bool pending = kSave;
     with_width<Io>(k.c1 - k.c0, access_to(in), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
       const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
@@ -136,9 +136,9 @@ struct Latch {
     const int64_t n = k.c1 - k.c0;
     Row alphas, held, value{};
     load_ends<Io, false>(args.params[0], k, alphas);
-    for (auto& flag : held.plane[0]) flag = 1;
+    set_row(held, n, R(1));
     Inputs in(args, args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
-    with_width<Io>(n, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
+    with_width<Io>(n, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -160,11 +160,11 @@ struct Latch {
     const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     Row held, carry{};
-    for (auto& flag : held.plane[0]) flag = 1;
+    set_row(held, n, R(1));
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, args.inputs, k, t1, direction);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    with_width<Io>(n, Access::plain, [&]<int kFixed, bool>() __attribute__((always_inline)) {
+    with_width<Io>(n, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
         for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
@@ -294,7 +294,10 @@ struct Latch {
   static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine_forward, combine_backward}; }
 };
 
-inline Kernels latch_kernels(Storage storage) {
+using latch_table = Kernels;
+
+template <class>
+Kernels latch_kernels(Storage storage) {
   switch (storage) {
     case Storage::f32:
       return Latch<RealIo<float, float>>::kernels();

@@ -20,7 +20,7 @@ void parallel_for(int64_t count, void (*work)(void*, int64_t), void* context) {
 }
 
 Kernels kernels_of(const Call& call) {
-  const Kernels kernels = find_kernels(&call.cell - kCells, call.storage);
+  const Kernels kernels = find_kernels(cell_index(call.cell.name), call.storage);
   STD_TORCH_CHECK(kernels.forward, call.cell.name, ": no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
   return kernels;
 }
@@ -153,7 +153,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
   const size_t index = cell_index(cell.c_str());
   STD_TORCH_CHECK(index < kCellCount, "no cell is named ", cell);
   if (options.empty()) options = {0};
-  const Call call(kCells[index], inputs, params, options, false);
+  const Call call(cell_info(index), inputs, params, options, false);
   const Plan plan = backward ? backward_plan(call) : forward_plan(call, true);
   return {plan.threads, plan.block, plan.chunk, plan.nontemporal};
 }
@@ -161,7 +161,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
 }  // namespace
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
-  register_cells<forward, backward>(m, std::make_index_sequence<kCellCount>());
+  register_cells<forward, backward>(m);
   m.impl("plan", TORCH_BOX(&plan_op));
 }
 

@@ -7,15 +7,20 @@ namespace lrnn::LRNN_ISA {
 
 // Calls steps.operator()<n, asking>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then
 // unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only. asking: a loop for rows that are
-// asked for or copied, which those of constant width are not.
+// asked for or copied, which those of constant width are not; a pass that does neither has no such loop to compile.
 template <class Io, class Steps>
-LRNN_HD void with_width(int64_t n, Access access, Steps&& steps) {
-  if (access == Access::copied) return steps.template operator()<0, true>();
+LRNN_HD void with_width(int64_t n, Steps&& steps) {
   if constexpr (sizeof(typename Io::S) == 4) {
     if (n == 16) return steps.template operator()<16, false>();
     if (n == 32) return steps.template operator()<32, false>();
   }
-  access == Access::asked ? steps.template operator()<0, true>() : steps.template operator()<0, false>();
+  steps.template operator()<0, false>();
+}
+template <class Io, class Steps>
+LRNN_HD void with_width(int64_t n, Access access, Steps&& steps) {
+  const bool fixed = sizeof(typename Io::S) == 4 && (n == 16 || n == 32);
+  if (access == Access::copied || (access == Access::asked && !fixed)) return steps.template operator()<0, true>();
+  with_width<Io>(n, steps);
 }
 
 // A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the
@@ -44,18 +49,29 @@ struct Held<R, kPlanes_, 0> {
 template <class Io, bool kInterleaved>
 void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   const auto* p = static_cast<const typename Io::R*>(x.data);
-  constexpr int kStep = kInterleaved ? Io::kPlanes : 1;
-  for (int plane = 0; plane < Io::kPlanes; ++plane)
-    for (int64_t c = 0; c < k.c1 - k.c0; ++c)
-      row.plane[plane][c] = p ? p[k.b * x.stride_b + (k.c0 + c) * kStep + plane * (kInterleaved ? 1 : x.plane)] : 0;
+  const int64_t n = k.c1 - k.c0;
+  for (int plane = 0; plane < Io::kPlanes; ++plane) {
+    auto* const to = row.plane[plane];
+    if (!p)
+      __builtin_memset(to, 0, n * sizeof *to);
+    else if constexpr (kInterleaved && Io::kPlanes > 1)
+      for (int64_t c = 0; c < n; ++c) to[c] = p[k.b * x.stride_b + (k.c0 + c) * Io::kPlanes + plane];
+    else
+      __builtin_memcpy(to, p + k.b * x.stride_b + k.c0 + plane * x.plane, n * sizeof *to);
+  }
 }
 template <class Io>
 void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output x) {
   auto* p = static_cast<typename Io::R*>(x.data);
   if (!p) return;
-  for (int plane = 0; plane < Io::kPlanes; ++plane)
-    for (int64_t c = 0; c < k.c1 - k.c0; ++c)
-      p[k.b * x.stride_b + (k.c0 + c) * Io::kScalars + plane * (Io::kScalars == 2 ? 1 : x.plane)] = row.plane[plane][c];
+  const int64_t n = k.c1 - k.c0;
+  for (int plane = 0; plane < Io::kPlanes; ++plane) {
+    const auto* const from = row.plane[plane];
+    if constexpr (Io::kScalars == 2)
+      for (int64_t c = 0; c < n; ++c) p[k.b * x.stride_b + (k.c0 + c) * 2 + plane] = from[c];
+    else
+      __builtin_memcpy(p + k.b * x.stride_b + k.c0 + plane * x.plane, from, n * sizeof *from);
+  }
 }
 
 // All parameters' rows.
@@ -99,20 +115,26 @@ inline constexpr int kFlush = 64;
 // The time of a scan step.
 LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
 
-// The first n channels of a row: set to a real number, copied, added to sums, rounded to a storage.
+// The first n channels of a row: set to a real number, copied, added to sums. In whole registers, as all row operations: compilers are
+// not asked to find them.
 template <class Row, class R>
 LRNN_HD void set_row(Row& row, int64_t n, R re) {
-  for (int plane = 0; plane < Row::kPlanes; ++plane)
-    for (int64_t c = 0; c < n; ++c) row.plane[plane][c] = plane == 0 ? re : R(0);
+  for (int plane = 0; plane < Row::kPlanes; ++plane) {
+    const R value = plane == 0 ? re : R(0);
+    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) { store_raw(&row.plane[plane][c], Vec<R, N>{} + value); });
+  }
 }
 template <class From, class To>
 LRNN_HD void copy_row(const From& from, int64_t n, To& to) {
   for (int plane = 0; plane < To::kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof to.plane[0][0]);
 }
-template <class Row>
+template <class R, class Row>
 LRNN_HD void add_row(const Row& row, int64_t n, double* sums, int64_t stride) {
   for (int plane = 0; plane < Row::kPlanes; ++plane)
-    for (int64_t c = 0; c < n; ++c) sums[plane * stride + c] += row.plane[plane][c];
+    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      double* const sum = sums + plane * stride + c;
+      store_raw(sum, load_raw<Vec<double, N>>(sum) + convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
+    });
 }
 
 // Adds n channels of a row to sums and clears them: in whole registers, like a pass, or compilers would keep the rows of narrow passes

@@ -227,7 +227,7 @@ struct Step {
         const Saved* const before = reset ? h_reset.data : (s > run.lo ? after + run.step : run.first);
         row<kGatesSaved>(run, before, reset ? h_reset.kPlane : (s > run.lo ? run.plane : run.first_plane), after, inputs, dy, dx);
         if (reset) {
-          if (args.dreset) add_row(adjoint, n, args.dreset + k.slot * Cell::kStates * args.C + k.c0, args.C);
+          if (args.dreset) add_row<R>(adjoint, n, args.dreset + k.slot * Cell::kStates * args.C + k.c0, args.C);
           for (auto& plane : adjoint.plane) __builtin_memset(plane, 0, n * sizeof(R));
         }
         if (s % kFlush == 0)  // whatever the runs are, so that their length changes no bit
@@ -297,6 +297,8 @@ struct Step {
     return k;
   }
 };
+
+using step_table = Kernels;
 
 template <template <class> class CellOf>
 Kernels step_kernels(Storage storage) {

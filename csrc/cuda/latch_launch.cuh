@@ -1,12 +1,10 @@
 // Launches the last-write-wins kernels.
 #pragma once
 
+#include "affine_launch.cuh"
 #include "latch.cuh"
-#include "launch.cuh"
 
 namespace lrnn::LRNN_ISA {
-
-using Bmru = Hysteresis<Alpha::kPerChannel>;
 
 template <class Io>
 int launch_latch_forward(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) {
@@ -26,7 +24,10 @@ GpuKernels latch_gpu_kernels_of() {
   return kernels;
 }
 
-inline GpuKernels latch_gpu_kernels(Storage storage) {
+using gpu_latch_table = GpuKernels;
+
+template <class>
+GpuKernels gpu_latch_kernels(Storage storage) {
   switch (storage) {
     case Storage::f32:
       return latch_gpu_kernels_of<Real<float, float>>();

@@ -1,7 +1,6 @@
-// Launches the kernels of one cell: the host's side of a pass.
+// What every engine launches with: the host's side of a pass.
 #pragma once
 
-#include "affine.cuh"
 #include "kernels.h"
 #include "sums.cuh"
 
@@ -18,80 +17,11 @@ int launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream, c
 
 inline unsigned blocks_of(int64_t count, int64_t size) { return static_cast<unsigned>((count + size - 1) / size); }
 
-template <template <class, class> class Pass, class Cell, class Io>
-int launch_pass(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) {
-  constexpr bool kForward = Pass<Cell, Io>::kForward;
-  const int64_t row_lanes = (args.C + Io::kChannels - 1) / Io::kChannels, lanes = args.B * row_lanes, chunks = plan.chunks(args.T);
-  if (lanes == 0) return 0;
-  Share share{lanes, row_lanes, plan.chunk, kForward != args.reverse};
-  const dim3 block(plan.lanes, plan.groups);
-  if (chunks > 1) {
-    share.maps = workspace;
-    const dim3 grid(blocks_of(lanes, plan.lanes), chunks - 1);
-    if (const int error = launch(summarize<Pass, Cell, Io>, grid, block, stream, args, share)) return error;
-  }
-  return launch(affine<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks), block, stream, args, share);
-}
-
 template <class R>
 int launch_reduce(const Sums& sums, void* out, void* stream) {
   const int64_t numbers = sums.groups * sums.planes * sums.C;
   if (numbers == 0) return 0;
   return launch(reduce_slots<R>, dim3(blocks_of(numbers, kSumWidth)), dim3(kSumWidth, kSumHeight), stream, sums, static_cast<R*>(out));
-}
-
-template <template <class, class> class Pass, class Cell, class Io>
-constexpr GpuPass gpu_pass() {
-  using P = Pass<Cell, Io>;
-  return {P::kSteps, P::kSteps * P::kAccesses * kAccessBytes, launch_pass<Pass, Cell, Io>};
-}
-
-template <template <class, class> class ForwardPass, template <class, class> class BackwardPass, class Cell, class Io>
-GpuKernels gpu_kernels_of() {
-  return {Io::kChannels, sizeof(Map<Io>), gpu_pass<ForwardPass, Cell, Io>(), gpu_pass<BackwardPass, Cell, Io>(),
-          launch_reduce<typename Io::R>};
-}
-template <class Cell, class Io>
-GpuKernels gpu_kernels_of() {
-  return gpu_kernels_of<Forward, Backward, Cell, Io>();
-}
-
-// Which storages a cell has kernels for: real ones, complex ones besides, or also complex ones in two planes.
-enum class Numbers { real, complex, split };
-
-template <class Cell, Numbers kNumbers = Numbers::real>
-GpuKernels gpu_kernels(Storage storage) {
-  switch (storage) {
-    case Storage::f32:
-      return gpu_kernels_of<Cell, Real<float, float>>();
-    case Storage::f64:
-      return gpu_kernels_of<Cell, Real<double, double>>();
-    case Storage::bf16:
-      return gpu_kernels_of<Cell, Real<__nv_bfloat16, float>>();
-    case Storage::f16:
-      return gpu_kernels_of<Cell, Real<__half, float>>();
-    default:
-      break;
-  }
-  if constexpr (kNumbers != Numbers::real) {
-    if (storage == Storage::c64) return gpu_kernels_of<Cell, ComplexValues<float, float, false>>();
-    if (storage == Storage::c128) return gpu_kernels_of<Cell, ComplexValues<double, double, false>>();
-  }
-  if constexpr (kNumbers == Numbers::split) {
-    switch (storage) {
-      case Storage::f32_split:
-        return gpu_kernels_of<Cell, ComplexValues<float, float, true>>();
-      case Storage::f64_split:
-        return gpu_kernels_of<Cell, ComplexValues<double, double, true>>();
-      case Storage::bf16_split:
-        return gpu_kernels_of<Cell, ComplexValues<__nv_bfloat16, float, true>>();
-      case Storage::f16_split:
-        return gpu_kernels_of<Cell, ComplexValues<__half, float, true>>();
-      default:
-        break;
-    }
-  }
-  return {};
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -124,14 +124,14 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
   STD_TORCH_CHECK(index < kCellCount && !inputs.empty(), "no cell is named ", cell, ", or it got no inputs");
   const DeviceScope device(inputs[0]);
   if (options.empty()) options = {0};
-  const Call call(kCells[index], inputs, params, options, false);
+  const Call call(cell_info(index), inputs, params, options, false);
   return Pass(call, device.gpu(), backward).layout();
 }
 
 }  // namespace
 
 void register_gpu_operators(torch::stable::detail::StableLibrary& m) {
-  register_cells<forward, backward>(m, std::make_index_sequence<kCellCount>());
+  register_cells<forward, backward>(m);
   register_gpu_nbrc(m);
   m.impl("plan", TORCH_BOX(&plan_op));
 }

@@ -62,6 +62,8 @@ struct StepLauncher {
   }
 };
 
+using gpu_step_table = GpuStepKernels;
+
 template <template <class> class CellOf>
 GpuStepKernels gpu_step_kernels(Storage storage) {
   switch (storage) {

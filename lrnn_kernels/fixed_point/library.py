@@ -8,20 +8,20 @@ import sysconfig
 from pathlib import Path
 from types import ModuleType
 
-from .. import build
+from ..build import cache, libraries
 
-INSTALLED = Path(__file__).parents[1] / build.FIXED_POINT_FILE
+INSTALLED = Path(__file__).parents[1] / libraries.FIXED_POINT_FILE
 
 
 @functools.cache
 def load() -> tuple[ModuleType, Path, str]:
     """The compiled module, its path and how it came to be; raises RuntimeError where there is none and none can be compiled."""
     try:
-        path, reason = build.find_or_build(INSTALLED, f"fixed_point-{sysconfig.get_config_var('SOABI')}", build.build_fixed_point)
+        path, reason = cache.fixed_point(INSTALLED, sysconfig.get_config_var("SOABI"))
         spec = importlib.util.spec_from_file_location("lrnn_kernels._fixed_point", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        build.check_isa(path, module.isa())
+        cache.check_isa(path, module.isa())
     except (OSError, ImportError, RuntimeError) as error:
         raise RuntimeError(f'lrnn_kernels.fixed_point has no compiled kernels; backend="reference" needs none. {error}') from error
     return module, path, reason

@@ -4,7 +4,7 @@
 #include "cells/linear.h"
 #include "cells/src.h"
 #include "cuda/latch_launch.cuh"
-#include "cuda/nbrc_launch.cuh"
+#include "cuda/matrix_launch.cuh"
 #include "cuda/step_launch.cuh"
 
 namespace lrnn {

@@ -1,16 +1,18 @@
-// What the operators know of each cell, from the structs in cells/: one table for all backends.
+// What the operators know of a cell, from its struct.
 #pragma once
 
 #include <stddef.h>
 
-#include "cells/list.h"
+#include "list.h"
 
 namespace lrnn {
 
 // What a cell's backward pass reads beyond inputs and gradients: nothing, y, one bit per element, or saved values of its states.
 enum class Saves { nothing, output, bits, steps };
 
-// Cells by operator name: the affine ones, the last-write-wins engine as "bmru", the step cells.
+// Which storages a cell has kernels for: real ones, complex ones besides, or also complex ones in two planes.
+enum class Numbers { real, complex, split };
+
 struct CellInfo {
   const char* name;
   int inputs, params;
@@ -21,10 +23,12 @@ struct CellInfo {
   bool sequential;  // cannot be split in time
 };
 
-#define LRNN_COUNT(name, Cell) +1
-inline constexpr size_t kCellCount = LRNN_AFFINE_CELLS(LRNN_COUNT) + 1 LRNN_STEP_CELLS(LRNN_COUNT);
-#undef LRNN_COUNT
-extern const CellInfo kCells[kCellCount];
+#define LRNN_INDEX(name, header, engine, Cell) kCell_##name,
+enum CellIndex : size_t { LRNN_CELLS(LRNN_INDEX) kCellCount };
+#undef LRNN_INDEX
+
+// Each backend's table of kernels knows where the structs were compiled.
+const CellInfo& cell_info(size_t cell);
 
 // kCellCount if there is no such cell.
 size_t cell_index(const char* name);

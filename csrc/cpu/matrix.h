@@ -1,19 +1,22 @@
-#include "nbrc.h"
+// The matrix engine: the elementwise part of one step of a step cell whose recurrent terms come from matrix products (the nBRC).
+#pragma once
 
-#include "../cells/brc.h"
+#include "../cells/step.h"
+#include "nbrc.h"
 #include "rows.h"
 
 namespace lrnn::LRNN_ISA {
-namespace {
 
-template <class S, class R>
-struct Nbrc {
+template <template <class> class CellOf, class S, class R>
+struct Matrix {
   template <int N>
   using V = Vec<R, N>;
 
-  // With the recurrent terms in the gates' inputs, the cell is the BRC without recurrent weights of its own.
+  using Cell = CellOf<R>;
+
+  // With the recurrent terms in the gates' inputs, the cell is one without recurrent weights of its own.
   static void forward(const NbrcRow& row) {
-    const Brc<R> cell(nullptr);
+    const Cell cell(nullptr);
     const auto *p_a = static_cast<const S*>(row.p_a), *p_c = static_cast<const S*>(row.p_c), *p_h = static_cast<const S*>(row.p_h);
     const auto* recurrent = static_cast<const R*>(row.recurrent);
     R *const h = static_cast<R*>(row.h), *const saved = static_cast<R*>(row.saved);
@@ -36,7 +39,7 @@ struct Nbrc {
   }
 
   static void backward(const NbrcBackwardRow& row) {
-    const Brc<R> cell(nullptr);
+    const Cell cell(nullptr);
     const auto *p_h = static_cast<const S*>(row.p_h), *dy = static_cast<const S*>(row.dy);
     const auto* saved = static_cast<const R*>(row.saved);
     const auto* through = static_cast<const R*>(row.through);
@@ -60,18 +63,19 @@ struct Nbrc {
   static NbrcKernels kernels() { return {forward, backward}; }
 };
 
-}  // namespace
+using matrix_table = NbrcKernels;
 
-NbrcKernels nbrc_kernels(Storage storage) {
+template <template <class> class CellOf>
+NbrcKernels matrix_kernels(Storage storage) {
   switch (storage) {
     case Storage::f32:
-      return Nbrc<float, float>::kernels();
+      return Matrix<CellOf, float, float>::kernels();
     case Storage::f64:
-      return Nbrc<double, double>::kernels();
+      return Matrix<CellOf, double, double>::kernels();
     case Storage::bf16:
-      return Nbrc<BFloat16, float>::kernels();
+      return Matrix<CellOf, BFloat16, float>::kernels();
     case Storage::f16:
-      return Nbrc<Half, float>::kernels();
+      return Matrix<CellOf, Half, float>::kernels();
     default:
       return {};
   }

@@ -1,0 +1,161 @@
+"""Compiles a library: objects by their content, so that what was compiled once, by whatever checkout, is not compiled again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import environment
+from .libraries import Library, Unit
+
+#: Objects that nobody has used for so long are deleted when something is compiled.
+KEEP_DAYS = 30
+
+#: Seconds between two lines of progress where they cannot be written over one another.
+QUIET = 10.0
+
+_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] (.*)$")
+
+
+def compile_library(library: Library, output: Path, objects: Path, say: Callable[[str], None] | None = None) -> None:
+    """Compiles what ``objects`` lacks of a library and links it into output.
+
+    Commands run in a folder of their own, where the folders they read and write are links: no path is ever part of a command, so it
+    may contain any character. Objects are named by a digest of all they depend on and appear whole or not at all; nothing goes by
+    dates. An object that does not link, as one that a full disk cut short, is compiled again once.
+
+    Raises RuntimeError with the compiler's words.
+    """
+    objects.mkdir(parents=True, exist_ok=True)
+    names = {unit: f"{library.content(unit)}.o" for unit in library.units}
+    with tempfile.TemporaryDirectory(prefix="lrnn-build-") as folder:
+        workdir = Path(folder)
+        for name, path in {**library.folders, "objects": objects}.items():
+            (workdir / name).symlink_to(path.resolve(), target_is_directory=True)
+        missing = {unit: name for unit, name in names.items() if not (objects / name).exists()}
+        _run(library, workdir, missing, say)
+        fresh = workdir / "library.so"
+        link = [*library.compiler.command, "-shared", *(f"objects/{name}" for name in names.values()), "-o", fresh.name, *library.link]
+        done = _link(link, workdir)
+        if done.returncode != 0 and len(missing) < len(names):
+            for name in names.values():
+                (objects / name).unlink(missing_ok=True)
+            _run(library, workdir, names, say)
+            done = _link(link, workdir)
+        if done.returncode != 0:
+            raise RuntimeError(f"linking lrnn_kernels failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(fresh, output)
+    _forget_old(objects, set(names.values()))
+
+
+def _link(command: list[str], workdir: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=workdir, env=environment.of_compilers(), capture_output=True, text=True, check=False)
+
+
+def _forget_old(objects: Path, used: set[str]) -> None:
+    now = time.time()
+    for path in objects.glob("*.o*"):
+        try:
+            if path.name in used:
+                os.utime(path)
+            elif now - path.stat().st_mtime > KEEP_DAYS * 86400:
+                path.unlink()
+        except OSError:
+            continue  # another process deleted it
+
+
+def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callable[[str], None] | None) -> None:
+    """Compiles units into objects, the slowest first."""
+    if not missing:
+        return
+    lines = [
+        "rule cc",
+        "  command = $words -c $source -o $out.$part && mv -f $out.$part $out",
+        "  description = $label",
+        f"part = {os.getpid()}",
+    ]
+    for unit, name in sorted(missing.items(), key=lambda item: -item[0].cost):
+        command = [*library.compiler.command, *unit.flags]
+        lines += [f"build objects/{name}: cc", f"  words = {_ninja(shlex.join(command))}"]
+        lines += [f"  source = {_ninja(shlex.quote(f'{unit.folder}/{unit.source}'))}", f"  label = {_ninja(unit.label)}"]
+    (workdir / "build.ninja").write_text("\n".join(lines) + "\n")
+    jobs = environment.max_jobs()
+    command = [*find_ninja(), *([f"-j{jobs}"] if jobs else [])]
+    settings = {**environment.of_compilers(), "NINJA_STATUS": "[%f/%t] "}
+    progress, words = Progress(library.name, len(missing), say or _print), []
+    with subprocess.Popen(
+        command, cwd=workdir, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            for line in process.stdout:
+                if match := _PROGRESS.match(line):
+                    progress.step(int(match[1]), match[3].strip())
+                else:
+                    words.append(line)
+        except BaseException:  # Ctrl-C: what is compiled stays
+            process.terminate()
+            raise
+    if process.returncode != 0:
+        raise RuntimeError(f"compiling lrnn_kernels failed:\n{''.join(words)[-6000:]}")
+    progress.end()
+
+
+def _ninja(text: str) -> str:
+    """Text as a value in a ninja file."""
+    if "\n" in text:
+        raise RuntimeError(f"a compiler's command cannot hold a new line: {text!r}")
+    return text.replace("$", "$$")
+
+
+class Progress:
+    """Says what is done and what is left: over one line of a terminal, else in a new line every few seconds."""
+
+    def __init__(self, name: str, total: int, say: Callable[[str], None]) -> None:
+        self.name, self.total, self.say = name, total, say
+        self.start = self.said = time.monotonic()
+        self.say(f"lrnn_kernels: compiling {name}: {total} files")
+
+    def step(self, done: int, label: str) -> None:
+        now = time.monotonic()
+        if self.say is _print and sys.stderr.isatty():
+            print(f"\r\033[K{self._text(done)}: {label}", end="", file=sys.stderr, flush=True)
+        elif now - self.said >= QUIET and done < self.total:
+            self.said = now
+            self.say(self._text(done))
+
+    def end(self) -> None:
+        if self.say is _print and sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)
+        self.say(f"lrnn_kernels: compiled {self.name} in {time.monotonic() - self.start:.0f} s")
+
+    def _text(self, done: int) -> str:
+        spent = time.monotonic() - self.start
+        return f"lrnn_kernels: compiling {self.name}: {done} of {self.total} files, {spent:.0f} s, {self.total - done} files left"
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def find_ninja() -> list[str]:
+    """ninja's command: the Python package's program, else the one on PATH."""
+    try:
+        import ninja
+
+        program = Path(ninja.BIN_DIR) / "ninja"
+        if program.exists():
+            return [str(program)]
+    except ImportError:
+        pass
+    if found := shutil.which("ninja"):
+        return [os.path.abspath(found)]
+    raise RuntimeError("compiling lrnn_kernels needs ninja: pip install ninja")
