@@ -98,12 +98,8 @@ class AnyPythonWheel(bdist_wheel):
 
 setup(
     packages=[
-        "lrnn_kernels",
-        "lrnn_kernels.build",
-        "lrnn_kernels.nn",
-        "lrnn_kernels.fixed_point",
-        "lrnn_kernels.csrc",
-        "lrnn_kernels.triton_kernels",
+        *("lrnn_kernels", "lrnn_kernels.build", "lrnn_kernels.nn", "lrnn_kernels.fixed_point"),
+        *("lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"),
     ],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},

@@ -5,4 +5,5 @@
 #define LRNN_JOIN(a, b) LRNN_JOIN_(a, b)
 #define LRNN_STRING_(x) #x
 #define LRNN_STRING(x) LRNN_STRING_(x)
-#define LRNN_CELL_FILE LRNN_STRING(../ cells / LRNN_HEADER.h)
+// clang-format off
+#define LRNN_CELL_FILE LRNN_STRING(../cells/LRNN_HEADER.h)

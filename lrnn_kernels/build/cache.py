@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import grp
-import hashlib
 import os
 import platform
 import pwd
@@ -20,14 +19,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import environment, libraries, sources, toolchain
-from .compiling import compile_library
+from .compiling import bytes_of, compile_library
 from .libraries import Library
 
 
 def stamp(library: Path, digest: str) -> None:
     """Writes what ``fault_of`` reads."""
     fresh = library.with_name(f"{library.name}.{os.getpid()}.hash")
-    fresh.write_text(f"sources {digest}\nlibrary {_bytes_of(library)}\n")
+    fresh.write_text(f"sources {digest}\nlibrary {bytes_of(library)}\n")
     fresh.rename(library.with_suffix(".hash"))
 
 
@@ -42,16 +41,11 @@ def fault_of(library: Path, digest: str) -> str:
     if words.get("sources") != digest:
         return "missing"
     try:
-        return "" if words.get("library") == _bytes_of(library) else "its bytes are not those that were compiled"
+        return "" if words.get("library") == bytes_of(library) else "its bytes are not those that were compiled"
     except FileNotFoundError:
         return "missing"
     except OSError as error:
         return str(error)
-
-
-def _bytes_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else hashlib.sha256(file.read()).hexdigest()
 
 
 def find_or_build(installed: Path, name: str, targets: list[str], kind: str, make: Callable[[], Library]) -> tuple[Path, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -29,8 +30,8 @@ def compile_library(library: Library, output: Path, objects: Path, say: Callable
     """Compiles what ``objects`` lacks of a library and links it into output.
 
     Commands run in a folder of their own, where the folders they read and write are links: no path is ever part of a command, so it
-    may contain any character. Objects are named by a digest of all they depend on and appear whole or not at all; nothing goes by
-    dates. An object that does not link, as one that a full disk cut short, is compiled again once.
+    may contain any character. Objects are named by a digest of all they depend on, appear whole or not at all, and are verified by a
+    digest of their own; nothing goes by dates.
 
     Raises RuntimeError with the compiler's words.
     """
@@ -40,16 +41,13 @@ def compile_library(library: Library, output: Path, objects: Path, say: Callable
         workdir = Path(folder)
         for name, path in {**library.folders, "objects": objects}.items():
             (workdir / name).symlink_to(path.resolve(), target_is_directory=True)
-        missing = {unit: name for unit, name in names.items() if not (objects / name).exists()}
+        missing = {unit: name for unit, name in names.items() if not _is_whole(objects / name)}
+        for name in missing.values():
+            (objects / name).unlink(missing_ok=True)
         _run(library, workdir, missing, say)
         fresh = workdir / "library.so"
-        link = [*library.compiler.command, "-shared", *(f"objects/{name}" for name in names.values()), "-o", fresh.name, *library.link]
-        done = _link(link, workdir)
-        if done.returncode != 0 and len(missing) < len(names):
-            for name in names.values():
-                (objects / name).unlink(missing_ok=True)
-            _run(library, workdir, names, say)
-            done = _link(link, workdir)
+        command = [*library.compiler.command, "-shared", *(f"objects/{name}" for name in names.values()), "-o", fresh.name, *library.link]
+        done = subprocess.run(command, cwd=workdir, env=environment.of_compilers(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"linking lrnn_kernels failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -57,15 +55,32 @@ def compile_library(library: Library, output: Path, objects: Path, say: Callable
     _forget_old(objects, set(names.values()))
 
 
-def _link(command: list[str], workdir: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=workdir, env=environment.of_compilers(), capture_output=True, text=True, check=False)
+def bytes_of(path: Path) -> str:
+    """A digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_whole(compiled: Path) -> bool:
+    """Whether an object is there and has the bytes that the compiler wrote: linkers take an empty one without a word."""
+    try:
+        return compiled.with_suffix(".sum").read_text() == bytes_of(compiled)
+    except (OSError, ValueError):
+        return False
+
+
+def _finish(compiled: Path) -> None:
+    if not compiled.exists():
+        return  # it failed
+    fresh = compiled.with_suffix(f".sum.{os.getpid()}")
+    fresh.write_text(bytes_of(compiled))
+    fresh.rename(compiled.with_suffix(".sum"))
 
 
 def _forget_old(objects: Path, used: set[str]) -> None:
     now = time.time()
-    for path in objects.glob("*.o*"):
+    for path in objects.iterdir():
         try:
-            if path.name in used:
+            if f"{path.stem}.o" in used:
                 os.utime(path)
             elif now - path.stat().st_mtime > KEEP_DAYS * 86400:
                 path.unlink()
@@ -89,6 +104,7 @@ def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callabl
         lines += [f"  source = {_ninja(shlex.quote(f'{unit.folder}/{unit.source}'))}", f"  label = {_ninja(unit.label)}"]
     (workdir / "build.ninja").write_text("\n".join(lines) + "\n")
     jobs = environment.max_jobs()
+    labels = {unit.label: workdir / "objects" / name for unit, name in missing.items()}
     command = [*find_ninja(), *([f"-j{jobs}"] if jobs else [])]
     settings = {**environment.of_compilers(), "NINJA_STATUS": "[%f/%t] "}
     progress, words = Progress(library.name, len(missing), say or _print), []
@@ -98,6 +114,7 @@ def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callabl
         try:
             for line in process.stdout:
                 if match := _PROGRESS.match(line):
+                    _finish(labels[match[3].strip()])
                     progress.step(int(match[1]), match[3].strip())
                 else:
                     words.append(line)
