@@ -7,7 +7,9 @@
 //   static constexpr int kInputs, kParams;   how many of each
 //   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
 //   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
-//   static constexpr bool kForgets;          whether a may be 0 itself, which drops the state; if not given, it may not
+//   static constexpr bool kForgets;          whether an a of 0 is a choice, not a factor: it drops the state, infinite or NaN; if not
+//   given, it
+//                                            is a factor, and 0 times infinity is NaN
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
 //       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
@@ -40,5 +42,20 @@ inline constexpr bool kMayForget = false;
 template <class Cell>
   requires Cell::kForgets
 inline constexpr bool kMayForget<Cell> = true;
+
+// The state after a step.
+template <class Cell, class V>
+LRNN_HD V stepped(Gate<V> gate, V h) {
+  const V next = multiply_add(gate.a, h, gate.b);
+  if constexpr (kMayForget<Cell>) return where_zero(gate.a, gate.b, next);
+  return next;
+}
+
+// The adjoint handed to the state before a step, from the total adjoint of the state after it.
+template <class Cell, class V>
+LRNN_HD V handed_back(V a, V g) {
+  if constexpr (kMayForget<Cell>) return where_zero(a, V{}, conj(a) * g);
+  return conj(a) * g;
+}
 
 }  // namespace lrnn::LRNN_ISA
