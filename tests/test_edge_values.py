@@ -1,13 +1,10 @@
 """Infinity, NaN, subnormal, huge and negative zero numbers in data: what the reference does; see lrnn_kernels.affine.
 
-The same cases run under the executor (test_gpu_edges.py) and in Triton's interpreter (triton_cases.py).
+The same cases run on every instruction set (test_packaging.py), under the executor (test_gpu_edges.py) and in Triton's interpreter
+(triton_edge_cases.py).
 """
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import edge_cases
 import pytest
@@ -15,18 +12,14 @@ import torch
 from conftest import assert_same, over
 
 import lrnn_kernels as lrnn
-from lrnn_kernels import build, testing
+from lrnn_kernels import testing
 from lrnn_kernels.registry import CELLS
 
-ROOT = Path(__file__).resolve().parents[1]
 INF, NAN = float("inf"), float("nan")
 
 VARIANTS = edge_cases.variants()
 GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
 FEATURES = ({}, {"reset": True}, {"reset": True, "reverse": True, "h_reset": "per_batch"})
-
-ISAS = list(build.X86_ISAS) if build.is_x86() else ["baseline"]
-RUNNABLE = ISAS[: ISAS.index(build.host_isa()) + 1] if build.is_x86() else ISAS
 
 
 @pytest.mark.usefixtures("poisoned")
@@ -39,26 +32,6 @@ def test_numbers_at_the_edge(cell, options, dtype, which, backend):
         run = lambda call: {name: x.cpu() for name, x in testing.run(call.to(testing.device_of(backend)), backend).items()}  # noqa: E731
         found = edge_cases.differences(case, run)
         assert not found, "\n".join(found)
-
-
-#: The cells' arithmetic once for every instruction set, in float32 and in 16 bits: in a process of its own.
-SCRIPT = """
-import edge_cases, torch
-from lrnn_kernels import testing
-for cell, options in edge_cases.variants():
-    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64):
-        if dtype in edge_cases.CELLS[cell].dtypes:
-            found = edge_cases.differences(edge_cases.planted(cell, options, dtype, reset=True), lambda call: testing.run(call, "cpu"))
-            assert not found, (cell, options, dtype, *found)
-print(torch.ops.lrnn_kernels is not None)
-"""
-
-
-@pytest.mark.parametrize("isa", RUNNABLE[:-1])
-def test_numbers_at_the_edge_on_older_processors(isa):
-    environment = {**os.environ, "LRNN_ISA": isa, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
 
 @over("dtype", [torch.float32, torch.float64])
