@@ -21,6 +21,19 @@ that a sequence run in pieces equals the whole.
 Gradients reach every stream, parameter, h0, h_reset, and come from y and h_last. They are deterministic. Where a cell steps
 (H, S), the step's derivative is the surrogate kappa(u) = w / (1 + (pi w u)^2), with w = ``width``: dH/du = kappa, dS/du = 2 kappa.
 
+Infinity and NaN in data are no errors: what the readable cells of ``lrnn_kernels.reference`` make of them in float64, kernels do.
+Channels and batch elements do not mix, so only the lane that holds such a number is touched. In it, outputs and states are infinite or
+NaN where the reference's are; gradients are not finite where the reference's are not, infinity or NaN as the order of a sum has it.
+    - A reset selects: nothing of what was before it passes, whatever it was; and so backward.
+    - The gates that step, H, select as well: with eps = 0 a write ends what was infinite, and a held state is what it was.
+    - A sigmoid of -inf is exactly 0, of +inf exactly 1, its derivative 0: a gate masked with -inf is shut. But it is a factor, and 0
+      times infinity is NaN. A saturated tanh is exactly 1.
+    - What overflows the state dtype on its way is infinite. In 16 bits, a backward pass reads y, h0 and h_reset as y stores
+      them.
+    - Where few lanes are cut in time (see ``explain``), an infinity may be NaN, and a piece whose factors' product is 0 in the state dtype
+      drops what enters it.
+Options are finite: a ValueError says which is not. A tensor as ``eps`` is read and checked when the operator runs.
+
 Raises TypeError or ValueError, naming the argument, what was got and what was expected; RuntimeError if a named backend is missing.
 """
 

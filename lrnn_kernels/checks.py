@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -138,13 +139,30 @@ def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
         raise ValueError(f"reset must be on the device of the inputs, {first.device}, got {reset.device}")
 
 
+#: The magnitude that an option may have: a product of two, or an inverse, is then a finite number of float32 too, in which kernels compute.
+_LARGEST, _SMALLEST = 1e18, 1e-18
+
+
 def number(name: str, x: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
-    """A plain number in [low, high], without low where open_low, without high where open_high; never NaN."""
+    """A plain number in [low, high], without low where open_low, without high where open_high; always finite, and none that kernels, which
+    take it in float32, would make an infinity or a zero of.
+    """
+    if type(x) is float and low < x < high and _SMALLEST <= abs(x) <= _LARGEST:
+        return x  # at once: an operator may have a dozen options
     if not isinstance(x, Real) or isinstance(x, bool):
         raise TypeError(f"{name} must be a number, got {type(x).__name__}")
-    if not (low < x if open_low else low <= x) or not (x < high if open_high else x <= high):
-        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}, got {x:g}")
-    return float(x)
+    try:
+        value = float(x)
+    except OverflowError:  # of an integer
+        value = math.inf if x > 0 else -math.inf
+    open_low, open_high = open_low or low == -math.inf, open_high or high == math.inf
+    if not (low < value if open_low else low <= value) or not (value < high if open_high else value <= high):
+        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}, got {value:g}")
+    if abs(value) > _LARGEST:
+        raise ValueError(f"{name} must be at most {_LARGEST:g} in magnitude, got {value:g}")
+    if low == 0 and open_low and value < _SMALLEST:
+        raise ValueError(f"{name} must be at least {_SMALLEST:g}, got {value:g}")
+    return value
 
 
 def varying(name: str, x: object, low: float, high: float) -> float | Tensor:

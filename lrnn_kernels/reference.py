@@ -21,18 +21,20 @@ def surrogate(u: Tensor, width: float) -> Tensor:
 
 
 class Heaviside(torch.autograd.Function):
-    """H(u) = 1 if u >= 0 else 0, with dH/du := kappa(u)."""
+    """H(x - y) = 1 if x >= y else 0, for infinite ones too, with dH/du := kappa(u) of u = x - y."""
 
     @staticmethod
-    def forward(ctx, u: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(u)
+    def forward(ctx, x: Tensor, y: Tensor, width: float) -> Tensor:
+        x, y = torch.broadcast_tensors(x, y)
+        ctx.save_for_backward(x, y)
         ctx.width = width
-        return (u >= 0).to(u.dtype)
+        return (x >= y).to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
-        (u,) = ctx.saved_tensors
-        return grad * surrogate(u, ctx.width), None
+        x, y = ctx.saved_tensors
+        through = grad * surrogate(x - y, ctx.width)
+        return through, -through, None
 
 
 class Sign(torch.autograd.Function):
@@ -50,6 +52,58 @@ class Sign(torch.autograd.Function):
         return grad * 2 * surrogate(u, ctx.width), None
 
 
+class Write(torch.autograd.Function):
+    """(1-z) h + z (alpha s + eps h) for z of 0 or 1, which selects: what is not selected takes no part, though it be infinite.
+
+    With g the adjoint: dz = g (alpha s - (1-eps) h), dalpha = z g s, ds = z g alpha, dh = (1-z) g + z eps g.
+    """
+
+    @staticmethod
+    def forward(ctx, z: Tensor, alpha: Tensor, s: Tensor, h: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(z, alpha, s, h)
+        ctx.eps = eps
+        return torch.where(z != 0, alpha * s + _share(eps, h), h)
+
+    @staticmethod
+    def backward(ctx, g: Tensor):
+        z, alpha, s, h = ctx.saved_tensors
+        writes = z != 0
+        dz = g * (alpha * s - _share(1 - ctx.eps, h))
+        return dz, torch.where(writes, g * s, 0), torch.where(writes, g * alpha, 0), torch.where(writes, _share(ctx.eps, g), g), None
+
+
+class WriteByTwo(torch.autograd.Function):
+    """(hold + (1-hold) eps) h + (1-hold) z_hi alpha, hold = (1-z_lo)(1-z_hi), for z_lo and z_hi of 0 or 1, which select as in Write.
+
+    With g the adjoint: dhold = g ((1-eps) h - z_hi alpha), dz_lo = -(1-z_hi) dhold, dz_hi = (1-hold) g alpha - (1-z_lo) dhold.
+    """
+
+    @staticmethod
+    def forward(ctx, z_lo: Tensor, z_hi: Tensor, alpha: Tensor, h: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(z_lo, z_hi, alpha, h)
+        ctx.eps = eps
+        return torch.where((z_lo != 0) | (z_hi != 0), torch.where(z_hi != 0, alpha, 0) + _share(eps, h), h)
+
+    @staticmethod
+    def backward(ctx, g: Tensor):
+        z_lo, z_hi, alpha, h = ctx.saved_tensors
+        low, high = z_lo != 0, z_hi != 0
+        dhold = g * (_share(1 - ctx.eps, h) - torch.where(high, alpha, 0))
+        dz_hi = torch.where(low | high, g * alpha, 0) - torch.where(low, 0, dhold)
+        dh = torch.where(low | high, _share(ctx.eps, g), g)
+        return torch.where(high, 0, -dhold), dz_hi, torch.where(high, g, 0), dh, None
+
+
+def _share(part: float | Tensor, x: Tensor) -> Tensor:
+    """part x, and 0 where part is 0."""
+    return torch.where(torch.as_tensor(part, device=x.device) == 0, 0, part * x)
+
+
+def magnitude(x: Tensor) -> Tensor:
+    """|x|, whose derivative at 0 is 0, times whatever comes back."""
+    return torch.where(x == 0, 0, x).abs()
+
+
 # One step of each cell: step(h', inputs, params, **options) -> h.
 
 
@@ -65,19 +119,16 @@ def lru(h: Tensor, u: Tensor, lam: Tensor) -> Tensor:
 
 def hysteresis(h: Tensor, c: Tensor, beta: Tensor, alpha: Tensor, *, eps: float, width: float) -> Tensor:
     """BMRU (eps = 0), CMRU (eps = 1): z = H(|c| - |beta|), h = (1-z) h' + z (alpha S(c) + eps h')."""
-    z = Heaviside.apply(c.abs() - beta.abs(), width)
-    written = alpha * Sign.apply(c, width)
-    # (1-z) h' + z eps h' + z alpha S(c), in the order that keeps h' untouched where z = 0
-    return (1 - z + z * eps) * h + z * written
+    z = Heaviside.apply(magnitude(c), magnitude(beta), width)
+    return Write.apply(z, alpha.expand_as(z), Sign.apply(c, width), h, eps)
 
 
 def fq_bmru(h: Tensor, x: Tensor, beta_lo: Tensor, beta_hi: Tensor, alpha: Tensor, *, eps: float, width: float) -> Tensor:
     """First-quadrant BMRU: h = (hold + (1-hold) eps) h' + (1-hold) z_hi alpha, hold = (1-z_lo)(1-z_hi), candidate ReLU(x)."""
     u = torch.relu(x)
-    z_lo = Heaviside.apply(beta_lo - u, width)
-    z_hi = Heaviside.apply(u - beta_hi, width)
-    hold = (1 - z_lo) * (1 - z_hi)
-    return (hold + (1 - hold) * eps) * h + (1 - hold) * z_hi * alpha
+    z_lo = Heaviside.apply(beta_lo, u, width)
+    z_hi = Heaviside.apply(u, beta_hi, width)
+    return WriteByTwo.apply(z_lo, z_hi, alpha.expand_as(u), h, eps)
 
 
 def min_gru(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
@@ -89,6 +140,18 @@ def min_gru(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
 
 
 # Step cells: step(states', inputs, params, **options) -> (states, y).
+
+
+class Straight(torch.autograd.Function):
+    """ReLU whose derivative is 1 everywhere."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return torch.relu(x)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        return grad
 
 
 class Spike(torch.autograd.Function):
@@ -143,12 +206,12 @@ def src(
     i = leak * i + u
     x = rho * torch.tanh(i / rho)
     z_s = z_hyp + (z_dep - z_hyp) * torch.sigmoid(slope * (h_before - midpoint))
-    h = z * h_before + (1 - z) * torch.tanh(x + r * h_before + r_s * slow_before + bias)
+    h = _share(z, h_before) + (1 - z) * torch.tanh(x + r * h_before + r_s * slow_before + bias)
     slow = z_s * slow_before + (1 - z_s) * h_before
     if threshold is not None:
         y = Spike.apply(h - threshold, surrogate, width)
     elif gradient == "detached":
-        y = h + (torch.relu(h) - h).detach()
+        y = Straight.apply(h)
     else:
         y = torch.relu(h)
     return (i, h, slow), y

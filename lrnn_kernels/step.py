@@ -1,6 +1,7 @@
 """The public operators of the step family: nonlinear recurrences, elementwise over channels, sequential in time.
 
-Streams, parameters, dtypes, ``reset``, ``reverse``, ``backend``, gradients and errors are as in ``lrnn_kernels.affine``.
+Streams, parameters, dtypes, ``reset``, ``reverse``, ``backend``, gradients, infinity and NaN, and errors are as in
+``lrnn_kernels.affine``.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def src(
         gradient: "detached", the paper's training rule: h[t-1] and h_s[t-1] are constants in both state equations and the derivative of
             ReLU is 1 everywhere, so time gradient flows through i alone; or "full", back-propagation through all three states.
         leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; rho > 0, 0 <= z < 1, z_hyp and z_dep in [0, 1]. For z
-            near 1 gradients lose digits: 1 - tanh^2 is had from h[t] - z h[t-1], whose rounding grows as 1/(1-z).
+            near 1 gradients lose digits: 1 - tanh^2 is had from h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where
+            z > 0 and a state h of great magnitude is passed in; an infinite one makes gradients NaN then.
         threshold: of a spike; None for y = ReLU(h). The paper reads spikes at 0.5.
         surrogate: the derivative of a spike: "atan" w / (1 + (pi w v)^2), "fast_sigmoid" w / (1 + 2 w |v|)^2, "sigmoid"
             4 w s (1-s) with s = sigmoid(4 w v), or "triangle" w max(0, 1 - w |v|), of v = h - threshold, with w = ``width``: peak w,
@@ -79,6 +81,11 @@ def src(
 
     Returns (y, (i, h, h_s)): y (B,T,C); the states after the last step, each (B,C), float32 for 16-bit streams. Gradients reach u, bias
     and every state, in and out; what the detached rule holds constant gets zero.
+
+    Float32 with the paper's constants: a cell that spikes amplifies rounding, until a spike comes a step sooner or later. Over many lanes
+    errors are those of the same loop in torch (their ratio has a mean and a median of 1). In one lane the error may be 100 times that of
+    the loop, or a hundredth: in 1 % of the lanes a gradient is more than 10 times worse, in 1 % more than 10 times better. So it is
+    between two runs of the loop whose inputs differ in the last place. Where a single lane matters, use float64.
     """
     cell = src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, surrogate, width, memory)
     h0 = _joined("state", state, u, shared=False)
@@ -112,18 +119,18 @@ def src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, t
     inf = float("inf")
     return {
         "gradient": gradient,
-        "leak": checks.number("leak", leak, -inf, inf, open_low=True, open_high=True),
-        "rho": checks.number("rho", rho, 0.0, inf, open_low=True, open_high=True),
-        "r": checks.number("r", r, -inf, inf, open_low=True, open_high=True),
-        "r_s": checks.number("r_s", r_s, -inf, inf, open_low=True, open_high=True),
+        "leak": checks.number("leak", leak, -inf, inf),
+        "rho": checks.number("rho", rho, 0.0, inf, open_low=True),
+        "r": checks.number("r", r, -inf, inf),
+        "r_s": checks.number("r_s", r_s, -inf, inf),
         "z": checks.number("z", z, 0.0, 1.0, open_high=True),
         "z_hyp": checks.number("z_hyp", z_hyp, 0.0, 1.0),
         "z_dep": checks.number("z_dep", z_dep, 0.0, 1.0),
-        "slope": checks.number("slope", slope, -inf, inf, open_low=True, open_high=True),
-        "midpoint": checks.number("midpoint", midpoint, -inf, inf, open_low=True, open_high=True),
-        "threshold": None if threshold is None else checks.number("threshold", threshold, -inf, inf, open_low=True, open_high=True),
+        "slope": checks.number("slope", slope, -inf, inf),
+        "midpoint": checks.number("midpoint", midpoint, -inf, inf),
+        "threshold": None if threshold is None else checks.number("threshold", threshold, -inf, inf),
         "surrogate": surrogate,
-        "width": checks.number("width", width, 0.0, inf, open_low=True, open_high=True),
+        "width": checks.number("width", width, 0.0, inf, open_low=True),
         "memory": _memory(memory),
     }
 

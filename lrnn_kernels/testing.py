@@ -15,6 +15,9 @@ at most 1/(1-|a|) = 8:
                gradients are carried in float32 and get nothing more, unless a nonlinear cell reads its states from the rounded y: its
                adjoints then pass through factors that depend on them
 
+The SRC with the paper's constants is no case for a tolerance: it amplifies rounding by any factor in single lanes, so random calls have
+gentler ones (``draws.GENTLE_SRC``), and the paper's are compared with torch's own float32 by quantiles over many lanes (tests/test_src.py).
+
 A parameter's gradient sums B T terms of either sign: its error is relative to the root of their number at least, because the sum may
 cancel while its rounding does not.
 """

@@ -67,7 +67,8 @@ def initial(layer, suffix: str) -> Tensor:
         return p["h0" + suffix]
     s0 = p["s0" + suffix]
     if layer.quantize_initial_state:
-        s0 = reference.Heaviside.apply(s0 - 0.5, layer.width) if isinstance(layer, nn.FQBMRU) else reference.Sign.apply(s0, layer.width)
+        half = torch.full_like(s0, 0.5)
+        s0 = reference.Heaviside.apply(s0, half, layer.width) if isinstance(layer, nn.FQBMRU) else reference.Sign.apply(s0, layer.width)
     return p["alpha" + suffix] * s0
 
 

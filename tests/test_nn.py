@@ -264,7 +264,7 @@ def test_bad_calls_name_the_argument_what_came_and_what_was_due(name, case):
         (nn.LRU, {"dropout": 1.5}, r"dropout must be in \[0, 1\], got 1.5"),
         (nn.MinGRU, {"initial_state": "random"}, "initial_state must be one of 'zero', 'learned', got 'random'"),
         (nn.BMRU, {"eps": 2}, r"eps must be in \[0, 1\], got 2"),
-        (nn.FQBMRU, {"width": 0}, r"width must be in \(0, inf\], got 0"),
+        (nn.FQBMRU, {"width": 0}, r"width must be in \(0, inf\), got 0"),
         (nn.CMRU, {"initial_state": "zero", "quantize_initial_state": True}, "needs initial_state='learned'"),
         (nn.LRU, {"r_min": 0.9, "r_max": 0.5}, r"r_min must be in \[0, 0.5\], got 0.9"),
     ],

@@ -86,6 +86,24 @@ def test_every_instruction_set_passes_the_check(portable, isa):
     assert "compared bit for bit, 0 differ" in checked
 
 
+EDGES = """
+import edge_cases, torch
+from lrnn_kernels import testing
+from lrnn_kernels.registry import CELLS
+
+for cell, options in edge_cases.variants():
+    for dtype in CELLS[cell].dtypes:
+        found = edge_cases.differences(edge_cases.planted(cell, options, dtype, reset=True), lambda call: testing.run(call, "cpu"))
+        assert not found, (cell, options, dtype, *found)
+"""
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+def test_numbers_at_the_edge_on_every_instruction_set(portable, isa):
+    """Infinity, NaN and others, as in test_edge_values.py: each set has conversions, clamps and powers of two of its own."""
+    _run(["-c", f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n{EDGES}"], portable / "unpacked", LRNN_ISA=isa)
+
+
 def test_instruction_sets_are_those_asked_for(monkeypatch):
     monkeypatch.delenv("LRNN_BUILD_ISAS", raising=False)
     monkeypatch.setenv("LRNN_ISA", ISAS[0])

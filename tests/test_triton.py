@@ -14,7 +14,7 @@ from benchmarks import gpu_tune
 from lrnn_kernels import cuda_backend, dispatch, triton_backend
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ("tests/triton_cases.py", "tests/triton_tune_cases.py")
+CASES = ("tests/triton_cases.py", "tests/triton_edge_cases.py", "tests/triton_tune_cases.py")
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton")
 

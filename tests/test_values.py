@@ -213,9 +213,9 @@ def test_a_reset_stops_infinity(cell, options, backend):
     assert testing.run(call, backend)["d_h0"].isfinite().all()
 
 
-@over(("dtype", "ulps", "least"), [(torch.float32, 3, 2e-38), (torch.float64, 4, 2e-308)])
+@over(("dtype", "ulps", "least"), [(torch.float32, 3, 1.2e-38), (torch.float64, 4, 2.3e-308)])
 def test_the_sigmoid_is_within_a_few_ulp(dtype, ulps, least, backend):
-    """One minGRU step from 0 with v = 1 is the sigmoid itself: wherever it can be told from 0, in registers and in tails of rows."""
+    """One minGRU step from 0 with v = 1 is the sigmoid itself: down to the smallest normal number, in registers and in tails of rows."""
     low = torch.tensor(least, dtype=torch.float64).log().item()
     for k in (torch.linspace(low, -low, 4099), torch.linspace(-8, 8, 4099)):
         k = k.to(dtype)[None, None]
@@ -225,10 +225,12 @@ def test_the_sigmoid_is_within_a_few_ulp(dtype, ulps, least, backend):
         assert (np.abs(y.cpu().numpy().astype(np.longdouble) - exact) / ulp).max() <= ulps
 
 
-def test_the_sigmoid_at_its_ends(backend):
-    k = torch.tensor([float("inf"), 1e30, 100.0, -100.0, -1e30, -float("inf"), float("nan")]).repeat(9)[None, None]
+@over("dtype", [torch.float32, torch.float64])
+def test_the_sigmoid_at_its_ends(dtype, backend):
+    far = 100.0 if dtype == torch.float32 else 750.0
+    k = torch.tensor([float("inf"), 1e30, far, -far, -1e30, -float("inf"), float("nan")], dtype=dtype).repeat(9)[None, None]
     y, _ = lrnn_kernels.min_gru(k.to(testing.device_of(backend)), torch.ones_like(k).to(testing.device_of(backend)), backend=backend)
     one, zero, nan = y.cpu().view(9, 7)[:, :3], y.cpu().view(9, 7)[:, 3:6], y.cpu().view(9, 7)[:, 6]
     assert (one == 1).all()
-    assert ((zero >= 0) & (zero < 2e-38)).all()
+    assert (zero == 0).all()
     assert nan.isnan().all()

@@ -14,7 +14,7 @@ B, T, chunks and steps are never specialized: another length compiles nothing.
 import triton
 import triton.language as tl
 
-from .values import add, conj_multiply, full, is_zero, load, load_each, load_or_zero, multiply, spread, store, where
+from .values import add, conj_multiply, full, handed_back, is_zero, load, load_each, load_or_zero, multiply, spread, stepped, store, where
 
 _RUNTIME = ["B", "T", "chunks", "steps"]
 
@@ -72,6 +72,7 @@ def forward(
     eps: "fp64",  # noqa: F821
     width: "fp64",  # noqa: F821
     GATE: tl.constexpr,
+    FORGETS: tl.constexpr,
     CARRY: tl.constexpr,
     PLANES: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -101,7 +102,7 @@ def forward(
             if reset is not None:
                 h = where(resets[i], at_reset, h, PLANES)
             a, add_on = GATE(xs[i], params, options, PLANES)
-            h = where(t < T, add(multiply(a, h, PLANES), add_on, PLANES), h, PLANES)
+            h = where(t < T, stepped(a, h, add_on, FORGETS, PLANES), h, PLANES)
             store(y, b, _time(t, T, REVERSE), c, h, lane & (t < T), PLANES)
     store(h_last, b, 0, c, h, lane & (k == chunks - 1), PLANES)
 
@@ -122,6 +123,7 @@ def summarize_forward(
     eps: "fp64",  # noqa: F821
     width: "fp64",  # noqa: F821
     GATE: tl.constexpr,
+    FORGETS: tl.constexpr,
     CARRY: tl.constexpr,
     PLANES: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -154,7 +156,7 @@ def summarize_forward(
                 offset = where(resets[i], at_reset, offset, PLANES)
             a, add_on = GATE(xs[i], params, options, PLANES)
             scale = where(t < T, multiply(a, scale, PLANES), scale, PLANES)
-            offset = where(t < T, add(multiply(a, offset, PLANES), add_on, PLANES), offset, PLANES)
+            offset = where(t < T, stepped(a, offset, add_on, FORGETS, PLANES), offset, PLANES)
     store(scale_out, row, 0, c, scale, lane, PLANES)
     store(offset_out, row, 0, c, offset, lane, PLANES)
 
@@ -214,6 +216,7 @@ def backward(
     eps: "fp64",  # noqa: F821
     width: "fp64",  # noqa: F821
     GATE: tl.constexpr,
+    FORGETS: tl.constexpr,
     PULLBACK: tl.constexpr,
     CARRY: tl.constexpr,
     PLANES: tl.constexpr,
@@ -273,7 +276,7 @@ def backward(
             for j in tl.static_range(len(p)):
                 grown = grown + (add(turn[j], where(t < T, dp_now[j], zero, PLANES), PLANES),)
             turn = grown
-            passed = conj_multiply(GATE(xs[i], params, options, PLANES)[0], g, PLANES)
+            passed = handed_back(GATE(xs[i], params, options, PLANES)[0], g, FORGETS, PLANES)
             if reset is not None:
                 if dh_reset is not None:
                     reset_turn = add(reset_turn, where(resets[i], passed, zero, PLANES), PLANES)
@@ -308,6 +311,7 @@ def summarize_backward(
     eps: "fp64",  # noqa: F821
     width: "fp64",  # noqa: F821
     GATE: tl.constexpr,
+    FORGETS: tl.constexpr,
     CARRY: tl.constexpr,
     PLANES: tl.constexpr,
     REVERSE: tl.constexpr,
@@ -340,7 +344,7 @@ def summarize_backward(
             t = first + (steps - 1 - i - s)
             a = GATE(xs[i], params, options, PLANES)[0]
             scaled = conj_multiply(a, scale, PLANES)
-            moved = conj_multiply(a, add(dys[i], offset, PLANES), PLANES)
+            moved = handed_back(a, add(dys[i], offset, PLANES), FORGETS, PLANES)
             if reset is not None:
                 scaled = where(resets[i], zero, scaled, PLANES)
                 moved = where(resets[i], zero, moved, PLANES)

@@ -24,6 +24,7 @@ class TritonCell(NamedTuple):
     pullback: Any
     uses_state: bool = True  # whether the pullback reads h_prev: if not, nothing need be saved
     saves_bits: bool = False  # latch.py runs it, with eps = 0
+    forgets: bool = False  # whether an a of 0 drops the state, infinite or not
 
 
 @triton.jit
@@ -61,8 +62,14 @@ def _written(c, alpha):
 
 @triton.jit
 def _times_sign(x, s):
-    """x sign(s); 0 where s is 0 or NaN."""
-    return tl.where(s > 0, x, tl.where(s < 0, -x, 0.0))
+    """x sign(s); 0 where s is 0, whatever x is."""
+    return tl.where(s > 0, x, tl.where(s == 0, 0.0, -x))
+
+
+@triton.jit
+def _dropped(h, eps):
+    """What an update drops of the state, (1 - eps) h: nothing where eps is 1, though h be infinite."""
+    return tl.where(eps == 1.0, 0.0, h * (1.0 - eps))
 
 
 @triton.jit
@@ -89,7 +96,7 @@ def hysteresis_gate(x, p, options, PLANES: tl.constexpr):
 
 @triton.jit
 def hysteresis_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
-    dz = g * (_written(x[0], p[0]) - h_prev * (1.0 - options[0]))
+    dz = g * (_written(x[0], p[0]) - _dropped(h_prev, options[0]))
     dc, dbeta, dalpha = _hysteresis_pullback(x[0], x[1], p[0], options[1], g, dz)
     return (dc, dbeta), (dalpha,)
 
@@ -101,7 +108,7 @@ def hysteresis_per_step_gate(x, p, options, PLANES: tl.constexpr):
 
 @triton.jit
 def hysteresis_per_step_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
-    dz = g * (_written(x[0], x[2]) - h_prev * (1.0 - options[0]))
+    dz = g * (_written(x[0], x[2]) - _dropped(h_prev, options[0]))
     dc, dbeta, dalpha = _hysteresis_pullback(x[0], x[1], x[2], options[1], g, dz)
     return (dc, dbeta, dalpha), ()
 
@@ -136,21 +143,21 @@ def _relu(x):
 @triton.jit
 def fq_bmru_gate(x, p, options, PLANES: tl.constexpr):
     u = _relu(x[0])
-    low = p[0] - u >= 0
-    high = u - p[1] >= 0
+    low = u <= p[0]
+    high = u >= p[1]
     return tl.where(low | high, options[0], 1.0).to(u.dtype), tl.where(high, p[2], 0.0)
 
 
 @triton.jit
 def fq_bmru_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
     u = _relu(x[0])
-    low = p[0] - u >= 0
-    high = u - p[1] >= 0
-    dhold = g * (h_prev * (1.0 - options[0]) - tl.where(high, p[2], 0.0))
+    low = u <= p[0]
+    high = u >= p[1]
+    dhold = g * (_dropped(h_prev, options[0]) - tl.where(high, p[2], 0.0))
     at_low = tl.where(high, 0.0, -dhold) * _surrogate(p[0] - u, options[1])
     through_hold = tl.where(low, 0.0, dhold)
     at_high = (tl.where(low | high, g * p[2], 0.0) - through_hold) * _surrogate(u - p[1], options[1])
-    return (tl.where(x[0] > 0, at_high - at_low, 0.0),), (at_low, -at_high, tl.where(high, g, 0.0))
+    return (tl.where(x[0] <= 0, 0.0, at_high - at_low),), (at_low, -at_high, tl.where(high, g, 0.0))
 
 
 @triton.jit
@@ -189,12 +196,12 @@ def min_gru_positive_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
 CELLS = {
     "linear": TritonCell(linear_gate, linear_pullback),
     "linear_per_channel": TritonCell(linear_per_channel_gate, linear_per_channel_pullback),
-    "hysteresis": TritonCell(hysteresis_gate, hysteresis_pullback),
-    "bmru": TritonCell(hysteresis_gate, hysteresis_pullback, saves_bits=True),
-    "hysteresis_per_step": TritonCell(hysteresis_per_step_gate, hysteresis_per_step_pullback),
+    "hysteresis": TritonCell(hysteresis_gate, hysteresis_pullback, forgets=True),
+    "bmru": TritonCell(hysteresis_gate, hysteresis_pullback, saves_bits=True, forgets=True),
+    "hysteresis_per_step": TritonCell(hysteresis_per_step_gate, hysteresis_per_step_pullback, forgets=True),
     "cmru": TritonCell(cmru_gate, cmru_pullback, uses_state=False),
     "cmru_per_step": TritonCell(cmru_per_step_gate, cmru_per_step_pullback, uses_state=False),
-    "fq_bmru": TritonCell(fq_bmru_gate, fq_bmru_pullback),
+    "fq_bmru": TritonCell(fq_bmru_gate, fq_bmru_pullback, forgets=True),
     "min_gru": TritonCell(min_gru_gate, min_gru_pullback),
     "min_gru_positive": TritonCell(min_gru_positive_gate, min_gru_positive_pullback),
 }

@@ -104,6 +104,8 @@ class Call:
     def launch(self, kernel, args: tuple, unroll: int, **constants) -> Launch:
         """A launch of the affine or the latch engine."""
         constants = {**self.constants, "PLANES": self.planes, "GATE": self.cell.gate, "UNROLL": unroll, **constants}
+        if kernel not in (latch.forward, latch.backward):
+            constants["FORGETS"] = self.cell.forgets
         sizes = (self.B, self.T, self.C, self.plan.chunks, self.plan.steps, *(self.options or (0.0, 0.0)))
         return Launch(kernel, self.plan.grid(self.B, self.C), (*args, *sizes), constants)
 

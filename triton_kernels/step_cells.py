@@ -52,7 +52,7 @@ def _src_states(u, bias, o, before):
     h_s = before[2]
     z_s = tl.fma(_src_gate(h, o), o[8], o[7])
     driven = tanh(tl.fma(tanh(i * o[2]), o[1], tl.fma(h, o[3], tl.fma(h_s, o[4], bias))))
-    return i, tl.where(o[5] == 0, driven, tl.fma(h - driven, o[5], driven)), tl.fma(h_s - h, z_s, h)
+    return i, tl.where(o[5] == 0, driven, tl.fma(h - driven, o[5], driven)), tl.fma(z_s, h_s, (1.0 - z_s) * h)
 
 
 @triton.jit
@@ -82,7 +82,7 @@ def _spike_slope(u, width, KIND: tl.constexpr):
         s = sigmoid(4.0 * v)
         return s * (1.0 - s) * (4.0 * width)
     elif KIND == 3:  # w max(0, 1 - w |u|)
-        return tl.where(v < 1.0, 1.0 - v, 0.0) * width
+        return tl.where(v > 1.0, 0.0, 1.0 - v) * width  # NaN stays NaN
     else:  # w / (1 + (pi w u)^2)
         d = v * 3.14159265358979323846
         return width / (d * d + 1.0)
@@ -91,7 +91,9 @@ def _spike_slope(u, width, KIND: tl.constexpr):
 @triton.jit
 def _src_currents(o, before, after, dh, adjoint):
     """The adjoint of the current i, and that of the sum inside the outer tanh."""
-    driven = tl.where(o[5] == 0, after[1], (after[1] - before[1] * o[5]) * o[6])
+    # A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2 would change its sign.
+    mixed = (after[1] - before[1] * o[5]) * o[6]
+    driven = tl.where(o[5] == 0, after[1], tl.where(mixed > 1.0, 1.0, tl.where(mixed < -1.0, -1.0, mixed)))
     dpre = dh * (1.0 - o[5]) * (1.0 - driven * driven)
     return adjoint[0] + dpre * (1.0 - after[0] * after[0]), dpre
 
@@ -155,7 +157,7 @@ def _brc_gates(x, p, h):
 def brc_step(x, p, o, before):
     h = before[0]
     _, c, candidate = _brc_gates(x, p, h)
-    after = tl.fma(c, h - candidate, candidate)
+    after = tl.fma(c, h, (1.0 - c) * candidate)  # which holds h to the bit where c is 1
     return (after,), after
 
 

@@ -60,6 +60,26 @@ def is_zero(x, PLANES: tl.constexpr):
 
 
 @triton.jit
+def stepped(a, h, b, FORGETS: tl.constexpr, PLANES: tl.constexpr):
+    """a h + b; where an a of 0 is a choice and not a factor (FORGETS), it drops h, infinite or not."""
+    moved = add(multiply(a, h, PLANES), b, PLANES)
+    if FORGETS:
+        return where(is_zero(a, PLANES), b, moved, PLANES)
+    else:
+        return moved
+
+
+@triton.jit
+def handed_back(a, g, FORGETS: tl.constexpr, PLANES: tl.constexpr):
+    """conj(a) g, the adjoint of the state before; dropped as the state is."""
+    passed = conj_multiply(a, g, PLANES)
+    if FORGETS:
+        return where(is_zero(a, PLANES), a, passed, PLANES)
+    else:
+        return passed
+
+
+@triton.jit
 def spread(number, mask):
     """A plain number as a tile like this mask, to compare it there: the comparison of two plain numbers is no mask in the
     interpreter of Triton 3.9, which makes a tile of integers of it.

@@ -20,7 +20,7 @@ struct Brc {
     const V h = before[0];
     const V a = tanh(x[0] + p[0] * h) + R(1), c = sigmoid(x[1] + p[1] * h);
     const V candidate = tanh(x[2] + a * h);
-    after[0] = y = candidate + c * (h - candidate);
+    after[0] = y = c * h + (constant<V>(1) - c) * candidate;  // which holds h to the bit where c is 1
   }
 
   template <class V>

@@ -9,6 +9,9 @@
 //   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
 //   static constexpr bool kForgets;          whether a may be 0 itself, which drops the state; if not given, it may not
 //   static constexpr Numbers kNumbers;       which numbers it has kernels for; if not given, real ones
+
+//   static constexpr bool kForgets;          whether an a of 0 is a choice, which drops the state, infinite or NaN as it may be; if not
+//                                            given, it is a factor, and 0 times infinity is NaN
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
 //       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
@@ -64,6 +67,20 @@ template <AffineCell Cell>
 constexpr CellInfo affine_info(const char* name) {
   return {name, Cell::kInputs, Cell::kParams, kNumbers<Cell> != Numbers::real, Cell::kUsesState ? Saves::output : Saves::nothing, 1,
           0,    false};
+
+// The state after a step.
+template <class Cell, class V>
+LRNN_HD V stepped(Gate<V> gate, V h) {
+  const V next = multiply_add(gate.a, h, gate.b);
+  if constexpr (kMayForget<Cell>) return where_zero(gate.a, gate.b, next);
+  return next;
+}
+
+// The adjoint handed to the state before a step, from the total adjoint of the state after it.
+template <class Cell, class V>
+LRNN_HD V handed_back(V a, V g) {
+  if constexpr (kMayForget<Cell>) return where_zero(a, V{}, conj(a) * g);
+  return conj(a) * g;
 }
 
 }  // namespace lrnn::LRNN_ISA

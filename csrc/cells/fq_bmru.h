@@ -17,17 +17,17 @@ struct FqBmru {
   template <class V>
   LRNN_HD static Gate<V> gate(const V* x, const V* p, const double* options) {
     const V u = relu(x[0]);
-    const auto low = p[0] - u >= V{}, high = u - p[1] >= V{};
+    const auto low = u <= p[0], high = u >= p[1];
     return {low | high ? constant<V>(Scalar<V>(options[0])) : constant<V>(1), zero_unless(high, p[2])};
   }
   template <class V>
   LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
     const V u = relu(x[0]);
-    const auto low = p[0] - u >= V{}, high = u - p[1] >= V{};
-    const V dhold = g * (h_prev * Scalar<V>(1 - options[0]) - zero_unless(high, p[2]));
+    const auto low = u <= p[0], high = u >= p[1];
+    const V dhold = g * (dropped(h_prev, options[0]) - zero_unless(high, p[2]));
     const V at_low = (high ? V{} : -dhold) * surrogate(p[0] - u, options[1]);
     const V at_high = (zero_unless(low | high, g * p[2]) - (low ? V{} : dhold)) * surrogate(u - p[1], options[1]);
-    dx[0] = zero_unless(x[0] > V{}, at_high - at_low);
+    dx[0] = x[0] <= V{} ? V{} : at_high - at_low;  // NaN stays NaN
     dp[0] = at_low;
     dp[1] = -at_high;
     dp[2] = zero_unless(high, g);

@@ -18,6 +18,13 @@ LRNN_HD V surrogate(V u, double width, double scale = 1) {
   return constant<V>(S(scale * width)) / (v * v + S(1));
 }
 
+// x times what an update drops of the old state, 1 - eps: where that is nothing, the state counts for nothing, infinite or not.
+template <class V>
+LRNN_HD V dropped(V x, double eps) {
+  const V share = constant<V>(Scalar<V>(1 - eps));
+  return share == V{} ? V{} : x * share;
+}
+
 // alpha S(c): the value that an update writes. Adding 0 makes a 0 of either sign a positive one; c is a number wherever the cell updates.
 template <class V>
 LRNN_HD V written(V c, V alpha) {
@@ -26,14 +33,14 @@ LRNN_HD V written(V c, V alpha) {
 
 // The gradients of one step that all variants share. g is the adjoint of h[t]; dz_signed is that of the gate, times S(c):
 //   dz S(c) = g (alpha - (1-eps) S(c) h[t-1]),  dc = dz S(c) kappa + ...,  dbeta = -dz S(c) kappa S(c) sign(beta),
-// so that signs meet only where they do not cancel. Surrogates' terms are 0 where c or beta is 0 or NaN, as sign is.
+// so that signs meet only where they do not cancel. Surrogates' terms are 0 where c or beta is 0, as sign is, whatever dz is.
 template <class V>
 LRNN_HD void hysteresis_pullback(V c, V beta, V alpha, double width, V g, V dz_signed, V& dc, V& dbeta, V& dalpha) {
   const auto update = abs(c) >= abs(beta);
   const V minus_kappa = surrogate(abs(c) - abs(beta), width, -1);
   const V through_sign = zero_unless(update, g * alpha * surrogate(c, width, 2));
-  dc = abs(c) > V{} ? through_sign - dz_signed * minus_kappa : through_sign;
-  dbeta = flip_sign(written(c, zero_unless(abs(beta) > V{}, dz_signed * minus_kappa)), beta);
+  dc = c == V{} ? through_sign : through_sign - dz_signed * minus_kappa;
+  dbeta = flip_sign(written(c, beta == V{} ? V{} : dz_signed * minus_kappa), beta);
   dalpha = zero_unless(update, written(c, g));
 }
 
@@ -75,7 +82,7 @@ struct Hysteresis : HysteresisInputs<kAlpha> {
   template <class V>
   LRNN_HD static void pullback(const V* x, const V* p, const double* options, V h_prev, V g, V* dx, V* dp) {
     const V alpha = In::alpha(x, p);
-    const V dz_signed = g * (alpha - written(x[0], h_prev) * Scalar<V>(1 - options[0]));
+    const V dz_signed = g * (alpha - dropped(written(x[0], h_prev), options[0]));
     hysteresis_pullback(x[0], x[1], alpha, options[1], g, dz_signed, dx[0], dx[1], In::dalpha(dx, dp));
   }
 };

@@ -115,14 +115,14 @@ LRNN_HD V relu(V x) {
   return x < V{} ? V{} : x;
 }
 
-// exp(x) in double; results near the overflow limit saturate, those below about 1e-308 are 0, NaN stays NaN. Elsewhere the relative error
-// is below 2 ulp: reduction by ln 2 in two parts, then the (2,3) rational form with the coefficients of Cephes.
+// exp(x) in double; infinity beyond the largest number, 0 below about 1e-308, NaN stays NaN. Elsewhere the relative error is below 2 ulp:
+// reduction by ln 2 in two parts, then the (2,3) rational form with the coefficients of Cephes.
 template <class V>
 LRNN_HD V exp(V x) {
   using I = Int<V>;
   static_assert(sizeof(Scalar<V>) == 8);
-  constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
-  const V clamped = clamp(x, -708.3964185, 709.4361393);
+  constexpr double kRound = 6755399441055744.0;     // 1.5 * 2^52: adding it rounds to an integer
+  const V clamped = clamp(x, -708.3964185, 710.2);  // where n is 1025, whose exponent is infinity's
   const V shifted = clamped * 1.44269504088896340736 + kRound;
   const V n = shifted - kRound;
   const V r = clamped - n * 6.93145751953125e-1 - n * 1.42860682030941723212e-6;
@@ -132,13 +132,14 @@ LRNN_HD V exp(V x) {
       ((3.00198505138664455042e-6 * rr + 2.52448340349684104192e-3) * rr + 2.27265548208155028766e-1) * rr + 2.00000000000000000009;
   const V p = 2.0 * num / (den - num) + 1.0;
   // 2^n, put together from its bits; where x is NaN the bits are anything, but p is NaN too. The top exponent would be infinity
-  // at n = bias + 1, so the factor is 2^(n-1), doubled.
+  // at n = 1024, where the result may be finite still, so the factor is 2^(n-1), doubled.
   const I exponent = (bit_cast<I>(shifted) - (bit_cast<I>(constant<V>(kRound)) - 1022)) << 52;
   return (p + p) * bit_cast<V>(exponent);
 }
 
-// 1 / (1 + exp(-x)), within 3 ulp (float, down to 1e-38) or 4 (double), NaN stays NaN. float: exp(-x) = 2^n e^r with |r| <= ln(2)/2, a
-// polynomial of e^r good to 2e-9, and n put into the exponent, where the limits of x keep it.
+// 1 / (1 + exp(-x)), within 3 ulp (float) or 4 (double) down to the smallest normal number, then falling to 0, which a gate that is masked
+// by -infinity is; NaN stays NaN. float: exp(-x) = 2^n e^r with |r| <= ln(2)/2, a polynomial of e^r good to 2e-9, and n put into the
+// exponent, where the limits of x keep it: at the lower one n is 128, whose bits are infinity's.
 template <class V>
 LRNN_HD V sigmoid(V x) {
   using S = Scalar<V>;
@@ -146,7 +147,7 @@ LRNN_HD V sigmoid(V x) {
     return constant<V>(1) / (exp(-x) + S(1));
   } else {
     constexpr S kRound = S(12582912.0);  // 1.5 * 2^23: adding it rounds to an integer, in the lowest bits
-    const V c = clamp(x, S(-87), S(87));
+    const V c = clamp(x, S(-89), S(87));
     const V shifted = c * S(-1.44269504088896340736) + kRound, n = shifted - kRound;
     const V r = -c - n * S(0.693359375) - n * S(-2.12194440e-4);
     V p = constant<V>(S(1.3843606663e-3));
@@ -161,8 +162,8 @@ LRNN_HD V sigmoid(V x) {
 }
 
 // 2^x, NaN stays NaN; for a gate whose scale is known, so that log2(e) goes into the scale. float: a polynomial on [0, 1) good to 7.5e-8; x
-// itself is rounded, so the relative error grows by 0.7 |x| u. Where the instruction set scales by powers of two, it saturates by
-// itself; elsewhere at 2^-126 and 2^127.
+// itself is rounded, so the relative error grows by 0.7 |x| u. Infinity beyond the largest number; where the instruction set does not
+// scale by powers of two, 2^-126 is the least result.
 template <class V>
 LRNN_HD V exp2(V x) {
   using S = Scalar<V>;
@@ -180,21 +181,23 @@ LRNN_HD V exp2(V x) {
       return bit_cast<V>(_mm512_scalef_ps(bit_cast<__m512>(polynomial(r)), t));
     }
 #endif
-    const V t = clamp(x, S(-126), S(127));
+    const V t = clamp(x, S(-126), S(128));  // 2^128 has the bits of infinity
     const V shifted = t - S(0.5) + S(12582912.0), n = shifted - S(12582912.0);
     const Int<V> exponent = (bit_cast<Int<V>>(shifted) - (bit_cast<Int<V>>(constant<V>(S(12582912.0))) - 127)) << 23;
     return polynomial(t - n) * bit_cast<V>(exponent);
   }
 }
 
-// tanh(x), in [-1, 1], NaN stays NaN. float: x P(x^2) / Q(x^2) with P, Q of degree 4, fitted to a relative error of 7.4e-9 on [0, 8.1] and
-// constant from there; rounding included, the error is below 6 ulp everywhere. double: Cephes' rational form for |x| < 0.625, else
-// 1 - 2 / (exp(2|x|) + 1); below 3 ulp.
+// tanh(x), in [-1, 1], NaN stays NaN. float: x P(x^2) / Q(x^2) with P, Q of degree 4, fitted to a relative error of 7.4e-9 on [0, 8.1];
+// rounding included, the error is below 6 ulp everywhere. From kEnd on it is constant, and 1: there the quotient rounds to 1 itself, with
+// fused multiply-adds and without, so that 1 - tanh^2 of a saturated argument is 0, whatever it is multiplied with. double: Cephes'
+// rational form for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1); below 3 ulp.
 template <class V>
 LRNN_HD V tanh(V x) {
   using S = Scalar<V>;
   if constexpr (sizeof(S) == 4) {
-    const V v = clamp(x, S(-8.1), S(8.1)), s = v * v;
+    constexpr S kEnd = S(8.0878);
+    const V v = clamp(x, -kEnd, kEnd), s = v * v;
     const V p =
         (((s * S(1.5035073450e-8) + S(2.1766365584e-5)) * s + S(3.5641861138e-3)) * s + S(1.3438352233e-1)) * s + S(9.9999999276e-1);
     const V q = (((s * S(8.4465841255e-7) + S(3.3989259930e-4)) * s + S(2.6136553386e-2)) * s + S(4.6771678825e-1)) * s + S(1);

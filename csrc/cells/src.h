@@ -35,7 +35,7 @@ LRNN_HD V spike_slope(V u, SpikeSurrogate kind, R w) {
       return s * (one - s) * (R(4) * w);
     }
     case SpikeSurrogate::kTriangle:  // w max(0, 1 - w |u|)
-      return (v < one ? one - v : V{}) * w;
+      return relu(one - v) * w;
     default: {  // w / (1 + (pi w u)^2)
       const V d = v * R(3.14159265358979323846);
       return constant<V>(w) / (d * d + R(1));
@@ -53,7 +53,7 @@ struct Src {
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr int kCurrent = 0, kH = 1, kSlow = 2;
 
-  R leak, rho, inverse_rho, r, r_s, z, z_hyp, z_span, slope, scale, shift, threshold, width;
+  R leak, rho, inverse_rho, r, r_s, z, rest, inverse_rest, z_hyp, z_span, slope, scale, shift, threshold, width;
   SpikeSurrogate surrogate;
 
   explicit Src(const double* o)
@@ -63,6 +63,8 @@ struct Src {
         r(R(o[2])),
         r_s(R(o[3])),
         z(R(o[4])),
+        rest(R(1 - o[4])),  // z itself may round to 1
+        inverse_rest(R(1 / (1 - o[4]))),
         z_hyp(R(o[5])),
         z_span(R(o[6] - o[5])),
         slope(R(o[7])),
@@ -84,7 +86,7 @@ struct Src {
     const V driven = tanh(current * rho + (h * r + (h_s * r_s + p[0])));
     after[kCurrent] = i;
     after[kH] = z == R(0) ? driven : driven + (h - driven) * z;
-    after[kSlow] = h + (h_s - h) * z_s;
+    after[kSlow] = z_s * h_s + (constant<V>(1) - z_s) * h;
     if constexpr (kOut == Out::kRelu)
       y = relu(after[kH]);
     else
@@ -115,8 +117,9 @@ struct Src {
     else if constexpr (kGradient == Gradient::kFull)
       dy = zero_unless(h_after > V{}, dy);
     const V dh = adjoint[kH] + dy;
-    const V driven = z == R(0) ? h_after : (h_after - h * z) * (R(1) / (R(1) - z));
-    const V dpre = dh * (R(1) - z) * (one - driven * driven);
+    // A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2 would change its sign.
+    const V driven = z == R(0) ? h_after : clamp((h_after - h * z) * inverse_rest, R(-1), R(1));
+    const V dpre = dh * rest * (one - driven * driven);
     const V di = adjoint[kCurrent] + dpre * (one - after[0] * after[0]);
     dx[0] = di;
     dp[0] = dpre;

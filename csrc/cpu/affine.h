@@ -58,7 +58,7 @@ struct Affine {
           }
           for (int u = 0; u < U; ++u) {
             const auto gate = Cell::gate(x[u], p[u], args.options);
-            h[u] = multiply_add(gate.a, h[u], gate.b);
+            h[u] = stepped<Cell>(gate, h[u]);
           }
           for (int u = 0; u < U; ++u) {
             Io::template store_carry<N>(held, c + u * N, h[u]);
@@ -97,8 +97,8 @@ struct Affine {
           inputs.template load<N>(c, x);
           params.template load<N>(c, p);
           const auto gate = Cell::gate(x, p, args.options);
-          Io::template store_carry<N>(scales, c, gate.a * Io::template load_carry<N>(scales, c));
-          Io::template store_carry<N>(offsets, c, multiply_add(gate.a, Io::template load_carry<N>(offsets, c), gate.b));
+          Io::template store_carry<N>(scales, c, product(gate.a, Io::template load_carry<N>(scales, c)));
+          Io::template store_carry<N>(offsets, c, stepped<Cell>(gate, Io::template load_carry<N>(offsets, c)));
         });
         inputs.advance();
       }
@@ -119,7 +119,7 @@ struct Affine {
     load_carry_row(in, n, carry);
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       const auto a = Io::template load_carry<N>(scale, c), b = Io::template load_carry<N>(offset, c);
-      Io::template store_carry<N>(carry, c, where_zero(a, b, multiply_add(a, Io::template load_carry<N>(carry, c), b)));
+      Io::template store_carry<N>(carry, c, mapped(a, Io::template load_carry<N>(carry, c), b));
     });
     store_carry_row(carry, n, out);
   }
@@ -176,7 +176,7 @@ struct Affine {
           }
           for (int u = 0; u < U; ++u) {
             Cell::pullback(x[u], p[u], args.options, h[u], g[u], dinput[u], dparam[u]);
-            passed[u] = conj(Cell::gate(x[u], p[u], args.options).a) * g[u];
+            passed[u] = handed_back<Cell>(Cell::gate(x[u], p[u], args.options).a, g[u]);
           }
           for (int u = 0; u < U; ++u) {
             Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
@@ -221,10 +221,10 @@ struct Affine {
           Value<N> x[Cell::kInputs] = {}, p[Cell::kParams + 1];
           inputs.template load<N>(c, x);
           params.template load<N>(c, p);
-          const Value<N> a = conj(Cell::gate(x, p, args.options).a);
+          const Value<N> a = Cell::gate(x, p, args.options).a;
           const Value<N> g = dy.template load<N>(c) + Io::template load_carry<N>(offsets, c);
-          Io::template store_carry<N>(scales, c, a * Io::template load_carry<N>(scales, c));
-          Io::template store_carry<N>(offsets, c, a * g);
+          Io::template store_carry<N>(scales, c, product(conj(a), Io::template load_carry<N>(scales, c)));
+          Io::template store_carry<N>(offsets, c, handed_back<Cell>(a, g));
         });
         if (resets.next()) {
           set_row(scales, n, R(0));

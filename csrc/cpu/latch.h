@@ -219,11 +219,10 @@ struct Latch {
         alpha[u] = load_raw<V<N>>(&alphas.plane[0][j]);
         g[u] = dy.template load<N>(j) + load_raw<V<N>>(&carry.plane[0][j]);
         sum[u] = load_raw<V<N>>(&dalpha.plane[0][j]);
-        // The state before is alpha or -alpha: writing adds 2 alpha S(c) to it where their signs differ, and nothing where they do not
-        // (whatever g is, where a subtraction would make NaN of an infinite one).
+        // The state before is alpha or -alpha, S(c) times it alpha where their signs are the same.
         const W<N> was_high = load_words<N>(words + j) << to_sign;
-        const V<N> jump = g[u] * alpha[u] * R(2);
-        dz_signed[u] = zero_unless((was_high ^ bit_cast<W<N>>(c[u] + R(0))) >= W<N>{}, jump);
+        const W<N> same = was_high ^ bit_cast<W<N>>(c[u] + R(0));
+        dz_signed[u] = g[u] * (alpha[u] + flip_sign(alpha[u], bit_cast<V<N>>(same)));
         if constexpr (kPending) {
           const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
           const V<N> from_start = g[u] * (alpha[u] - written(c[u], load_raw<V<N>>(&h0.plane[0][j])));

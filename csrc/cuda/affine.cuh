@@ -87,8 +87,8 @@ struct Forward {
       }
       for (int i = 0; i < Io::kChannels; ++i) {
         const Gate<Value> step = gate(tile, s, i);
-        map.scale[i] = step.a * map.scale[i];
-        map.offset[i] = multiply_add(step.a, map.offset[i], step.b);
+        map.scale[i] = product(step.a, map.scale[i]);
+        map.offset[i] = stepped<Cell>(step, map.offset[i]);
       }
     }
   }
@@ -99,8 +99,7 @@ struct Forward {
       if (first + s >= end) continue;
       if (tile.reset[s]) h = load_ends<Io>(args.h_reset, k);
       for (int i = 0; i < Io::kChannels; ++i) {
-        const Gate<Value> step = gate(tile, s, i);
-        h.v[i] = multiply_add(step.a, h.v[i], step.b);
+        h.v[i] = stepped<Cell>(gate(tile, s, i), h.v[i]);
       }
       y.store(args.y, time_at(args, share, first + s), h.v);
       if (first + s == args.T - 1) store_ends<Io>(args.h_last, k, h);
@@ -184,9 +183,9 @@ struct Backward {
       for (int i = 0; i < Io::kChannels; ++i) {
         Value x[kStreams], p[Cell::kParams + 1];
         arguments(tile, s, i, x, p);
-        const Value a = conj(Cell::gate(x, p, args.options).a);
-        map.scale[i] = tile.reset[s] ? Io::value(0, 0) : a * map.scale[i];
-        map.offset[i] = tile.reset[s] ? Io::value(0, 0) : a * (Io::get(tile.dy[s], i) + map.offset[i]);
+        const Value a = Cell::gate(x, p, args.options).a;
+        map.scale[i] = tile.reset[s] ? Io::value(0, 0) : product(conj(a), map.scale[i]);
+        map.offset[i] = tile.reset[s] ? Io::value(0, 0) : handed_back<Cell>(a, Io::get(tile.dy[s], i) + map.offset[i]);
       }
     }
   }
@@ -206,7 +205,7 @@ struct Backward {
         if constexpr (Cell::kUsesState) h = tile.reset[s] || at_start ? h_prev.v[i] : Io::get(tile.before[s], i);
         const Value g = Io::get(tile.dy[s], i) + carry.v[i];
         Cell::pullback(x, p, args.options, h, g, dinput, dparam);
-        carry.v[i] = conj(Cell::gate(x, p, args.options).a) * g;
+        carry.v[i] = handed_back<Cell>(Cell::gate(x, p, args.options).a, g);
         for (int j = 0; j < kStreams; ++j) dx[j].v[i] = dinput[j];
         for (int j = 0; j < Cell::kParams; ++j) dparams[j].v[i] = dparams[j].v[i] + dparam[j];
       }

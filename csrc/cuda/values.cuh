@@ -195,12 +195,11 @@ LRNN_HD Map<Io> identity() {
   return map;
 }
 
-// What map makes of a carry. A scale of 0 drops the carry, infinite or not: a reset is in between.
+// What map makes of a carry.
 template <class Io>
 LRNN_HD Values<Io> applied(const Map<Io>& map, const Values<Io>& carry) {
   Values<Io> out;
-  for (int i = 0; i < Io::kChannels; ++i)
-    out.v[i] = where_zero(map.scale[i], map.offset[i], multiply_add(map.scale[i], carry.v[i], map.offset[i]));
+  for (int i = 0; i < Io::kChannels; ++i) out.v[i] = mapped(map.scale[i], carry.v[i], map.offset[i]);
   return out;
 }
 
@@ -209,8 +208,8 @@ template <class Io>
 LRNN_HD Map<Io> composed(const Map<Io>& first, const Map<Io>& second) {
   Map<Io> out;
   for (int i = 0; i < Io::kChannels; ++i) {
-    out.scale[i] = second.scale[i] * first.scale[i];
-    out.offset[i] = where_zero(second.scale[i], second.offset[i], multiply_add(second.scale[i], first.offset[i], second.offset[i]));
+    out.scale[i] = product(second.scale[i], first.scale[i]);
+    out.offset[i] = mapped(second.scale[i], first.offset[i], second.offset[i]);
   }
   return out;
 }
