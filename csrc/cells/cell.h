@@ -7,9 +7,7 @@
 //   static constexpr int kInputs, kParams;   how many of each
 //   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
 //   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
-//   static constexpr bool kForgets;          whether a may be 0 itself, which drops the state; if not given, it may not
 //   static constexpr Numbers kNumbers;       which numbers it has kernels for; if not given, real ones
-
 //   static constexpr bool kForgets;          whether an a of 0 is a choice, which drops the state, infinite or NaN as it may be; if not
 //                                            given, it is a factor, and 0 times infinity is NaN
 //   gate(x, p, options)                      -> {a, b}
@@ -65,8 +63,9 @@ inline constexpr Numbers kNumbers<Cell> = Cell::kNumbers;
 
 template <AffineCell Cell>
 constexpr CellInfo affine_info(const char* name) {
-  return {name, Cell::kInputs, Cell::kParams, kNumbers<Cell> != Numbers::real, Cell::kUsesState ? Saves::output : Saves::nothing, 1,
-          0,    false};
+  const Saves saves = Cell::kUsesState ? Saves::output : Saves::nothing;
+  return {name, Cell::kInputs, Cell::kParams, kNumbers<Cell> != Numbers::real, saves, 1, 0, false};
+}
 
 // The state after a step.
 template <class Cell, class V>
