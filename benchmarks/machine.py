@@ -25,7 +25,7 @@ def describe() -> dict:
         "threads": torch.get_num_threads(),
         "caches": caches(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
-        "isa": extension.extension.library.lrnn_isa().decode() if extension.available else None,
+        "isa": extension.extension().library.lrnn_isa().decode() if extension.ready() else None,
         "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "system": platform.platform(),
         "compiler": _compiler(),

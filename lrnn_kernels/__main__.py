@@ -1,4 +1,4 @@
-"""python -m lrnn_kernels check | info"""
+"""python -m lrnn_kernels build | check | info"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 
 USAGE = """usage: python -m lrnn_kernels COMMAND
 
+  build   compile what would be compiled when it is first used, and say where it lies
   check   compare every operator on every backend of this machine with the float64 reference, and the fixed-point network with its own;
           exit status 1 if one fails
   info    version, build, instruction set, backends"""
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> int:
 
         print(info.report())
         return 0
+    if arguments == ["build"]:
+        return _build()
     if arguments == ["check"]:
         operators, fixed_point = _check_operators(), _check_fixed_point()
         return 0 if operators and fixed_point else 1
@@ -26,6 +29,15 @@ def main(arguments: list[str]) -> int:
         return 0
     print(USAGE, file=sys.stderr)
     return 2
+
+
+def _build() -> int:
+    """Compiles the libraries that this machine can use; returns 1 if one of them cannot be had."""
+    from . import info
+
+    lines = info.libraries()
+    print("\n".join(f"{name}: {text}" for name, text, _ in lines))
+    return 0 if all(there for *_, there in lines) else 1
 
 
 def _check_operators() -> bool:

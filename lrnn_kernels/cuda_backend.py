@@ -1,11 +1,13 @@
-"""Whether the CUDA kernels can run, and why not; finds, and where needed compiles, their library as the package is imported.
+"""Whether the CUDA kernels can run, and why not: a library that is installed or cached is loaded as the package is imported.
 
-``LRNN_CUDA`` decides: 0 leaves them out; 1 demands them, also where no GPU is; auto (the default) loads them where torch has CUDA,
-and compiles them, once, where a GPU is present and no library is installed.
+``LRNN_CUDA`` decides: 0 leaves them out; 1 demands them, also where no GPU is; auto (the default) loads them where torch has CUDA.
+Where there is none it is compiled, once, when a call first asks for it and a GPU is present (or 1 demands it), or by
+``python -m lrnn_kernels build``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import warnings
 from dataclasses import dataclass
@@ -36,48 +38,57 @@ def state_of(path: Path, reason: str) -> State:
     return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
 
 
+def current() -> State:
+    """The library, compiled if it must be; or why there is none."""
+    global state
+    if state is None:
+        state = _load()
+    return state
+
+
 def missing(device: str) -> str:
     """Why tensors on this type of device cannot run in these kernels; "" if they can."""
-    if state.path is None:
-        return state.reason
+    if current().path is None:
+        return current().reason
     return "" if device == "cuda" else f"the CUDA kernels run CUDA tensors, got tensors on {device!r}"
 
 
 def serves(kernel: str) -> bool:
     """Whether there is a CUDA kernel of this name."""
-    return kernel in state.kernels
+    return kernel in current().kernels
 
 
 def too_wide(kernel: str, channels: int) -> str:
     """Why a kernel cannot take so many channels, or ""; only the nBRC's, whose matrices lie in registers, has a limit."""
-    limit = state.nbrc_limit
+    limit = current().nbrc_limit
     return f"its CUDA kernel holds up to {limit} channels, got {channels}" if kernel == "nbrc" and channels > limit else ""
 
 
-def _load() -> State:
+def _load(compile: bool = True) -> State:
+    """Raises NotCompiled where there is none and compile is False."""
     mode = environment.cuda()
     if mode == "0":
         return State(None, "switched off by LRNN_CUDA=0")
     if mode == "auto" and not torch.version.cuda:
         return State(None, f"torch {torch.__version__} has no CUDA")
+    here = mode == "1" or torch.cuda.device_count() > 0
     try:
-        path, reason = _find_or_build(mode)
+        path, reason = cache.cuda(INSTALLED, Path(torch.__file__).parent, compile=compile and here)
         torch.ops.load_library(str(path))
+    except cache.NotCompiled as error:
+        if compile:
+            return State(None, "no GPU is here, and no compiled operators are installed")
+        raise error
     except (OSError, RuntimeError) as error:
         if mode == "1":
             raise RuntimeError(f"LRNN_CUDA=1 asks for the CUDA operators, but: {error}") from error
-        if torch.cuda.device_count():
+        if here:
             warnings.warn(f"lrnn_kernels has no CUDA operators: {error}", RuntimeWarning, stacklevel=2)
         return State(None, str(error))
     return state_of(path, reason)
 
 
-def _find_or_build(mode: str) -> tuple[Path, str]:
-    def may_compile() -> None:
-        if mode == "auto" and not torch.cuda.device_count():
-            raise RuntimeError("no GPU is here, and no compiled operators are installed")
-
-    return cache.cuda(INSTALLED, Path(torch.__file__).parent, may_compile)
-
-
-state = _load()
+#: What is known so far; None while nothing is loaded and nobody has asked.
+state: State | None = None
+with contextlib.suppress(cache.NotCompiled):
+    state = _load(compile=False)

@@ -39,7 +39,7 @@ class Ask:
 
 _ASKED_FOR = {name: Choice(name, "asked for by name") for name in BACKENDS[1:]}
 _CPU = torch.device("cpu")
-_ON_CPU = Choice("cpu", "the inputs are on the CPU and its kernels are loaded")
+_ON_CPU = Choice("cpu", "the inputs are on the CPU, which has compiled kernels")
 
 
 def choose(backend: str, device: torch.device, kernel: str | None = None, channels: int = 0) -> Choice:
@@ -60,11 +60,24 @@ def choose(backend: str, device: torch.device, kernel: str | None = None, channe
             if not reason:
                 return Choice(name, f"the inputs are on {device.type!r}, and this is the best backend for it here")
         return _fall_back(f"there is no compiled kernel for device {device.type!r}: {'; '.join(reasons)}")
-    if not extension.available:
+    if not _has_kernels(device):
+        reason = extension.extension().reason
         if backend == "cpu":
-            raise RuntimeError(f"backend 'cpu' is not available: {extension.reason}")
-        return Choice("reference", extension.reason)  # the import has warned already
+            raise RuntimeError(f"backend 'cpu' is not available: {reason}")
+        return Choice("reference", reason)  # a warning was given already
     return _ASKED_FOR[backend] if backend == "cpu" else _ON_CPU
+
+
+def _has_kernels(device: torch.device) -> bool:
+    """Whether the C++ kernels run; compiles them, if that is what it takes, but for tensors without data and while tracing."""
+    if device.type == "meta" or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return _promised()
+    return extension.ready()
+
+
+@torch.compiler.assume_constant_result
+def _promised() -> bool:
+    return extension.promised()
 
 
 def _named(backend: str, device: str, kernel: str | None, channels: int) -> Choice:

@@ -66,7 +66,7 @@ def explain_call(
     if choice.backend == "cuda":
         plan = _cuda_plan(kernel, cell, inputs, params, numbers)
         return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, "CUDA", **plan, copied=copied)
-    isa = extension.extension.library.lrnn_isa().decode()
+    isa = extension.extension().library.lrnn_isa().decode()
     if cell.matrices:
         return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, copied=copied)
     threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False, numbers)

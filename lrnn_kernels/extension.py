@@ -1,7 +1,8 @@
 """Finds, and where needed compiles, the library of C++ kernels, and loads its operators into torch.
 
-An installed library is used if it was built from the sources at hand; otherwise the sources are compiled once into a cache
-(``LRNN_CACHE``, by default ``~/.cache/lrnn_kernels``). Without a compiler the package warns once and runs the reference.
+Importing the package loads the library if one that fits the sources at hand is installed or in the cache (``LRNN_CACHE``, by default
+``~/.cache/lrnn_kernels``); else it is compiled when an operator first runs on the CPU, or by ``python -m lrnn_kernels build``. Tracing,
+exporting and running on fake tensors need no compiled kernel. Without a compiler the package warns once and runs the reference.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import ctypes
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from . import transforms, varying
-from .build import cache
+from .build import cache, toolchain
 
 INSTALLED = Path(__file__).with_name("_kernels.so")
 
@@ -28,18 +30,51 @@ class Extension:
     reason: str  # how it came to be, or what went wrong
 
 
-def load() -> Extension:
-    """Finds or compiles the library and registers its operators; runs once, when the package is imported."""
+#: The library, or why it cannot be had; None while it is neither loaded nor known to be missing.
+_extension: Extension | None = None
+#: Whether its operators run: what every call asks first.
+available = False
+#: Operators of the same names that load the library when one of them is called: by a compiled graph, say, whose tracing needed none.
+_loaders: torch.library.Library | None = None
+
+
+def ready() -> bool:
+    """Whether the operators run, after compiling the library if that is what it takes."""
+    return extension().library is not None
+
+
+def promised() -> bool:
+    """Whether the operators will run when they are called, as far as can be said without compiling anything."""
+    if _extension is not None:
+        return _extension.library is not None
     try:
-        path, reason = cache.operators(INSTALLED, Path(torch.__file__).parent)
-        torch.ops.load_library(str(path))
-        transforms.register()
-        varying.register(transforms.NAMESPACE)
-        library = _declare(ctypes.CDLL(str(path)))
-        cache.check_isa(path, library.lrnn_isa().decode())
-    except (OSError, RuntimeError) as error:
-        warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
-        return Extension(None, None, str(error))
+        return toolchain.find_compiler() is not None
+    except ValueError:
+        return False
+
+
+def extension() -> Extension:
+    """The library, loaded, and compiled if it must be; or why it cannot be had."""
+    global _extension, available
+    if _extension is None:
+        try:
+            _extension = _load(compile=True)
+        except (OSError, RuntimeError) as error:
+            warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=3)
+            _extension = Extension(None, None, str(error))
+        available = _extension.library is not None
+    return _extension
+
+
+def _load(compile: bool) -> Extension:
+    global _loaders
+    path, reason = cache.operators(INSTALLED, Path(torch.__file__).parent, compile)
+    if _loaders is not None:  # the library's own take their place
+        _loaders._destroy()
+        _loaders = None
+    torch.ops.load_library(str(path))
+    library = _declare(ctypes.CDLL(str(path)))
+    cache.check_isa(path, library.lrnn_isa().decode())
     return Extension(library, path, reason)
 
 
@@ -49,6 +84,30 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     return library
 
 
-extension = load()
-available = extension.library is not None
-reason = extension.reason
+def _loading(name: str, *args):
+    """An operator that is called before its library is there."""
+    if not ready():
+        raise RuntimeError(f"{transforms.NAMESPACE}::{name} has no kernel: {extension().reason}")
+    return getattr(getattr(torch.ops, transforms.NAMESPACE), name)(*args)
+
+
+def _import() -> None:
+    """What importing the package does: operators are defined, and loaded if nothing need be compiled for that."""
+    global _extension, available, _loaders
+    transforms.define_all(transforms.NAMESPACE)
+    transforms.register()
+    varying.register(transforms.NAMESPACE)
+    _loaders = torch.library.Library(transforms.NAMESPACE, "IMPL", "CPU")
+    for name in transforms.operator_names():
+        _loaders.impl(name, partial(_loading, name))
+    try:
+        _extension = _load(compile=False)
+    except cache.NotCompiled:
+        return
+    except (OSError, RuntimeError) as error:
+        warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
+        _extension = Extension(None, None, str(error))
+    available = _extension.library is not None
+
+
+_import()

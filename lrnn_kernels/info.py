@@ -26,9 +26,20 @@ def report() -> str:
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
 
 
+def libraries() -> list[tuple[str, str, bool]]:
+    """Each library's name, what there is of it, compiled if it must be, and whether it is there where it is wanted."""
+    lines = [("fixed point", text := _fixed_point(), not text.startswith("none"))]
+    if torch:
+        lines.append(("kernels", _kernels(), extension.ready()))
+        state = cuda_backend.current()
+        wanted = environment.cuda() != "0" and (environment.cuda() == "1" or torch.cuda.device_count() > 0)
+        lines.append(("CUDA kernels", _cuda_kernels(), state.path is not None or not wanted))
+    return lines
+
+
 def _torch() -> list[tuple[str, str]]:
     lines = [("kernels", _kernels()), ("CUDA kernels", _cuda_kernels())]
-    if extension.available:
+    if extension.ready():
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
@@ -45,13 +56,12 @@ def _fixed_point() -> str:
 
 
 def _kernels() -> str:
-    if extension.extension.path is None:
-        return f"none: {extension.reason}"
-    return f"{_place(extension.extension.path)}, {extension.reason}"
+    found = extension.extension()
+    return f"none: {found.reason}" if found.path is None else f"{_place(found.path)}, {found.reason}"
 
 
 def _cuda_kernels() -> str:
-    state = cuda_backend.state
+    state = cuda_backend.current()
     return f"none: {state.reason}" if state.path is None else f"{_place(state.path)}, {state.reason}"
 
 
@@ -64,7 +74,7 @@ def _place(path: Path) -> str:
 
 
 def _isa() -> str:
-    library = extension.extension.library
+    library = extension.extension().library
     available = [name for number, name in enumerate(toolchain.X86_ISAS) if library.lrnn_isa_available(number)]
     return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
 

@@ -24,9 +24,10 @@ class PoolStats:
 
 
 def _library() -> ctypes.CDLL:
-    if extension.extension.library is None:
-        raise RuntimeError(f"the output pool is part of the compiled kernels, which are not available: {extension.reason}")
-    return extension.extension.library
+    found = extension.extension()
+    if found.library is None:
+        raise RuntimeError(f"the output pool is part of the compiled kernels, which are not available: {found.reason}")
+    return found.library
 
 
 def stats() -> PoolStats:

@@ -41,15 +41,48 @@ STATES = {"src": (3, 3), "src_detached": (3, 2), "src_spikes": (3, 3), "src_spik
 
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
+#: What every operator takes and gives. All cells share one signature, so that a new one needs no line here; libraries of kernels
+#: implement the operators, and define none.
+#:
+#: NAME(inputs, params, options, h0, reset, h_reset, reverse, save) -> (y, h_last, saved)
+#:     inputs   the cell's streams, each (B,T,C) with unit channel stride; or one tensor (B,T,nC) that holds all of them side by side, as
+#:              one GEMM wrote them. A complex cell also takes real tensors of split storage: (B,T,2C), real parts first.
+#:     params   one (C,) or (B,C) tensor of the carry type each (float32 for 16- and 32-bit inputs); nbrc: (C,C)
+#:     options  plain numbers; first, for cells that save their states, K: the states before every K-th step are saved; 0: of every step
+#:     h0       (B,C), the carry type; h_reset (C,) or (B,C); reset (B,T) bool. Split storage, and cells of n states, side by side:
+#:              (B,nC), (nC,).
+#:     save     whether a backward pass will follow; saved is what it needs beyond y (empty for most cells)
+#: NAME_backward(..., states, dy, dh_last) -> [inputs' gradients..., params' gradients..., dh0, dh_reset]
+#:     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset and reset are given
+#: plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk, non-temporal stores]
+#:     CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of the nBRC [blocks of a group, groups, batch elements of a
+#:     group at a time]
 _COMMON = "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? h_reset, bool reverse, "
 _FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
 _BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
+_PLAN = "plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]"
+
+_definitions: list[torch.library.Library] = []  # an operator lives as long as its library object
 
 
 def define(library: torch.library.Library, name: str, tags: tuple[torch.Tag, ...] = ()) -> None:
-    """Defines an operator and the one of its gradients, with the schemas of csrc/ops.cpp."""
+    """Defines an operator and the one of its gradients."""
     library.define(name + _FORWARD, tags=tags)
     library.define(f"{name}_backward{_BACKWARD}", tags=tags)
+
+
+def operator_names() -> list[str]:
+    """Every operator that a library of kernels implements."""
+    return [name for kernel in STREAMS for name in (kernel, f"{kernel}_backward")] + ["plan"]
+
+
+def define_all(namespace: str) -> None:
+    """Defines every operator of a namespace, once: libraries of kernels only implement them."""
+    library = torch.library.Library(namespace, "FRAGMENT")
+    _definitions.append(library)
+    for kernel in STREAMS:
+        define(library, kernel)
+    library.define(_PLAN)
 
 
 def register(namespace: str = NAMESPACE, kernels: Iterable[str] = tuple(STREAMS)) -> None:

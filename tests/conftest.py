@@ -89,6 +89,7 @@ def backend(request) -> str:
 def operators_on_executor():
     """The library of CUDA operators for CPU tensors, loaded into torch once: torch.ops.lrnn_on_executor."""
     path = executor.compile_operators()
+    transforms.define_all("lrnn_on_executor")
     torch.ops.load_library(str(path))
     state = cuda_backend.state_of(path, "on the executor")
     transforms.register("lrnn_on_executor", state.kernels)

@@ -14,7 +14,14 @@ from lrnn_kernels.registry import CELLS
 def test_info(capsys):
     assert main(["info"]) == 0
     text = capsys.readouterr().out
-    for word in (lrnn_kernels.__version__, extension.reason, torch.__version__, "backend cpu", "backend reference", "output pool"):
+    for word in (
+        lrnn_kernels.__version__,
+        extension.extension().reason,
+        torch.__version__,
+        "backend cpu",
+        "backend reference",
+        "output pool",
+    ):
         assert word in text
     assert str(Path.home()) not in text
 

@@ -15,7 +15,8 @@ needs_no_cuda = pytest.mark.skipif(torch.version.cuda is not None, reason="this 
 SCRIPT = """
 import torch, lrnn_kernels
 from lrnn_kernels import cuda_backend, transforms
-print(cuda_backend.state.reason, sorted(set(transforms.STREAMS) - cuda_backend.state.kernels))
+state = cuda_backend.current()
+print(state.reason, sorted(set(transforms.STREAMS) - state.kernels))
 print(torch._C._dispatch_has_kernel_for_dispatch_key("lrnn_kernels::linear_backward", "CUDA"))
 x = torch.ones(1, 2, 3)
 try:

@@ -122,7 +122,7 @@ def test_an_unknown_instruction_set_is_an_error(monkeypatch, variable, value):
 
 def test_a_library_without_kernels_for_this_processor_is_not_used(monkeypatch):
     """As one that was compiled for a better processor: here, one that does not know what LRNN_ISA names."""
-    path = extension.extension.path
+    path = extension.extension().path
     script = f"""
 import ctypes, torch
 torch.ops.load_library({str(path)!r})

@@ -48,7 +48,13 @@ def fault_of(library: Path, digest: str) -> str:
         return str(error)
 
 
-def find_or_build(installed: Path, name: str, targets: list[str], kind: str, make: Callable[[], Library]) -> tuple[Path, str]:
+class NotCompiled(RuntimeError):
+    """A library would have to be compiled, and nobody asked for that."""
+
+
+def find_or_build(
+    installed: Path, name: str, targets: list[str], kind: str, make: Callable[[], Library], compile: bool = True
+) -> tuple[Path, str]:
     """A library that fits the sources at hand, and how it came to be.
 
     Args:
@@ -57,6 +63,7 @@ def find_or_build(installed: Path, name: str, targets: list[str], kind: str, mak
         targets: what it is compiled for.
         kind: which library: see ``libraries.digest``.
         make: describes it; called only if it must be compiled.
+        compile: whether that may be done now; else NotCompiled is raised.
 
     Raises RuntimeError where it cannot be built, or must not be loaded.
     """
@@ -66,7 +73,7 @@ def find_or_build(installed: Path, name: str, targets: list[str], kind: str, mak
         return installed, "built at install time"
     if fault != "missing":
         _say(f"lrnn_kernels: {installed.name} is not loaded: {fault}; a library in the cache takes its place")
-    path = _cached(f"{name}-{digest}-{platform.machine()}-{'-'.join(targets)}", digest, make)
+    path = _cached(f"{name}-{digest}-{platform.machine()}-{'-'.join(targets)}", digest, make, compile)
     return path, "compiled on first use" if fault == "missing" else f"compiled on first use, since of the installed one {fault}"
 
 
@@ -77,7 +84,7 @@ def by_content(library: Library) -> Path:
     return _cached(f"{library.name}-{digest}", digest, lambda: library)
 
 
-def _cached(name: str, digest: str, make: Callable[[], Library]) -> Path:
+def _cached(name: str, digest: str, make: Callable[[], Library], compile: bool = True) -> Path:
     """The library of that name in the cache."""
     folder = environment.cache()
     path = folder / f"{name}.so"
@@ -86,6 +93,8 @@ def _cached(name: str, digest: str, make: Callable[[], Library]) -> Path:
         if not fault_of(path, digest):
             check_owner(path)
             return path
+    if not compile:
+        raise NotCompiled(f"{name} is not compiled yet: it is when it is first used, or by python -m lrnn_kernels build")
     library = make()
     _create(folder)
     with _lock(folder):  # another process may have compiled the same
@@ -103,12 +112,12 @@ def _cached(name: str, digest: str, make: Callable[[], Library]) -> Path:
     return path
 
 
-def operators(installed: Path, torch_root: Path) -> tuple[Path, str]:
+def operators(installed: Path, torch_root: Path, compile: bool = True) -> tuple[Path, str]:
     """The library of torch operators for this processor; raises RuntimeError where there is none and none can be compiled, ValueError
     where LRNN_ISA names what cannot run."""
     isas = toolchain.isas_to_build(portable=False)
     toolchain.wanted_isa()
-    return find_or_build(installed, "kernels", isas, "kernels", lambda: libraries.operators(isas, _compiler(), torch_root))
+    return find_or_build(installed, "kernels", isas, "kernels", lambda: libraries.operators(isas, _compiler(), torch_root), compile)
 
 
 def fixed_point(installed: Path, abi: str) -> tuple[Path, str]:
@@ -118,15 +127,13 @@ def fixed_point(installed: Path, abi: str) -> tuple[Path, str]:
     return find_or_build(installed, f"fixed_point-{abi}", isas, "fixed_point", lambda: libraries.fixed_point(isas, _compiler()))
 
 
-def cuda(installed: Path, torch_root: Path, may_compile: Callable[[], None]) -> tuple[Path, str]:
-    """The same of the CUDA operators; may_compile raises RuntimeError where nothing is to be compiled."""
+def cuda(installed: Path, torch_root: Path, compile: bool = True) -> tuple[Path, str]:
+    """The same of the CUDA operators."""
     architectures = toolchain.cuda_architectures()
-
-    def make() -> Library:
-        may_compile()
-        return libraries.cuda(nvcc(), architectures, torch_root)
-
-    return find_or_build(installed, "kernels-cuda", [f"sm_{a}" for a in architectures], "kernels-cuda", make)
+    targets = [f"sm_{a}" for a in architectures]
+    return find_or_build(
+        installed, "kernels-cuda", targets, "kernels-cuda", lambda: libraries.cuda(nvcc(), architectures, torch_root), compile
+    )
 
 
 def _compiler() -> toolchain.Compiler:

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "../../csrc/cuda/ops_cuda.h"
-#include "../../csrc/schemas.h"
 #include "include/executor.h"
 
 namespace lrnn {
@@ -30,7 +29,6 @@ Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>&
 
 }  // namespace lrnn
 
-STABLE_TORCH_LIBRARY(lrnn_on_executor, m) { lrnn::define_operators(m); }
 STABLE_TORCH_LIBRARY_IMPL(lrnn_on_executor, CPU, m) { lrnn::register_gpu_operators(m); }
 
 extern "C" {
