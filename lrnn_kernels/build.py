@@ -31,12 +31,12 @@ X86_ISAS = {
 
 #: Translation units with kernels, compiled once per instruction set.
 KERNELS = ["bmru", "brc", "cmru", "fq_bmru", "hysteresis", "linear", "min_gru", "nbrc", "src", "src_spikes"]
-COMMON = ["ops.cpp", "cell_table.cpp", "memory.cpp"]
-COMMON += [f"cpu/{part}.cpp" for part in ("kernels", "ops_cpu", "ops_nbrc", "outputs", "plan", "run")]
+COMMON = ["ops.cpp", "cell_table.cpp", "memory.cpp", "watch.cpp"]
+COMMON += [f"cpu/{part}.cpp" for part in ("kernels", "operator", "ops_cpu", "ops_nbrc", "outputs", "plan", "run")]
 
 #: The fixed-point network: kernels, and the rest.
 FIXED_POINT_KERNELS = ["fixed_point/kernels.cpp"]
-FIXED_POINT_COMMON = ["fixed_point/bindings.cpp", "fixed_point/run.cpp"]
+FIXED_POINT_COMMON = ["fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp"]
 
 #: The CUDA operators: kernels, which are all *.cu files there, and the rest.
 CUDA_COMMON = ["cell_table.cpp", *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan"))]

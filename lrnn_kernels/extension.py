@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from . import build, transforms, varying
+from . import build, interrupts, transforms, varying
 
 INSTALLED = Path(__file__).with_name("_kernels.so")
 
@@ -37,6 +37,7 @@ def load() -> Extension:
         varying.register(transforms.NAMESPACE)
         library = _declare(ctypes.CDLL(str(path)))
         build.check_isa(path, library.lrnn_isa().decode())
+        interrupts.watch(library)
     except (OSError, RuntimeError) as error:
         warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
         return Extension(None, None, str(error))
@@ -46,6 +47,7 @@ def load() -> Extension:
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.lrnn_isa.restype = ctypes.c_char_p
     library.lrnn_pool_set_limit.argtypes = [ctypes.c_int64]
+    library.lrnn_pool_empty.restype = ctypes.c_int64
     return library
 
 
