@@ -46,6 +46,7 @@ struct __attribute__((visibility("hidden"))) Call {
     args.T = first.size(1);
     args.C = packed ? first.size(2) / streams : first.size(2);
     args.reverse = reverse;
+    check_sizes();
     time_major = is_time_major(given_inputs[0]);
     storage = find_storage();
     STD_TORCH_CHECK(cell.saves != Saves::bits || args.T < (int64_t{1} << 31), cell.name, ": T must be below 2^31");
@@ -67,6 +68,17 @@ struct __attribute__((visibility("hidden"))) Call {
       params.push_back(ends(given_params[i], "parameter", param, args.C));
       args.params[i] = stream<const void>(params[i], is_complex(param) ? 2 : 1, 0);
     }
+  }
+
+  // All sizes, offsets and counts are at most so many times (B, T and C, a margin each for rounding up, multiplied): bytes of a value,
+  // planes of what is saved, streams side by side, partial sums. So none of them overflows, wherever it is computed.
+  void check_sizes() const {
+    constexpr int64_t kMost = 1024, kMargin = 64;
+    int64_t product = kMost;
+    bool fits = true;
+    for (const int64_t size : {args.B, args.T, args.C}) fits = fits && !__builtin_mul_overflow(product, size + kMargin, &product);
+    STD_TORCH_CHECK(fits, cell.name, ": inputs of shape (", args.B, ", ", args.T, ", ", args.C,
+                    ") are too large: sizes in bytes of what belongs to them must stay below 2^63");
   }
 
   Storage find_storage() const {

@@ -17,7 +17,7 @@ inline Tensors nbrc_matrices(const Call& call, const Tensors& params) {
     STD_TORCH_CHECK(w.dim() == 2 && w.size(0) == C && w.size(1) == C && w.scalar_type() == call.carry, "nbrc: a parameter must be (", C,
                     ", ", C, ") in the carry dtype");
     check_device(w, call.inputs[0], "nbrc");
-    matrices.push_back(torch::stable::contiguous(w));
+    matrices.push_back(without_gaps(w));
   }
   return matrices;
 }

@@ -49,6 +49,15 @@ inline ScalarType carry_type(ScalarType type) {
 
 inline ScalarType complex_of(ScalarType type) { return type == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble; }
 
+// The bytes of a tensor; it is an error if they do not fit an int64_t.
+inline int64_t tensor_bytes(const std::vector<int64_t>& sizes, ScalarType type) {
+  int64_t bytes = scalar_bytes(type);
+  bool fits = true;
+  for (const int64_t size : sizes) fits = !__builtin_mul_overflow(bytes, size, &bytes) && fits;
+  STD_TORCH_CHECK(fits, "a result would take 2^63 bytes or more");
+  return bytes;
+}
+
 // The streams that a kernel walks together with a new one.
 struct Beside {
   struct Rows {
@@ -100,6 +109,14 @@ inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarT
   return new_tensor({B, T, C}, {T * C, C, 1}, type, beside);
 }
 
+// x, or a copy of it in memory of the operators' own.
+inline Tensor without_gaps(const Tensor& x) {
+  if (x.is_contiguous()) return x;
+  Tensor copy = new_contiguous({x.sizes().begin(), x.sizes().end()}, x.scalar_type());
+  torch::stable::copy_(copy, x);
+  return copy;
+}
+
 // x with unit channel stride. What has none is copied; of an expanded tensor (the gradient of a sum) only what is there.
 inline Tensor unit_rows(Tensor x) {
   const int64_t last = x.dim() - 1;
@@ -109,7 +126,7 @@ inline Tensor unit_rows(Tensor x) {
     sizes.push_back(x.size(d));
     if (d < last && x.stride(d) == 0) x = torch::stable::narrow(x, d, 0, 1);
   }
-  x = torch::stable::contiguous(x);
+  x = without_gaps(x);
   for (int64_t d = 0; d <= last; ++d) strides[d] = x.size(d) == sizes[d] ? x.stride(d) : 0;
   AtenTensorHandle view;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch__reinterpret_tensor(x.get(), x.dim(), sizes.data(), strides.data(), 0, &view));
@@ -123,8 +140,9 @@ Stream<Void> stream(const Tensor& x, int64_t scalars, int64_t plane, int64_t fir
   using T = std::remove_const_t<Void>;
   char* const base = const_cast<char*>(static_cast<const char*>(x.const_data_ptr()));
   s.data = static_cast<T*>(static_cast<void*>(base + first_channel * scalar_bytes(x.scalar_type())));
-  s.stride_b = x.dim() >= 2 ? x.stride(0) * scalars : 0;
-  s.stride_t = x.dim() == 3 ? x.stride(1) * scalars : 0;
+  // One element has no next one, and any stride, up to 2^63; that of a contiguous tensor then serves.
+  s.stride_b = x.dim() >= 2 && x.size(0) > 1 ? x.stride(0) * scalars : 0;
+  s.stride_t = x.dim() == 3 ? (x.size(1) > 1 ? x.stride(1) : x.size(2)) * scalars : 0;
   s.plane = plane;
   return s;
 }

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from . import interrupts
+
 
 class Static(NamedTuple):
     """What a scan is, apart from its tensors."""
@@ -32,11 +34,16 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
     if torch.compiler.is_compiling():
         if torch.is_grad_enabled():
             return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
-    elif torch._C._are_functorch_transforms_active():
-        return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
-    elif torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
-        return Scan.apply(static, reset, h0, h_reset, *tensors)
-    return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+        return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+    try:
+        if torch._C._are_functorch_transforms_active():
+            return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
+        if torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
+            return Scan.apply(static, reset, h0, h_reset, *tensors)
+        return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+    except RuntimeError:
+        interrupts.reraise()
+        raise
 
 
 def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,7 +99,11 @@ class Scan(Function):
 
     @staticmethod
     def backward(ctx, dy, dh_last):
-        return (None, *_backward(ctx, dy, dh_last))
+        try:
+            return (None, *_backward(ctx, dy, dh_last))
+        except RuntimeError:
+            interrupts.reraise()
+            raise
 
     @staticmethod
     def jvp(ctx, _, *tangents):

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from . import transforms, varying
-from .build import cache, toolchain
+from . import interrupts, transforms, varying
+from .build import cache, environment, toolchain
 
 INSTALLED = Path(__file__).with_name("_kernels.so")
 
@@ -75,12 +75,14 @@ def _load(compile: bool) -> Extension:
     torch.ops.load_library(str(path))
     library = _declare(ctypes.CDLL(str(path)))
     cache.check_isa(path, library.lrnn_isa().decode())
+    interrupts.watch(library)
     return Extension(library, path, reason)
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.lrnn_isa.restype = ctypes.c_char_p
     library.lrnn_pool_set_limit.argtypes = [ctypes.c_int64]
+    library.lrnn_pool_empty.restype = ctypes.c_int64
     return library
 
 
@@ -94,6 +96,7 @@ def _loading(name: str, *args):
 def _import() -> None:
     """What importing the package does: operators are defined, and loaded if nothing need be compiled for that."""
     global _extension, available, _loaders
+    environment.pool_megabytes()  # the C++ reads the variable by itself; here, a wrong value is refused
     transforms.define_all(transforms.NAMESPACE)
     transforms.register()
     varying.register(transforms.NAMESPACE)

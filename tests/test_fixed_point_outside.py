@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = np.zeros((2, 4), np.uint8)
 NETWORK = fp.Network([np.ones((3, 4), np.int16)])
 TRACES = fp.Traces.pack(np.zeros((2, 5, 4), np.bool_))
+DRIVEN = fp.neurons(X=np.full((3, 2), 1023), backend="reference")
+VOTES = np.zeros((3, 10), np.int32)
 
 WRONG = {
     # what: (call, exception, words that the message must hold)
@@ -69,6 +73,13 @@ WRONG = {
     "X of 1 dimension": (lambda: fp.neurons(X=np.zeros(3, int)), ValueError, ("X must have shape (T, neurons)", "(3,)")),
     "total of floats": (lambda: fp.neurons(total=np.zeros((3, 1))), TypeError, ("total must hold integers", "float64")),
     "total without neurons": (lambda: fp.neurons(total=np.zeros((3, 0), int)), ValueError, ("total", "(3, 0)")),
+    "weights too small for a scale": (
+        lambda: fp.quantize(np.full((2, 2), 5e-324), 8),
+        ValueError,
+        ("weights must not all be as small as", "4.94066e-324"),
+    ),
+    "frames an array of one": (lambda: fp.traces(IMAGES, np.array([5])), TypeError, ("frames must be an integer", "ndarray")),
+    "seed masked": (lambda: fp.traces(IMAGES, seed=np.ma.array(5, mask=True)), TypeError, ("seed must be an integer", "MaskedArray")),
     "states no States": (lambda: fp.write_csv(os.devnull, TRACES), TypeError, ("states must be States or NetworkStates", "Traces")),
 }
 
@@ -80,6 +91,164 @@ def test_messages_name_the_argument(what):
         call()
     for word in words:
         assert word in str(raised.value), str(raised.value)
+
+
+class Metres(np.ndarray):
+    """An array whose elements mean more than their data."""
+
+
+#: What takes an array: its name in messages, and a call with a right one made wrong.
+TAKES = {
+    "images": ("images", lambda make: NETWORK.classify(make(IMAGES), 3)),
+    "images, traces": ("images", lambda make: fp.traces(make(IMAGES), 3)),
+    "bits": ("bits", lambda make: fp.Traces(make(TRACES.bits), 4)),
+    "spikes": ("spikes", lambda make: fp.Traces.pack(make(TRACES.unpack()))),
+    "layers": ("layers[0]", lambda make: fp.Network([make(np.ones((3, 4), np.int16))])),
+    "quantized layers": ("layers[0]", lambda make: fp.Network([fp.Quantized(make(np.ones((3, 4), np.int16)), 1.0, 1)])),
+    "weights": ("weights", lambda make: fp.quantize(make(np.ones((2, 2))), 8)),
+    "X": ("X", lambda make: fp.neurons(X=make(np.zeros((3, 1), np.int16)))),
+    "total": ("total", lambda make: fp.neurons(total=make(np.zeros((3, 1), np.int32)))),
+    **{
+        f"states, {name}": (
+            f"states.{name}",
+            lambda make, name=name: fp.write_csv(os.devnull, replace(DRIVEN, **{name: make(getattr(DRIVEN, name))})),
+        )
+        for name in ("I", "X", "z", "u", "h", "h_s", "spike")
+    },
+    "states of a network": (
+        "states.layers[1].h",
+        lambda make: fp.write_vcd(os.devnull, fp.NetworkStates((DRIVEN, replace(DRIVEN, h=make(DRIVEN.h))), VOTES)),
+    ),
+    "votes": ("states.votes", lambda make: fp.write_vcd(os.devnull, fp.NetworkStates((DRIVEN,), make(VOTES)))),
+}
+
+#: What is no plain array, or one of a type that nothing here takes.
+OTHERS = {
+    "masked": lambda x: np.ma.array(x, mask=np.arange(x.size).reshape(x.shape) == 0),
+    "masked, without a mask": np.ma.array,
+    "of a subclass": lambda x: x.view(Metres),
+    "a list": lambda x: x.tolist(),
+    "a tensor": lambda x: pytest.importorskip("torch").from_numpy(x.copy()),
+    "objects": lambda x: x.astype(object),
+    "complex": lambda x: x.astype(complex),
+    "strings": lambda x: x.astype(str),
+    "dates": lambda x: x.astype(np.int64).astype("datetime64[s]"),
+    "durations": lambda x: x.astype(np.int64).astype("timedelta64[s]"),
+    "structures": lambda x: x.astype([("a", x.dtype)]),
+    "records": lambda x: x.astype([("a", x.dtype)]).view(np.recarray),
+    "of no dimension": lambda x: x.reshape(-1)[0:1].reshape(()),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("what", TAKES)
+def test_what_is_no_plain_array_is_refused(what, kind):
+    """Nothing is read through its mask, without its unit, or after a cast that cuts it."""
+    name, call = TAKES[what]
+    with pytest.raises((TypeError, ValueError)) as raised:
+        call(OTHERS[kind])
+    assert str(raised.value).startswith(f"{name} must "), str(raised.value)
+
+
+SAME = {
+    "read-only": lambda x: (lambda y: (y.setflags(write=False), y)[1])(x.copy()),
+    "in Fortran's order": np.asfortranarray,
+    "a slice": lambda x: np.repeat(x, 2, -1)[..., ::2],
+    "backwards": lambda x: x[::-1].copy()[::-1],
+    "of the other byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+    "at an odd address": lambda x: _at_an_odd_address(x),
+    "mapped": lambda x: _mapped(x),
+}
+
+
+def _at_an_odd_address(x: np.ndarray) -> np.ndarray:
+    y = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    y[...] = x
+    return y
+
+
+def _mapped(x: np.ndarray) -> np.memmap:
+    with tempfile.TemporaryFile() as file:
+        y = np.memmap(file, x.dtype, "w+", shape=x.shape)
+        y[...] = x
+    return y
+
+
+@pytest.mark.parametrize("kind", SAME)
+@pytest.mark.parametrize("what", TAKES)
+def test_any_layout_of_an_array_is_the_same(what, kind):
+    _, call = TAKES[what]
+    assert _same(call(lambda x: x), call(SAME[kind]))
+
+
+def test_any_layout_gives_the_same_results():
+    rng = np.random.default_rng(0)
+    weights, images, X = rng.integers(-9, 10, (5, 12)), rng.random((4, 12)), rng.integers(-1024, 1024, (30, 3))
+    expected = fp.Network([weights]).classify(images, 30), fp.neurons(X=X), fp.quantize(weights / 9, 16)
+    for make in SAME.values():
+        got = fp.Network([make(weights)]).classify(make(images), 30), fp.neurons(X=make(X)), fp.quantize(make(weights / 9), 16)
+        assert all(map(_same, got, expected))
+
+
+def _same(a, b) -> bool:
+    """Whether two results hold the same numbers."""
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, tuple):
+        return all(map(_same, a, b))
+    return all(map(_same, vars(a).values(), vars(b).values())) if hasattr(a, "__dict__") and not isinstance(a, fp.Network) else True
+
+
+CUT = {
+    # what does not fit into a file's columns: (field, values, words)
+    "floats": ("I", lambda x: x + 0.5, ("states.I must hold integers", "float64")),
+    "whole floats": ("h", lambda x: x.astype(np.float32), ("states.h must hold integers", "float32")),
+    "bools": ("X", lambda x: x > 0, ("states.X must hold integers", "bool")),
+    "more than 16 bits": ("u", lambda x: x.astype(np.int64) + 2**16, ("states.u must be in [-32768, 32767]",)),
+    "less than 16 bits": ("z", lambda x: x.astype(np.int32) - 2**16, ("states.z must be in [-32768, 32767]",)),
+    "64 bits without a sign": ("h_s", lambda x: np.full(x.shape, 2**64 - 1, np.uint64), ("states.h_s must be in", "18446744073709551615")),
+    "spikes of numbers": ("spike", lambda x: x.astype(np.int16), ("states.spike must be bool", "int16")),
+    "fewer steps": ("h", lambda x: x[1:], ("states.h must have shape (3, 2)", "(2, 2)")),
+    "fewer neurons": ("spike", lambda x: x[:, 1:], ("states.spike must have shape (3, 2)", "(3, 1)")),
+}
+
+
+@pytest.mark.parametrize("write", [fp.write_csv, fp.write_vcd])
+@pytest.mark.parametrize("what", CUT)
+def test_states_are_not_cut_to_fit_a_file(what, write, tmp_path):
+    name, make, words = CUT[what]
+    with pytest.raises((TypeError, ValueError)) as raised:
+        write(tmp_path / "states", replace(DRIVEN, **{name: make(getattr(DRIVEN, name))}))
+    assert all(word in str(raised.value) for word in words), str(raised.value)
+    assert not (tmp_path / "states").exists()
+
+
+@pytest.mark.parametrize("write", [fp.write_csv, fp.write_vcd])
+def test_a_network_s_states_are_checked(write, tmp_path):
+    for states, words in (
+        (fp.NetworkStates((), VOTES), "states.layers must hold the states of at least one layer"),
+        (fp.NetworkStates(DRIVEN, VOTES), "states.layers must be a tuple of States, got States"),
+        (fp.NetworkStates((DRIVEN, VOTES), VOTES), "states.layers[1] must be States, got ndarray"),
+        (fp.NetworkStates((DRIVEN,), VOTES[:, :9]), "states.votes must have shape (T, 10), got (3, 9)"),
+        (fp.NetworkStates((DRIVEN,), VOTES + 2.5), "states.votes must hold integers, got float64"),
+        (fp.NetworkStates((DRIVEN,), VOTES + np.int64(2**40)), "states.votes must be in [-2147483648, 2147483647]"),
+        (fp.NetworkStates((DRIVEN,), VOTES[1:]), "states.layers[0].I must have shape (2, 2), got (3, 2)"),
+    ):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            write(tmp_path / "states", states)
+        assert words in str(raised.value)
+    assert not (tmp_path / "states").exists()
+
+
+def test_weights_of_any_magnitude_have_a_scale():
+    """W B may be beyond float64 where W is not; a power of two changes no quantized weight."""
+    weights = np.random.default_rng(0).normal(size=(7, 9))
+    expected = fp.quantize(weights, 256)
+    for exponent in (-900, -30, 1, 60, 1020):
+        scaled = np.ldexp(weights, exponent)
+        got = fp.quantize(scaled, 256)
+        assert np.array_equal(got.weights, expected.weights)
+        assert got.scale == np.ldexp(expected.scale, -exponent)
 
 
 @pytest.fixture

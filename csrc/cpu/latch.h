@@ -114,8 +114,10 @@ struct Latch {
       }
     });
     if (!kSave) return;
-    // A piece writes its own first writes; the caller keeps the earliest of each channel.
-    for (int64_t i = 0; i < k.c1 - k.c0; ++i) args.first_writes[k.slot * args.C + k.c0 + i] = int32_t(first.plane[0][i]);
+    // A piece keeps the earliest of its first writes, and the caller that of all pieces.
+    int32_t* const earliest = args.first_writes + k.slot * args.C + k.c0;
+    for (int64_t i = 0; i < k.c1 - k.c0; ++i)
+      if (const int32_t own = int32_t(first.plane[0][i]); own < earliest[i]) earliest[i] = own;
   }
 
   static void forward(const ScanArgs& args, const Task& k) {

@@ -8,15 +8,14 @@
 #include "../call.h"
 #include "../memory.h"
 #include "kernels.h"
+#include "operator.h"
 #include "run.h"
 
 namespace lrnn {
 namespace {
 
-void parallel_for(int64_t count, void (*work)(void*, int64_t), void* context) {
-  torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) work(context, i);
-  });
+void over_threads(int64_t count, void (*work)(void*, int64_t), void* context) {
+  parallel_for(count, [=](int64_t i) { work(context, i); });
 }
 
 Kernels kernels_of(const Call& call) {
@@ -68,9 +67,9 @@ CarryType carry_row(const Call& call) { return {scalar_bytes(call.carry) * (call
 // Streamed stores need every row on a cache line.
 bool on_lines(const Output& x) { return reinterpret_cast<uintptr_t>(x.data) % 64 == 0; }
 
-std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
-                                           const std::vector<double>& options, const Optional& h0, const Optional& reset,
-                                           const Optional& h_reset, bool reverse, bool save) {
+std::tuple<Tensor, Tensor, Tensor> run_forward_of(Watch& watch, const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                                                  const std::vector<double>& options, const Optional& h0, const Optional& reset,
+                                                  const Optional& h_reset, bool reverse, bool save) {
   Call call(cell, inputs, params, options, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
@@ -81,11 +80,11 @@ std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& 
   const int64_t words = (args.T + 31) / 32, chunks = plan.chunks(args.T);
   std::vector<int32_t> first_writes;
   if (bits) {
-    first_writes.resize(args.B * chunks * args.C);
+    first_writes = memory::array<int32_t>(args.B * chunks * args.C, static_cast<int32_t>(args.T));
     args.first_writes = first_writes.data();
   }
   args.nontemporal = plan.nontemporal && on_lines(args.y) && on_lines(args.saved);
-  run_forward(kernels_of(call), args, plan, carry_row(call), parallel_for);
+  if (!run_forward(kernels_of(call), args, plan, carry_row(call), over_threads, watch)) throw Interrupted();
 
   if (bits)  // the earliest piece that wrote a channel
     for (int64_t b = 0; b < args.B; ++b) {
@@ -103,7 +102,7 @@ void reduce_slots(const double* sums, int64_t slot_stride, int64_t B, int64_t ch
                   const Tensor& out) {
   const int64_t groups = out.dim() == 2 ? B : 1, slots = out.dim() == 2 ? chunks : B * chunks;
   R* p = static_cast<R*>(out.mutable_data_ptr());
-  std::vector<double> total(planes * C);
+  std::vector<double> total = memory::array<double>(planes * C);
   for (int64_t group = 0; group < groups; ++group, p += planes * C) {
     std::fill(total.begin(), total.end(), 0.0);
     for (int64_t slot = 0; slot < slots; ++slot)
@@ -121,9 +120,9 @@ Tensor reduced(const Call& call, const double* sums, int64_t slot_stride, int64_
   return out;
 }
 
-Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& params, const std::vector<double>& options, const Optional& h0,
-                 const Optional& reset, const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy,
-                 const Optional& dh_last) {
+Tensors run_backward_of(Watch& watch, const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                        const std::vector<double>& options, const Optional& h0, const Optional& reset, const Optional& h_reset,
+                        bool reverse, const Optional& states, const Optional& dy, const Optional& dh_last) {
   Call call(cell, inputs, params, options, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
@@ -134,10 +133,11 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
 
   const int64_t chunks = plan.chunks(args.T);
   const SumRows rows(call);
-  std::vector<double> dparams(args.B * chunks * rows.params), dreset(args.B * chunks * rows.reset);
+  std::vector<double> dparams = memory::array<double>(args.B * chunks * rows.params);
+  std::vector<double> dreset = memory::array<double>(args.B * chunks * rows.reset);
   args.dparams = dparams.data();
   args.dreset = call.h_reset ? dreset.data() : nullptr;
-  run_backward(kernels_of(call), args, plan, carry_row(call), parallel_for);
+  if (!run_backward(kernels_of(call), args, plan, carry_row(call), over_threads, watch)) throw Interrupted();
 
   Tensors result = gradients.inputs;
   for (int i = 0; i < cell.params; ++i)
@@ -147,6 +147,21 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
                        ? reduced(call, dreset.data(), rows.reset, chunks, *call.h_reset, call.planes * cell.states, call.scalars == 2)
                        : new_contiguous({0}, call.carry));
   return result;
+}
+
+std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                                           const std::vector<double>& options, const Optional& h0, const Optional& reset,
+                                           const Optional& h_reset, bool reverse, bool save) {
+  return run_operator(
+      cell.name, "", [&](Watch& watch) { return run_forward_of(watch, cell, inputs, params, options, h0, reset, h_reset, reverse, save); });
+}
+
+Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& params, const std::vector<double>& options, const Optional& h0,
+                 const Optional& reset, const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy,
+                 const Optional& dh_last) {
+  return run_operator(cell.name, "_backward", [&](Watch& watch) {
+    return run_backward_of(watch, cell, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last);
+  });
 }
 
 std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward, std::vector<double> options) {
@@ -179,6 +194,6 @@ void lrnn_pool_stats(int64_t* out) {
   out[3] = s.mapped_total;
 }
 void lrnn_pool_set_limit(int64_t bytes) { lrnn::memory::set_limit(bytes); }
-void lrnn_pool_empty() { lrnn::memory::empty_cache(); }
+int64_t lrnn_pool_empty() { return lrnn::memory::empty_cache(); }
 void lrnn_pool_poison(int on) { lrnn::memory::set_poison(on != 0); }
 }

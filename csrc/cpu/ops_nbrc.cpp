@@ -12,6 +12,7 @@
 
 #include "../call_nbrc.h"
 #include "nbrc.h"
+#include "operator.h"
 
 namespace lrnn {
 namespace {
@@ -52,17 +53,21 @@ Matrix stacked(const Call& call, const Tensors& params) {
 
 // The parts that the batch is split into, one a thread; small problems run as one, whose products may then use all threads.
 int64_t parts(const Call& call) {
-  const int64_t flops = 4 * call.args.C * call.args.C * call.args.B, threads = torch::stable::get_num_threads();
-  return flops > (int64_t{1} << 18) ? std::max<int64_t>(1, std::min(call.args.B, threads)) : 1;
+  const int64_t threads = torch::stable::get_num_threads();
+  const double flops = 4.0 * call.args.C * call.args.C * call.args.B;
+  return flops > 0x1p18 ? std::max<int64_t>(1, std::min(call.args.B, threads)) : 1;
 }
 
 template <class Work>
 void over_batch(const Call& call, Work&& work) {
   const int64_t B = call.args.B, n = parts(call);
-  if (n == 1) return work(0, int64_t{0}, B);
-  torch::stable::parallel_for(0, n, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) work(i, B * i / n, B * (i + 1) / n);
-  });
+  parallel_for(n, [&](int64_t i) { work(i, B * i / n, B * (i + 1) / n); });
+}
+
+// What a step of so many batch elements takes, in the watch's elements.
+int64_t step_work(int64_t batch, int64_t C) {
+  constexpr int64_t kProducts = 16;  // a nanosecond
+  return batch * C * (8 + C / kProducts);
 }
 
 // The address of a stream's row.
@@ -90,8 +95,8 @@ NbrcKernels kernels_of(const Call& call) {
   return kernels;
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
-                                           Optional h_reset, bool reverse, bool save) {
+std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const Tensors& inputs, const Tensors& params, const Optional& h0,
+                                               const Optional& reset, const Optional& h_reset, bool reverse, bool save) {
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   const ScanArgs& args = call.args;
@@ -107,7 +112,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
     Matrix h(b1 - b0, C, call.carry), recurrent(b1 - b0, 2 * C, call.carry), at_reset(b1 - b0, C, call.carry);
     load_states(call, call.h0, b0, b1, h);
     load_states(call, call.h_reset, b0, b1, at_reset);
-    for (int64_t s = 0; s < args.T; ++s) {
+    for (int64_t s = 0; s < args.T && watch.go_on(step_work(b1 - b0, C)); ++s) {
       const int64_t t = reverse ? args.T - 1 - s : s;
       for (int64_t b = b0; b < b1; ++b)
         if (is_reset(args, b, t)) memcpy(h.row(b - b0), at_reset.row(b - b0), h.row_bytes);
@@ -119,6 +124,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
     }
     if (b1 > b0) memcpy(static_cast<char*>(made.h_last.mutable_data_ptr()) + b0 * h.row_bytes, h.data, (b1 - b0) * h.row_bytes);
   });
+  if (watch.stopped()) throw Interrupted();
   return {made.y, made.h_last, saved};
 }
 
@@ -147,8 +153,8 @@ void add(void* to, const void* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) static_cast<R*>(to)[i] += static_cast<const R*>(from)[i];
 }
 
-Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset, Optional h_reset, bool reverse,
-                 Optional states, Optional dy, Optional dh_last) {
+Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params, const Optional& h0, const Optional& reset,
+                     const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy, const Optional& dh_last) {
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
@@ -169,7 +175,7 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
     Matrix adjoint(n, C, call.carry), through(n, C, call.carry);
     load_states(call, gradients.dh_last, b0, b1, adjoint);
     through.clear();
-    for (int64_t s = T - 1; n > 0 && s >= 0; --s) {
+    for (int64_t s = T - 1; n > 0 && s >= 0 && watch.go_on(step_work(n, C)); --s) {
       const int64_t t = reverse ? T - 1 - s : s;
       if (sums.rows + n > sums.capacity) sums.flush();
       for (int64_t b = b0; b < b1; ++b) {
@@ -195,6 +201,7 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
     if (n > 0) memcpy(static_cast<char*>(gradients.dh0.mutable_data_ptr()) + b0 * adjoint.row_bytes, adjoint.data, n * adjoint.row_bytes);
     sums.flush();
   });
+  if (watch.stopped()) throw Interrupted();
 
   Tensors result = gradients.inputs;
   Matrix dw(2 * C, C, call.carry);
@@ -215,6 +222,17 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
     }
   }
   return result;
+}
+
+std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
+                                           Optional h_reset, bool reverse, bool save) {
+  return run_operator("nbrc", "", [&](Watch& watch) { return run_forward(watch, inputs, params, h0, reset, h_reset, reverse, save); });
+}
+
+Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset, Optional h_reset, bool reverse,
+                 Optional states, Optional dy, Optional dh_last) {
+  return run_operator("nbrc", "_backward",
+                      [&](Watch& watch) { return run_backward(watch, inputs, params, h0, reset, h_reset, reverse, states, dy, dh_last); });
 }
 
 }  // namespace

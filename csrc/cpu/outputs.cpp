@@ -29,19 +29,41 @@ size_t place_in_page(const Beside& beside, int64_t step) {
   return best;
 }
 
+// The block that this thread gave back last.
+thread_local const void* released = nullptr;
+
+void release(void* block) {
+  released = block;
+  memory::release(block);
+}
+
+// A tensor over a block of the pool.
+Tensor pooled(int64_t bytes, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type,
+              const Beside& beside) {
+  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU, -1);
+  const int64_t step = sizes.size() > 1 ? strides[sizes.size() - 2] * scalar_bytes(type) : 0;
+  void* const block = memory::allocate(bytes, place_in_page(beside, step));
+  released = nullptr;
+  try {
+    return torch::stable::from_blob(block, {sizes.data(), sizes.size()}, {strides.data(), strides.size()}, cpu, type, release);
+  } catch (const std::exception&) {  // torch, too, needs memory; whether it has called release by then depends on where it failed
+    if (released != block) memory::release(block);
+    memory::out_of_memory(bytes);
+  }
+}
+
+Tensor unpooled(int64_t bytes, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type) try {
+  return torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CPU, -1);
+} catch (const std::exception&) {  // sizes and type are right: memory is all that it can lack
+  memory::out_of_memory(bytes);
+}
+
 }  // namespace
 
 Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside& beside) {
-  int64_t bytes = scalar_bytes(type);
-  for (const int64_t size : sizes) bytes *= size;
-  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU, -1);
-  if (bytes >= static_cast<int64_t>(memory::kPoolThreshold) && memory::stats().limit > 0) {
-    const int64_t step = sizes.size() > 1 ? strides[sizes.size() - 2] * scalar_bytes(type) : 0;
-    void* const block = memory::allocate(bytes, place_in_page(beside, step));
-    if (memory::poison()) memset(block, 0xff, bytes);
-    return torch::stable::from_blob(block, {sizes.data(), sizes.size()}, {strides.data(), strides.size()}, cpu, type, memory::release);
-  }
-  const Tensor fresh = torch_empty(sizes, strides, type, cpu.type(), cpu.index());
+  const int64_t bytes = tensor_bytes(sizes, type);
+  const bool large = bytes >= static_cast<int64_t>(memory::kPoolThreshold) && memory::stats().limit > 0;
+  const Tensor fresh = large ? pooled(bytes, sizes, strides, type, beside) : unpooled(bytes, sizes, strides, type);
   if (bytes > 0 && memory::poison()) memset(fresh.mutable_data_ptr(), 0xff, bytes);
   return fresh;
 }

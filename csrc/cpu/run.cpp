@@ -1,13 +1,33 @@
 #include "run.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
+#include <numeric>
 #include <thread>
+
+#include "../memory.h"
 
 namespace lrnn {
 namespace {
 
 enum class Direction { forward, backward };
+
+// Elements between two questions to the watch, tens of milliseconds at the worst. A narrow row takes as long as one of so many channels.
+constexpr int64_t kStretch = 1 << 22, kNarrow = 32;
+
+// Where a sequence may be interrupted: between stretches of so many steps. They end with a whole word of saved bits, a flush of parameter
+// sums and, in a backward pass, an interval between saved states: then the results are those of the whole, bit for bit.
+int64_t stretch(const ScanArgs& args, int64_t width, Direction direction) {
+  constexpr int64_t kMultiple = 64;
+  int64_t multiple = kMultiple;
+  if (direction == Direction::backward && args.interval > 0) {
+    if (args.interval >= args.T) return args.T;
+    multiple = std::lcm(kMultiple, args.interval);
+  }
+  const int64_t steps = kStretch / std::max(width, kNarrow) / multiple * multiple;
+  return std::max(steps, multiple);
+}
 
 // One split sequence is a chain of pieces: each needs the carry that the piece before it leaves. A worker summarizes its
 // piece as an affine map, which needs no carry and brings the piece into L2, waits for the carry that arrives, hands the next one on,
@@ -18,23 +38,34 @@ struct Chain {
   const ScanArgs& args;
   const Plan plan;
   const Direction direction;
-  const int64_t blocks, chunks, lanes, carry_bytes;
+  Watch& watch;
+  const int64_t blocks, chunks, lanes, carry_bytes, steps;
   std::unique_ptr<char[]> carries;  // [lane][chunk] -> the carry that enters the piece
   std::unique_ptr<std::atomic<bool>[]> arrived;
   std::atomic<int64_t> next{0};
 
-  Chain(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, Direction direction)
+  Chain(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, Direction direction, Watch& watch)
       : kernels(kernels),
         args(args),
         plan(plan),
         direction(direction),
+        watch(watch),
         blocks(plan.blocks(args.C)),
         chunks(plan.chunks(args.T)),
         lanes(args.B * blocks),
         carry_bytes(plan.block * carry.bytes_per_channel),
-        carries(new char[lanes * chunks * carry_bytes]),
-        arrived(new std::atomic<bool>[lanes * chunks]) {
+        steps(stretch(args, plan.block, direction)) {
+    if (chunks == 1) return;
+    carries = new_carries(lanes * chunks);
+    arrived.reset(new (std::nothrow) std::atomic<bool>[lanes * chunks]);
+    if (!arrived) memory::out_of_memory(lanes * chunks * sizeof(std::atomic<bool>));
     for (int64_t i = 0; i < lanes * chunks; ++i) arrived[i].store(false, std::memory_order_relaxed);
+  }
+
+  std::unique_ptr<char[]> new_carries(int64_t count) const {
+    std::unique_ptr<char[]> rows(new (std::nothrow) char[count * carry_bytes]);
+    if (!rows) memory::out_of_memory(count * carry_bytes);
+    return rows;
   }
 
   // order counts pieces the way the carry travels; the backward pass starts at the end of the sequence.
@@ -50,16 +81,38 @@ struct Chain {
     return k;
   }
 
-  void work() {
+  // A whole lane, by one thread.
+  void run_lane(int64_t lane) {
+    const auto run = direction == Direction::forward ? kernels.forward : kernels.backward;
+    const Task whole = task(lane, 0);
+    const int64_t width = std::max(whole.c1 - whole.c0, kNarrow);
+    if (args.T <= steps) {
+      if (watch.go_on(args.T * width)) run(args, whole);
+      return;
+    }
+    const std::unique_ptr<char[]> carry = new_carries(1);
+    const int64_t count = (args.T + steps - 1) / steps;
+    for (int64_t i = 0; i < count && watch.go_on(steps * width); ++i) {
+      Task k = whole;
+      k.s0 = (direction == Direction::forward ? i : count - 1 - i) * steps;
+      k.s1 = std::min(k.s0 + steps, args.T);
+      k.carry_in = i > 0 ? carry.get() : nullptr;
+      k.carry_out = i < count - 1 ? carry.get() : nullptr;
+      run(args, k);
+    }
+  }
+
+  void work() try {
     const auto run = direction == Direction::forward ? kernels.forward : kernels.backward;
     const auto summarize = direction == Direction::forward ? kernels.summarize_forward : kernels.summarize_backward;
     const auto combine = direction == Direction::forward ? kernels.combine_forward : kernels.combine_backward;
-    const std::unique_ptr<char[]> map(new char[2 * carry_bytes]);
+    const std::unique_ptr<char[]> map = new_carries(2);
     for (;;) {
       const int64_t id = next.fetch_add(1);
       if (id >= lanes * chunks) return;
       const int64_t lane = id % lanes, order = id / lanes;
       Task k = task(lane, order);
+      if (!watch.go_on((k.s1 - k.s0) * (k.c1 - k.c0))) return;
       char* const entering = carries.get() + (lane * chunks + order) * carry_bytes;
       std::atomic<bool>* const flag = &arrived[lane * chunks + order];
       if (order == 0) {  // the first piece knows its carry: one pass
@@ -73,8 +126,11 @@ struct Chain {
         k.carry_out = map.get();
         summarize(args, k);
       }
-      for (int spins = 0; !flag->load(std::memory_order_acquire); ++spins)
-        if (spins > 1000) std::this_thread::yield();
+      for (int spins = 0; !flag->load(std::memory_order_acquire); ++spins) {
+        if (spins <= 1000) continue;
+        if (watch.stopped()) return;
+        std::this_thread::yield();
+      }
       if (!last) {
         combine(map.get(), entering, entering + carry_bytes, k.c1 - k.c0);
         flag[1].store(true, std::memory_order_release);
@@ -84,35 +140,33 @@ struct Chain {
       k.carry_out = last ? nullptr : map.get();
       run(args, k);
     }
+  } catch (...) {
+    watch.stop();  // whoever waits for this piece's carry
+    throw;
   }
 };
 
-void run(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Direction direction) {
-  Chain chain(kernels, args, plan, carry, direction);
+bool run(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Direction direction,
+         Watch& watch) {
+  Chain chain(kernels, args, plan, carry, direction, watch);
   if (chain.chunks > 1) {
-    auto work = [](void* context, int64_t) { static_cast<Chain*>(context)->work(); };
-    return parallel(plan.threads, work, &chain);
-  }
-  auto work = [](void* context, int64_t lane) {
-    const Chain& chain = *static_cast<Chain*>(context);
-    const Task k = chain.task(lane, 0);
-    (chain.direction == Direction::forward ? chain.kernels.forward : chain.kernels.backward)(chain.args, k);
-  };
-  if (plan.threads == 1) {
-    for (int64_t lane = 0; lane < chain.lanes; ++lane) work(&chain, lane);
+    parallel(plan.threads, [](void* context, int64_t) { static_cast<Chain*>(context)->work(); }, &chain);
+  } else if (plan.threads == 1) {
+    for (int64_t lane = 0; lane < chain.lanes; ++lane) chain.run_lane(lane);
   } else {
-    parallel(chain.lanes, work, &chain);
+    parallel(chain.lanes, [](void* context, int64_t lane) { static_cast<Chain*>(context)->run_lane(lane); }, &chain);
   }
+  return !watch.stopped();
 }
 
 }  // namespace
 
-void run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel) {
-  run(kernels, args, plan, carry, parallel, Direction::forward);
+bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch) {
+  return run(kernels, args, plan, carry, parallel, Direction::forward, watch);
 }
 
-void run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel) {
-  run(kernels, args, plan, carry, parallel, Direction::backward);
+bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch) {
+  return run(kernels, args, plan, carry, parallel, Direction::backward, watch);
 }
 
 }  // namespace lrnn

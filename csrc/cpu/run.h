@@ -1,6 +1,7 @@
 // Runs a scan's tasks over threads, and a split sequence's pieces in order of their carries.
 #pragma once
 
+#include "../watch.h"
 #include "kernels.h"
 #include "plan.h"
 
@@ -14,7 +15,8 @@ struct CarryType {
   int64_t bytes_per_channel;
 };
 
-void run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel);
-void run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel);
+// False if the watch has stopped it, somewhere.
+bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch);
+bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch);
 
 }  // namespace lrnn

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <type_traits>
 
 #include "../cells/step.h"
+#include "../memory.h"
 #include "rows.h"
 
 namespace lrnn::LRNN_ISA {
@@ -243,17 +245,23 @@ struct Step {
     void from_saved(Input saved) {
       if (k.s1 == k.s0) return;
       const int64_t t1 = time_at(args, k.s1 - 1);
-      steps<false>({k.s0, k.s1, row_at<SavedIo>(saved, k.b, t1, k.c0), direction * saved.stride_t, saved.plane, h0.data, h0.kPlane});
+      const Saved* const last = row_at<SavedIo>(saved, k.b, t1, k.c0);
+      const int64_t step = direction * saved.stride_t;
+      if (k.s0 > 0)  // where the steps before lie in memory, too
+        steps<false>({k.s0, k.s1, last, step, saved.plane, last + (k.s1 - k.s0) * step, saved.plane});
+      else
+        steps<false>({k.s0, k.s1, last, step, saved.plane, h0.data, h0.kPlane});
     }
 
-    // The states before every interval-th step are in memory: each interval is run again, then walked back.
+    // The states before every interval-th step are in memory: each interval is run again, then walked back. A task begins with one.
     void from_checkpoints() {
       const int64_t K = args.interval < k.s1 ? args.interval : k.s1, plane = (n + 63) / 64 * 64,
                     row = (SavedIo::kPlanes + Cell::kGates) * plane;
       if (k.s1 == 0) return;
-      const std::unique_ptr<Saved[]> buffer(new Saved[(K + 1) * row]);
+      const std::unique_ptr<Saved[]> buffer(new (std::nothrow) Saved[(K + 1) * row]);
+      if (!buffer) memory::out_of_memory((K + 1) * row * sizeof(Saved));
       const int64_t ahead = -direction;
-      for (int64_t j = (k.s1 - 1) / K; j >= 0; --j) {
+      for (int64_t j = (k.s1 - 1) / K; j >= k.s0 / K; --j) {
         const int64_t lo = j * K, hi = lo + K < k.s1 ? lo + K : k.s1, t0 = time_at(args, lo);
         const R* const from = static_cast<const R*>(args.states.data) + k.b * args.states.stride_b + j * args.states.stride_t + k.c0;
         State state, reset_state;

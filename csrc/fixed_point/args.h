@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "../watch.h"
+
 namespace lrnn::fixed_point {
 
 inline constexpr int kClasses = 10;           // accumulators of the read-out
@@ -40,6 +42,7 @@ struct Job {
   int64_t* spikes;          // (images, depth) spikes of every layer
   const Waves* waves;       // depth of them, for one image, or null
   int32_t* votes_by_step;   // (frames, kClasses) with waves
+  Watch* watch;             // of this call
 };
 
 // One layer whose neurons are driven by hand: X or the sum over spiking inputs is given, (steps, neurons); the other is null.
@@ -49,6 +52,7 @@ struct Drive {
   const int16_t* X;
   const int32_t* sums;
   Waves waves;
+  Watch* watch;
 };
 
 // The first thing that went wrong with an image: a current (neuron of a layer) or an accumulator (class, of layer -1).
@@ -75,7 +79,8 @@ struct Scratch {
 };
 
 struct Kernels {
-  // Runs one image of a job. False if something overflowed, which failure then tells.
+  // Each stops where the job's watch says so; what it has written is then of no use.
+  // Runs one image of a job. False if something overflowed, which failure then tells, or if it was stopped.
   bool (*run)(const Job&, const Scratch&, int64_t image, Failure*);
   // Writes the trace of one image, (frames, bytes), over zeros.
   void (*encode)(const Job&, const Scratch&, int64_t image, uint8_t* bits);

@@ -19,6 +19,25 @@ void require(bool holds, const char* what) {
   if (!holds) throw std::invalid_argument(what);
 }
 
+// Whether a signal's handler has raised an exception, which is then Python's current one.
+bool interrupted() {
+  const py::gil_scoped_acquire acquire;
+  return PyErr_CheckSignals() != 0;
+}
+
+// Runs work without Python's lock; raises what a handler raised meanwhile.
+template <class Work>
+auto unlocked(Watch*& watch_of_job, Work work) {
+  Watch watch(interrupted);
+  watch_of_job = &watch;
+  const auto result = [&] {
+    const py::gil_scoped_release release;
+    return work();
+  }();
+  if (watch.stopped()) throw py::error_already_set();
+  return result;
+}
+
 // (image, step, layer, neuron, value) or None.
 py::object as_tuple(const std::optional<Failure>& failure) {
   if (!failure) return py::none();
@@ -104,11 +123,7 @@ py::tuple run_all(Job& job, int64_t images, int threads) {
   auto spikes = zeros<int64_t>({images, job.depth});
   job.votes = votes.mutable_data();
   job.spikes = spikes.mutable_data();
-  std::optional<Failure> failure;
-  {
-    py::gil_scoped_release release;
-    failure = run(job, images, threads);
-  }
+  const auto failure = unlocked(job.watch, [&] { return run(job, images, threads); });
   return py::make_tuple(votes, spikes, as_tuple(failure));
 }
 
@@ -149,10 +164,10 @@ Array<uint8_t> encode_all(const Array<uint8_t>& pixels, int64_t frames, int64_t 
   job.inputs = static_cast<int>(pixels.shape(1));
   auto bits = zeros<uint8_t>({pixels.shape(0), frames, (job.inputs + 7) / 8});
   uint8_t* to = bits.mutable_data();
-  {
-    py::gil_scoped_release release;
+  unlocked(job.watch, [&] {
     encode(job, pixels.shape(0), threads, to);
-  }
+    return true;
+  });
   return bits;
 }
 
@@ -163,7 +178,8 @@ py::tuple drive_all(const std::optional<Array<int16_t>>& X, const std::optional<
   require(given.ndim() == 2 && given.shape(1) > 0 && given.shape(1) <= kMostInputs, "X and sums are (steps, neurons)");
   const int neurons = static_cast<int>(given.shape(1));
   WaveArrays arrays(given.shape(0), neurons);
-  const auto failure = drive({neurons, given.shape(0), X ? X->data() : nullptr, sums ? sums->data() : nullptr, arrays.waves()});
+  Drive job{neurons, given.shape(0), X ? X->data() : nullptr, sums ? sums->data() : nullptr, arrays.waves(), nullptr};
+  const auto failure = unlocked(job.watch, [&] { return drive(job); });
   return py::make_tuple(arrays.tuple(), as_tuple(failure));
 }
 

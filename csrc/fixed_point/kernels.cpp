@@ -36,10 +36,31 @@ class ReadOut {
   int64_t votes_[kClasses] = {};
 };
 
+// Additions of weights between two questions to the watch: some ten milliseconds at the worst.
+constexpr int64_t kStretch = 1 << 24;
+
+// What a job has done since it last asked.
+class Asking {
+ public:
+  explicit Asking(Watch* watch) : watch_(watch) {}
+  bool go_on(int64_t work) {
+    work_ += work;
+    if (work_ < kStretch) return true;
+    const int64_t done = work_ / kPad;  // a register a nanosecond
+    work_ = 0;
+    return watch_->go_on(done);
+  }
+
+ private:
+  Watch* const watch_;
+  int64_t work_ = 0;
+};
+
 template <bool kWatched, class Input>
 bool run_image(const Job& job, const Scratch& scratch, int64_t image, Failure* failure) {
   Input input(job, scratch, image);
   ReadOut read_out(job);
+  Asking asking(job.watch);
   int16_t* state = scratch.state;
   for (int l = 0; l < job.depth; ++l) {
     LayerState(job.layers[l], state, nullptr).clear();
@@ -52,6 +73,7 @@ bool run_image(const Job& job, const Scratch& scratch, int64_t image, Failure* f
     for (int l = 0; l < job.depth; ++l) {
       LayerState layer(job.layers[l], state, scratch.wide);
       state += 3 * job.layers[l].padded;
+      if (!asking.go_on(int64_t{count + kPad} * job.layers[l].padded + job.inputs)) return false;
       Overflow overflow;
       if (!integrate(layer, events, count, &overflow)) {
         *failure = {image, step, l, overflow.neuron, overflow.value};
@@ -83,7 +105,8 @@ bool run(const Job& job, const Scratch& scratch, int64_t image, Failure* failure
 void encode(const Job& job, const Scratch& scratch, int64_t image, uint8_t* bits) {
   Coded input(job, scratch, image);
   const int64_t bytes = (job.inputs + 7) / 8;
-  for (int64_t step = 0; step < job.frames; ++step, bits += bytes) {
+  Asking asking(job.watch);
+  for (int64_t step = 0; step < job.frames && asking.go_on(int64_t{kPad} * job.inputs); ++step, bits += bytes) {
     const int count = input.events(step, scratch.events[0]);
     for (int e = 0; e < count; ++e) {
       const uint32_t pixel = scratch.events[0][e];
@@ -96,7 +119,8 @@ bool drive(const Drive& job, const Scratch& scratch, Failure* failure) {
   const Layer layer{0, job.neurons, (job.neurons + kPad - 1) / kPad * kPad, 0, nullptr};
   LayerState state(layer, scratch.state, nullptr);
   state.clear();
-  for (int64_t step = 0; step < job.steps; ++step) {
+  Asking asking(job.watch);
+  for (int64_t step = 0; step < job.steps && asking.go_on(int64_t{kPad} * layer.padded); ++step) {
     Overflow overflow;
     if (job.sums && !integrate_wide(state, job.sums + step * job.neurons, job.neurons, &overflow)) {
       *failure = {0, step, 0, overflow.neuron, overflow.value};

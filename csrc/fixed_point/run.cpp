@@ -67,7 +67,9 @@ void for_images(const Job& job, int64_t images, int threads, Work work) {
     try {
       Workspace workspace(job.layers, job.depth, job.inputs);
       const Scratch scratch = workspace.scratch();
-      for (int64_t image; (image = next++) < stop;) {
+      // The watch is asked often enough in long images; in many short ones, between them.
+      const int64_t work_of_image = job.frames * kPad;
+      for (int64_t image; job.watch->go_on(work_of_image) && (image = next++) < stop;) {
         if (work(scratch, image)) continue;
         for (int64_t seen = stop; image < seen && !stop.compare_exchange_weak(seen, image);) {
         }
@@ -113,6 +115,7 @@ std::optional<Failure> run(const Job& job, int64_t images, int threads) {
   for_images(job, images, threads, [&](const Scratch& scratch, int64_t image) {
     Failure failure;
     if (k.run(job, scratch, image, &failure)) return true;
+    if (job.watch->stopped()) return false;
     std::lock_guard lock(mutex);
     if (!first || failure.image < first->image) first = failure;
     return false;

@@ -96,6 +96,17 @@ def cache() -> Path:
     return Path(home) / ".cache" / "lrnn_kernels"
 
 
+def pool_megabytes() -> int | None:
+    """LRNN_POOL_MB: how much memory outputs may keep, in MiB; None where it is not set."""
+    value = os.environ.get("LRNN_POOL_MB")  # as it is: C++ reads it, too
+    most = (2**63 - 1) >> 20
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit()) or len(value) > 20 or int(value) > most:
+        raise refuse("LRNN_POOL_MB", f"be an integer from 0 to {most}, in MiB", value)
+    return int(value)
+
+
 def max_jobs() -> int | None:
     """MAX_JOBS, as torch's own extensions take it: how many files to compile at a time."""
     value = text("MAX_JOBS")

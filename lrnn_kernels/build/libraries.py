@@ -25,10 +25,10 @@ CLANG_LACKS = (*GCC_KERNEL_FLAGS, "-Wno-maybe-uninitialized")
 CXX_FLAGS = ("-std=c++20", "-O3", "-fPIC", "-g0", "-Wall", "-Wno-psabi")
 NVCC_FLAGS = ("-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xcompiler=-fPIC,-fvisibility-inlines-hidden,-Wno-psabi")
 
-COMMON = ("cells/info.cpp", "memory.cpp")
-COMMON += tuple(f"cpu/{part}.cpp" for part in ("kernels", "ops_cpu", "ops_nbrc", "outputs", "plan", "run"))
+COMMON = ("cells/info.cpp", "memory.cpp", "watch.cpp")
+COMMON += tuple(f"cpu/{part}.cpp" for part in ("kernels", "operator", "ops_cpu", "ops_nbrc", "outputs", "plan", "run"))
 CUDA_COMMON = ("cells/info.cpp", *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan")))
-FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp")
+FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp")
 FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)
 
 #: The fixed-point network's file in the package; another Python does not load it.

@@ -11,13 +11,19 @@ BACKENDS = ("cpu", "reference")
 MOST_FRAMES = 2**31 - 1  # steps are numbered in 32 bits where traces are drawn
 
 
+#: What is an array and no more. Others give their elements a meaning that is lost here: a mask, a unit.
+PLAIN = (np.ndarray, np.memmap, np.matrix)
+
+
 def array(name: str, x: object, ndim: int, axes: str) -> np.ndarray:
-    """x, if it is an array of that many dimensions."""
+    """x, if it is a plain array of that many dimensions."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+    if type(x) not in PLAIN:
+        raise TypeError(f"{name} must be a plain NumPy array, got {type(x).__name__}: only its data would be read")
     if x.ndim != ndim:
         raise ValueError(f"{name} must have shape {axes}, got {x.shape}")
-    return x
+    return np.asarray(x)
 
 
 def integers(name: str, x: np.ndarray, low: int, high: int, dtype: type) -> np.ndarray:
@@ -31,9 +37,10 @@ def integers(name: str, x: np.ndarray, low: int, high: int, dtype: type) -> np.n
 
 
 def integer(name: str, x: object, low: int, high: int) -> int:
-    if isinstance(x, (bool, np.bool_)) or not hasattr(x, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {type(x).__name__}")
-    value = operator.index(x)
+    try:
+        value = operator.index(None if isinstance(x, (bool, np.bool_, np.ma.MaskedArray)) else x)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type(x).__name__}") from None
     if not low <= value <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
     return value

@@ -31,7 +31,7 @@ def quantize(weights: np.ndarray, levels: int) -> Quantized:
         weights: W, (neurons, inputs), floating point; a layer after the first has as many inputs as the one before has neurons.
         levels: B, from 1 to 32767; 256 is the paper's reference, 16 its "5-bit" and 8 its "4-bit" weights.
 
-    Raises TypeError and ValueError for anything else, NaN and a matrix of zeros (which has no scale) included.
+    Raises TypeError and ValueError for anything else, NaN and a matrix without a scale (of zeros, or of numbers next to them) included.
     """
     weights = arguments.array("weights", weights, 2, "(neurons, inputs)")
     if weights.dtype.kind != "f":
@@ -43,4 +43,9 @@ def quantize(weights: np.ndarray, levels: int) -> Quantized:
         raise ValueError(f"weights must be finite, got {weights[~np.isfinite(weights)][0]}")
     if largest == 0:
         raise ValueError(f"weights must not all be zero: a matrix {weights.shape} of zeros has no scale")
-    return Quantized(np.rint(weights * levels / largest).astype(np.int16), float(levels / largest), levels)
+    scale = levels / float(largest)
+    if not np.isfinite(scale):
+        raise ValueError(f"weights must not all be as small as {largest:g}: levels / max|W| is beyond float64")
+    exponent = -np.frexp(largest)[1]  # W B could be beyond float64, too
+    near_one = np.ldexp(weights, exponent)
+    return Quantized(np.rint(near_one * levels / np.ldexp(largest, exponent)).astype(np.int16), scale, levels)

@@ -9,14 +9,19 @@ from dataclasses import fields
 
 import numpy as np
 
+from . import arguments
 from .network import NetworkStates, States
+from .reference import CLASSES
 
 NAMES = tuple(field.name for field in fields(States))
 
 
 def write_csv(path: str | os.PathLike, states: States | NetworkStates) -> None:
-    """Writes one line per step, layer and neuron: step, layer, neuron, I, X, z, u, h, h_s, spike (0 or 1)."""
-    layers = _layers(states)
+    """Writes one line per step, layer and neuron: step, layer, neuron, I, X, z, u, h, h_s, spike (0 or 1).
+
+    Raises TypeError and ValueError for states that are not as ``States`` and ``NetworkStates`` describe them, before there is a file.
+    """
+    layers, _ = _checked(states)
     with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "layer", "neuron", *NAMES])
@@ -30,7 +35,7 @@ def write_vcd(path: str | os.PathLike, states: States | NetworkStates) -> None:
     """Writes a value change dump (IEEE 1364), one nanosecond a step.
 
     Scopes are layer0.neuron0 and so on, with I, X, z, u, h and h_s as signed 16-bit vectors and spike as a wire; a network's votes are
-    read_out.class0 and so on, 32 bits.
+    read_out.class0 and so on, 32 bits. Raises as ``write_csv`` does.
     """
     signals = list(_signals(states))
     names = [_identifier(number) for number in range(len(signals))]
@@ -53,23 +58,51 @@ def write_vcd(path: str | os.PathLike, states: States | NetworkStates) -> None:
         file.write("\n".join(lines) + "\n")
 
 
-def _layers(states: States | NetworkStates) -> tuple[States, ...]:
-    if isinstance(states, NetworkStates):
-        return states.layers
+def _checked(states: object) -> tuple[tuple[States, ...], np.ndarray | None]:
+    """The layers, and the votes of a network; nothing in a file is cut to fit."""
     if isinstance(states, States):
-        return (states,)
-    raise TypeError(f"states must be States or NetworkStates, got {type(states).__name__}")
+        return (_layer("states", states, None),), None
+    if not isinstance(states, NetworkStates):
+        raise TypeError(f"states must be States or NetworkStates, got {type(states).__name__}")
+    if not isinstance(states.layers, (list, tuple)):
+        raise TypeError(f"states.layers must be a tuple of States, got {type(states.layers).__name__}")
+    if not states.layers:
+        raise ValueError("states.layers must hold the states of at least one layer, got none")
+    votes = arguments.array("states.votes", states.votes, 2, f"(T, {CLASSES})")
+    votes = arguments.integers("states.votes", votes, -(2**31), 2**31 - 1, np.int32)
+    if votes.shape[1] != CLASSES:
+        raise ValueError(f"states.votes must have shape (T, {CLASSES}), got {votes.shape}")
+    return tuple(_layer(f"states.layers[{i}]", layer, len(votes)) for i, layer in enumerate(states.layers)), votes
+
+
+def _layer(where: str, layer: object, steps: int | None) -> States:
+    """A layer in the types of ``States``; steps: as many as there must be."""
+    if not isinstance(layer, States):
+        raise TypeError(f"{where} must be States, got {type(layer).__name__}")
+    columns, shape = [], None
+    for name in NAMES:
+        column = arguments.array(f"{where}.{name}", getattr(layer, name), 2, "(T, neurons)")
+        shape = shape or (column.shape[0] if steps is None else steps, column.shape[1])
+        if column.shape != shape:
+            raise ValueError(f"{where}.{name} must have shape {shape}, got {column.shape}")
+        if name != "spike":
+            column = arguments.integers(f"{where}.{name}", column, -(2**15), 2**15 - 1, np.int16)
+        elif column.dtype != np.bool_:
+            raise TypeError(f"{where}.spike must be bool, got {column.dtype}")
+        columns.append(column)
+    return States(*columns)
 
 
 def _signals(states: States | NetworkStates) -> Iterator[tuple[tuple[str, ...], str, int, np.ndarray]]:
     """(scope, name, bits, values over time) of every signal."""
-    for number, layer in enumerate(_layers(states)):
+    layers, votes = _checked(states)
+    for number, layer in enumerate(layers):
         for neuron in range(layer.I.shape[1]):
             for name in NAMES:
                 yield (f"layer{number}", f"neuron{neuron}"), name, 1 if name == "spike" else 16, getattr(layer, name)[:, neuron]
-    if isinstance(states, NetworkStates):
-        for number in range(states.votes.shape[1]):
-            yield ("read_out",), f"class{number}", 32, states.votes[:, number]
+    if votes is not None:
+        for number in range(CLASSES):
+            yield ("read_out",), f"class{number}", 32, votes[:, number]
 
 
 def _identifier(number: int) -> str:
