@@ -27,16 +27,33 @@ class Static(NamedTuple):
     reverse: bool
 
 
+class Leaf:
+    """What a scan is, under torch.func, which takes apart the lists and tuples among arguments, and loses count of them in jvp."""
+
+    __slots__ = ("static",)
+
+    def __init__(self, static: Static) -> None:
+        self.static = static
+
+
 def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
     if torch.compiler.is_compiling():
         if torch.is_grad_enabled():
-            return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
+            return CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
     elif torch._C._are_functorch_transforms_active():
-        return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
+        return TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)[:2]
     elif torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
         return Scan.apply(static, reset, h0, h_reset, *tensors)
     return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+
+
+def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
+    """The tensors, each a tensor of its own: Dynamo refuses an autograd.Function that takes one twice."""
+    found: list[Tensor | None] = []
+    for x in tensors:
+        found.append(x.view_as(x) if x is not None and any(x is y for y in found) else x)
+    return found
 
 
 def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,7 +62,7 @@ def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[T
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
 
 
-_FIXED = len(Static._fields)  # leading arguments of the other forms' apply, which take what is static one by one
+_FIXED = len(Static._fields)  # leading arguments of the compiled form's apply, which takes what is static one by one
 
 
 def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
@@ -121,25 +138,23 @@ class TransformedScan(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*args):
-        static = Static(*args[:_FIXED])
-        reset, h0, h_reset, *tensors = args[_FIXED:]
-        return _forward(static, reset, h0, h_reset, tensors, save=True)
+    def forward(leaf, reset, h0, h_reset, *tensors):
+        return _forward(leaf.static, reset, h0, h_reset, tensors, save=True)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         y, _, saved = output
         ctx.mark_non_differentiable(saved)
-        reset, h0, h_reset, *tensors = inputs[_FIXED:]
-        _save(ctx, Static(*inputs[:_FIXED]), reset, h0, h_reset, tensors, y, saved)
+        leaf, reset, h0, h_reset, *tensors = inputs
+        _save(ctx, leaf.static, reset, h0, h_reset, tensors, y, saved)
 
     @staticmethod
     def backward(ctx, dy, dh_last, _):
-        return (*(None,) * _FIXED, *_backward(ctx, dy, dh_last))
+        return (None, *_backward(ctx, dy, dh_last))
 
     @staticmethod
-    def jvp(ctx, *tangents):
-        return (*_jvp(ctx, *tangents[_FIXED:]), None)
+    def jvp(ctx, _, *tangents):
+        return (*_jvp(ctx, *tangents), None)
 
 
 class OnceDifferentiable(Function):
@@ -160,6 +175,31 @@ class OnceDifferentiable(Function):
         raise NotImplementedError(
             f"{ctx.kernel}: second derivatives exist only for linear_scan and lru; use backend='reference' for this cell"
         )
+
+    jvp = backward
+
+
+class Owned(Function):
+    """A tensor that is nobody's view, of the same memory: autograd refuses some changes of a view in place. Whoever saved the tensor
+    for a backward pass learns of changes, because the two count them together.
+    """
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def owned(x: Tensor) -> Tensor:
+    """A layer's output as a tensor that its user may detach or change in place, where that is a view; no copy."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or not x._is_view():
+        return x
+    if torch.autograd.forward_ad._current_level >= 0:
+        return x  # a detached tensor has no tangent
+    return Owned.apply(x) if x.requires_grad and torch.is_grad_enabled() else x.detach()
 
 
 def is_linear(kernel: str) -> bool:

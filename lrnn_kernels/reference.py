@@ -23,11 +23,16 @@ def surrogate(u: Tensor, width: float) -> Tensor:
 class Heaviside(torch.autograd.Function):
     """H(u) = 1 if u >= 0 else 0, with dH/du := kappa(u)."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.width = width
+    def forward(u: Tensor, width: float) -> Tensor:
         return (u >= 0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, ctx.width = inputs
+        ctx.save_for_backward(u)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -38,11 +43,16 @@ class Heaviside(torch.autograd.Function):
 class Sign(torch.autograd.Function):
     """S(u) = +1 if u >= 0 else -1, with dS/du := 2 kappa(u)."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.width = width
+    def forward(u: Tensor, width: float) -> Tensor:
         return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, ctx.width = inputs
+        ctx.save_for_backward(u)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -94,12 +104,17 @@ def min_gru(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
 class Spike(torch.autograd.Function):
     """1 if u > 0 else 0 (a spike needs h above the threshold, so unlike H it is 0 at 0), with one of SPIKE_SURROGATES as its derivative."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor, surrogate: str, width: float) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.slope = SPIKE_SURROGATES[surrogate]
-        ctx.width = width
+    def forward(u: Tensor, surrogate: str, width: float) -> Tensor:
         return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, surrogate, ctx.width = inputs
+        ctx.slope = SPIKE_SURROGATES[surrogate]
+        ctx.save_for_backward(u)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
