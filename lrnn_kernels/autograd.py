@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
+
+_JVP = torch._C._functorch.TransformType.Jvp
 
 
 class Static(NamedTuple):
@@ -42,8 +44,10 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
         if torch.is_grad_enabled():
             return CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
     elif torch._C._are_functorch_transforms_active():
+        if is_linear(static.kernel) and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
+            return _dual_scan(static, reset, h0, h_reset, tensors)
         return TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)[:2]
-    elif torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
+    elif torch.is_grad_enabled() or forward_ad._current_level >= 0:
         return Scan.apply(static, reset, h0, h_reset, *tensors)
     return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
 
@@ -154,6 +158,12 @@ class TransformedScan(Function):
 
     @staticmethod
     def jvp(ctx, _, *tangents):
+        if sum(layer.key() == _JVP for layer in torch._C._functorch.get_interpreter_stack()) > 1:
+            # torch has forward mode off in here, for every jvp around: the result would be wrong. _dual_scan comes before this
+            # wherever the innermost transform is jvp.
+            raise NotImplementedError(
+                f"{ctx.static.kernel}: forward mode works two deep; use reverse mode (jacrev, vjp) for all inner derivatives"
+            )
         return (*_jvp(ctx, *tangents), None)
 
 
@@ -197,7 +207,7 @@ def owned(x: Tensor) -> Tensor:
     """A layer's output as a tensor that its user may detach or change in place, where that is a view; no copy."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or not x._is_view():
         return x
-    if torch.autograd.forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0:
         return x  # a detached tensor has no tangent
     return Owned.apply(x) if x.requires_grad and torch.is_grad_enabled() else x.detach()
 
@@ -261,7 +271,7 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     after = torch.cat([one, passed[:, :-1]], 1) if static.reverse else torch.cat([passed[:, 1:], one], 1)
     g, _ = _linear_scan(static, after, dy, dh_last, None, None, not static.reverse)
     before = previous_states(y, h0, reset, h_reset, static.reverse)
-    da = before.conj() * g
+    da = before.conj_physical() * g  # a lazy conjugate would be a view, whose mapped tangents torch refuses
     flow = conj_a * g  # what each step hands to the state before it
     end = -1 if static.reverse else 0
     if b.shape[1] == 0:
@@ -285,11 +295,26 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
 
 
 def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
-    """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     static: Static = ctx.static
     if not is_linear(static.kernel):
         raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    return linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
+
+
+def _dual_scan(static: Static, reset, h0, h_reset, tensors) -> tuple[Tensor, Tensor]:
+    """A linear scan under torch.func.jvp, without the jvp of an autograd.Function, within which tangents of outer jvps are lost."""
+    (h0, t_h0), (h_reset, t_h_reset), *pairs = ((None, None) if x is None else forward_ad.unpack_dual(x) for x in (h0, h_reset, *tensors))
+    tensors, t_tensors = ([pair[i] for pair in pairs] for i in (0, 1))
+    y, h_last, _ = TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)
+    if all(t is None for t in (t_h0, t_h_reset, *t_tensors)):
+        return y, h_last
+    t_y, t_last = linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
+    return forward_ad.make_dual(y, t_y), forward_ad.make_dual(h_last, t_last)
+
+
+def linear_tangents(static: Static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors) -> tuple[Tensor, Tensor]:
+    """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     a, _, split = _split_linear(static, tensors)
     t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
     t_a, t_b, _ = _split_linear(static, t_tensors)

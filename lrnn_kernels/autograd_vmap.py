@@ -7,6 +7,7 @@ do not map by torch.func's vmap, which ``torch.library.register_vmap`` serves, b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,30 +32,48 @@ def register(name: str, rule: Callable[..., tuple[Any, Any]]) -> None:
 
 
 def _apply(rule: Callable[..., tuple[Any, Any]], args: tuple[Any, ...]) -> Any:
-    """Takes the innermost mapped dimension off; what is mapped by others comes here again from within the rule."""
-    level = max(_level(x) for arg in args for x in (arg if isinstance(arg, list) else [arg]))
-    sizes: list[int] = []
+    """Calls a rule once: all dimensions that are mapped, one within another, become one."""
+    tensors = [x for arg in args for x in (arg if isinstance(arg, list) else [arg]) if _is_mapped(x)]
+    sizes = _sizes(tensors)
 
-    def unwrap(x: Any) -> tuple[Any, int | None]:
+    def unwrap(x: Any) -> tuple[Any, Any]:
         if isinstance(x, list):
             pairs = [unwrap(y) for y in x]
             return [y for y, _ in pairs], [dim for _, dim in pairs]
-        if _level(x) != level:
+        if not _is_mapped(x):
             return x, None
-        plain = torch._remove_batch_dim(x, level, 1, 0)  # the size counts only where the dimension must be made
-        sizes.append(plain.shape[0])
-        return plain, 0
+        for level in reversed(sizes):
+            x = torch._remove_batch_dim(x, level, sizes[level], 0)
+        return x.flatten(0, len(sizes) - 1), 0
+
+    def wrap(x: Tensor, dim: int | None) -> Tensor:
+        if dim is None:
+            return x
+        x = x.movedim(dim, 0).unflatten(0, tuple(sizes.values()))
+        for level in sizes:
+            x = torch._add_batch_dim(x, 0, level)
+        return x
 
     plain, in_dims = zip(*map(unwrap, args), strict=True)
-    outputs, out_dims = rule(Info(sizes[0]), in_dims, *plain)
-    wrapped = [x if dim is None else torch._add_batch_dim(x, dim, level) for x, dim in zip(outputs, out_dims, strict=True)]
-    return wrapped if isinstance(outputs, list) else tuple(wrapped)
+    outputs, out_dims = rule(Info(math.prod(sizes.values())), in_dims, *plain)
+    wrapped = map(wrap, outputs, out_dims)
+    return list(wrapped) if isinstance(outputs, list) else tuple(wrapped)
 
 
-def _level(x: Any) -> int:
-    """The highest level at which a tensor is mapped; 0 for all else."""
-    level = 0
-    while isinstance(x, Tensor) and torch._C._functorch.is_legacy_batchedtensor(x):
-        level += 1
-        x = torch._remove_batch_dim(x, level, 1, 0)  # plain once its last level is off
-    return level
+def _is_mapped(x: Any) -> bool:
+    return isinstance(x, Tensor) and torch._C._functorch.is_legacy_batchedtensor(x)
+
+
+def _sizes(tensors: list[Tensor]) -> dict[int, int]:
+    """The sizes of what is mapped by level, from the outermost, 1. Levels are no attribute of a tensor."""
+    sizes: dict[int, int] = {}
+    for x in tensors:
+        level = 0
+        while _is_mapped(x):
+            level += 1
+            # Where this level is not mapped, a dimension of the size given is made.
+            one, two = (torch._remove_batch_dim(x, level, size, 0) for size in (1, 2))
+            if one.shape[0] == two.shape[0]:
+                sizes[level] = one.shape[0]
+            x = one
+    return dict(sorted(sizes.items()))

@@ -364,8 +364,8 @@ def _reverse_reset(reset: Tensor | None, lengths: Tensor | None, B: int, T: int,
     """
     mask = None
     if reset is not None:
-        mask = torch.zeros_like(reset)
-        mask[:, :-1] = reset[:, 1:]
+        mask = reset.roll(-1, 1)
+        mask[:, -1:] = False  # a number has no size that could be 1: the program of an export is for every T
     if lengths is not None:
         ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
         mask = ends if mask is None else mask | ends
