@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from . import interrupts
+
+_JVP = torch._C._functorch.TransformType.Jvp
 
 
 class Static(NamedTuple):
@@ -29,21 +31,40 @@ class Static(NamedTuple):
     reverse: bool
 
 
+class Leaf:
+    """What a scan is, under torch.func, which takes apart the lists and tuples among arguments, and loses count of them in jvp."""
+
+    __slots__ = ("static",)
+
+    def __init__(self, static: Static) -> None:
+        self.static = static
+
+
 def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
     if torch.compiler.is_compiling():
         if torch.is_grad_enabled():
-            return CompiledScan.apply(*static, reset, h0, h_reset, *tensors)
+            return CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
         return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
     try:
         if torch._C._are_functorch_transforms_active():
-            return TransformedScan.apply(*static, reset, h0, h_reset, *tensors)[:2]
-        if torch.is_grad_enabled() or torch.autograd.forward_ad._current_level >= 0:
+            if is_linear(static.kernel) and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
+                return _dual_scan(static, reset, h0, h_reset, tensors)
+            return TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)[:2]
+        if torch.is_grad_enabled() or forward_ad._current_level >= 0:
             return Scan.apply(static, reset, h0, h_reset, *tensors)
         return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
     except RuntimeError:
         interrupts.reraise()
         raise
+
+
+def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
+    """The tensors, each a tensor of its own: Dynamo refuses an autograd.Function that takes one twice."""
+    found: list[Tensor | None] = []
+    for x in tensors:
+        found.append(x.view_as(x) if x is not None and any(x is y for y in found) else x)
+    return found
 
 
 def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,7 +73,7 @@ def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[T
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
 
 
-_FIXED = len(Static._fields)  # leading arguments of the other forms' apply, which take what is static one by one
+_FIXED = len(Static._fields)  # leading arguments of the compiled form's apply, which takes what is static one by one
 
 
 def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
@@ -132,25 +153,29 @@ class TransformedScan(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(*args):
-        static = Static(*args[:_FIXED])
-        reset, h0, h_reset, *tensors = args[_FIXED:]
-        return _forward(static, reset, h0, h_reset, tensors, save=True)
+    def forward(leaf, reset, h0, h_reset, *tensors):
+        return _forward(leaf.static, reset, h0, h_reset, tensors, save=True)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         y, _, saved = output
         ctx.mark_non_differentiable(saved)
-        reset, h0, h_reset, *tensors = inputs[_FIXED:]
-        _save(ctx, Static(*inputs[:_FIXED]), reset, h0, h_reset, tensors, y, saved)
+        leaf, reset, h0, h_reset, *tensors = inputs
+        _save(ctx, leaf.static, reset, h0, h_reset, tensors, y, saved)
 
     @staticmethod
     def backward(ctx, dy, dh_last, _):
-        return (*(None,) * _FIXED, *_backward(ctx, dy, dh_last))
+        return (None, *_backward(ctx, dy, dh_last))
 
     @staticmethod
-    def jvp(ctx, *tangents):
-        return (*_jvp(ctx, *tangents[_FIXED:]), None)
+    def jvp(ctx, _, *tangents):
+        if sum(layer.key() == _JVP for layer in torch._C._functorch.get_interpreter_stack()) > 1:
+            # torch has forward mode off in here, for every jvp around: the result would be wrong. _dual_scan comes before this
+            # wherever the innermost transform is jvp.
+            raise NotImplementedError(
+                f"{ctx.static.kernel}: forward mode works two deep; use reverse mode (jacrev, vjp) for all inner derivatives"
+            )
+        return (*_jvp(ctx, *tangents), None)
 
 
 class OnceDifferentiable(Function):
@@ -171,6 +196,31 @@ class OnceDifferentiable(Function):
         raise NotImplementedError(
             f"{ctx.kernel}: second derivatives exist only for linear_scan and lru; use backend='reference' for this cell"
         )
+
+    jvp = backward
+
+
+class Owned(Function):
+    """A tensor that is nobody's view, of the same memory: autograd refuses some changes of a view in place. Whoever saved the tensor
+    for a backward pass learns of changes, because the two count them together.
+    """
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def owned(x: Tensor) -> Tensor:
+    """A layer's output as a tensor that its user may detach or change in place, where that is a view; no copy."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or not x._is_view():
+        return x
+    if forward_ad._current_level >= 0:
+        return x  # a detached tensor has no tangent
+    return Owned.apply(x) if x.requires_grad and torch.is_grad_enabled() else x.detach()
 
 
 def is_linear(kernel: str) -> bool:
@@ -232,7 +282,7 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     after = torch.cat([one, passed[:, :-1]], 1) if static.reverse else torch.cat([passed[:, 1:], one], 1)
     g, _ = _linear_scan(static, after, dy, dh_last, None, None, not static.reverse)
     before = previous_states(y, h0, reset, h_reset, static.reverse)
-    da = before.conj() * g
+    da = before.conj_physical() * g  # a lazy conjugate would be a view, whose mapped tangents torch refuses
     flow = conj_a * g  # what each step hands to the state before it
     end = -1 if static.reverse else 0
     if b.shape[1] == 0:
@@ -256,11 +306,26 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
 
 
 def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
-    """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     static: Static = ctx.static
     if not is_linear(static.kernel):
         raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    return linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
+
+
+def _dual_scan(static: Static, reset, h0, h_reset, tensors) -> tuple[Tensor, Tensor]:
+    """A linear scan under torch.func.jvp, without the jvp of an autograd.Function, within which tangents of outer jvps are lost."""
+    (h0, t_h0), (h_reset, t_h_reset), *pairs = ((None, None) if x is None else forward_ad.unpack_dual(x) for x in (h0, h_reset, *tensors))
+    tensors, t_tensors = ([pair[i] for pair in pairs] for i in (0, 1))
+    y, h_last, _ = TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)
+    if all(t is None for t in (t_h0, t_h_reset, *t_tensors)):
+        return y, h_last
+    t_y, t_last = linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
+    return forward_ad.make_dual(y, t_y), forward_ad.make_dual(h_last, t_last)
+
+
+def linear_tangents(static: Static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors) -> tuple[Tensor, Tensor]:
+    """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     a, _, split = _split_linear(static, tensors)
     t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
     t_a, t_b, _ = _split_linear(static, t_tensors)

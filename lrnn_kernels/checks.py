@@ -165,6 +165,15 @@ def number(name: str, x: object, low: float, high: float, *, open_low: bool = Fa
     return value
 
 
+def constant(x: Any) -> Any:
+    """A number as itself, known, under torch.compile too, which then compiles anew for another; all else as it is."""
+    if not isinstance(x, Real):
+        return x
+    from torch.fx.experimental.symbolic_shapes import guard_scalar  # brings sympy, which whoever compiles has loaded
+
+    return guard_scalar(x)
+
+
 def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
     """A number in [low, high], or a scalar tensor that holds one: that is a number too, but under torch.compile returned unread."""
     if not isinstance(x, Tensor):

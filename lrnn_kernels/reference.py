@@ -23,12 +23,16 @@ def surrogate(u: Tensor, width: float) -> Tensor:
 class Heaviside(torch.autograd.Function):
     """H(x - y) = 1 if x >= y else 0, for infinite ones too, with dH/du := kappa(u) of u = x - y."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, x: Tensor, y: Tensor, width: float) -> Tensor:
-        x, y = torch.broadcast_tensors(x, y)
+    def forward(x: Tensor, y: Tensor, width: float) -> Tensor:
+        return (x >= y).to(torch.promote_types(x.dtype, y.dtype))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        x, y, ctx.width = inputs
         ctx.save_for_backward(x, y)
-        ctx.width = width
-        return (x >= y).to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -40,11 +44,16 @@ class Heaviside(torch.autograd.Function):
 class Sign(torch.autograd.Function):
     """S(u) = +1 if u >= 0 else -1, with dS/du := 2 kappa(u)."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.width = width
+    def forward(u: Tensor, width: float) -> Tensor:
         return torch.where(u >= 0, 1.0, -1.0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, ctx.width = inputs
+        ctx.save_for_backward(u)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -58,11 +67,16 @@ class Write(torch.autograd.Function):
     With g the adjoint: dz = g (alpha s - (1-eps) h), dalpha = z g s, ds = z g alpha, dh = (1-z) g + z eps g.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, z: Tensor, alpha: Tensor, s: Tensor, h: Tensor, eps: float) -> Tensor:
-        ctx.save_for_backward(z, alpha, s, h)
-        ctx.eps = eps
+    def forward(z: Tensor, alpha: Tensor, s: Tensor, h: Tensor, eps: float) -> Tensor:
         return torch.where(z != 0, alpha * s + _share(eps, h), h)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        *tensors, ctx.eps = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx, g: Tensor):
@@ -78,11 +92,16 @@ class WriteByTwo(torch.autograd.Function):
     With g the adjoint: dhold = g ((1-eps) h - z_hi alpha), dz_lo = -(1-z_hi) dhold, dz_hi = (1-hold) g alpha - (1-z_lo) dhold.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, z_lo: Tensor, z_hi: Tensor, alpha: Tensor, h: Tensor, eps: float) -> Tensor:
-        ctx.save_for_backward(z_lo, z_hi, alpha, h)
-        ctx.eps = eps
+    def forward(z_lo: Tensor, z_hi: Tensor, alpha: Tensor, h: Tensor, eps: float) -> Tensor:
         return torch.where((z_lo != 0) | (z_hi != 0), torch.where(z_hi != 0, alpha, 0) + _share(eps, h), h)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        *tensors, ctx.eps = inputs
+        ctx.save_for_backward(*tensors)
 
     @staticmethod
     def backward(ctx, g: Tensor):
@@ -126,8 +145,8 @@ def hysteresis(h: Tensor, c: Tensor, beta: Tensor, alpha: Tensor, *, eps: float,
 def fq_bmru(h: Tensor, x: Tensor, beta_lo: Tensor, beta_hi: Tensor, alpha: Tensor, *, eps: float, width: float) -> Tensor:
     """First-quadrant BMRU: h = (hold + (1-hold) eps) h' + (1-hold) z_hi alpha, hold = (1-z_lo)(1-z_hi), candidate ReLU(x)."""
     u = torch.relu(x)
-    z_lo = Heaviside.apply(beta_lo, u, width)
-    z_hi = Heaviside.apply(u, beta_hi, width)
+    z_lo = Heaviside.apply(beta_lo.expand_as(u), u, width)
+    z_hi = Heaviside.apply(u, beta_hi.expand_as(u), width)
     return WriteByTwo.apply(z_lo, z_hi, alpha.expand_as(u), h, eps)
 
 
@@ -145,9 +164,15 @@ def min_gru(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
 class Straight(torch.autograd.Function):
     """ReLU whose derivative is 1 everywhere."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return torch.relu(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        """Nothing is kept."""
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -157,12 +182,17 @@ class Straight(torch.autograd.Function):
 class Spike(torch.autograd.Function):
     """1 if u > 0 else 0 (a spike needs h above the threshold, so unlike H it is 0 at 0), with one of SPIKE_SURROGATES as its derivative."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, u: Tensor, surrogate: str, width: float) -> Tensor:
-        ctx.save_for_backward(u)
-        ctx.slope = SPIKE_SURROGATES[surrogate]
-        ctx.width = width
+    def forward(u: Tensor, surrogate: str, width: float) -> Tensor:
         return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        u, surrogate, ctx.width = inputs
+        ctx.slope = SPIKE_SURROGATES[surrogate]
+        ctx.save_for_backward(u)
 
     @staticmethod
     def backward(ctx, grad: Tensor):

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from . import autograd, checks, dispatch, reference, varying
@@ -43,6 +44,9 @@ def run(
     then comes back in one buffer too.
     """
     entry = CELLS[cell]
+    if torch.compiler.is_compiling():
+        # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans of one symbol fail in it.
+        options = {name: checks.constant(x) for name, x in options.items()}
     signature = checks.signature(cell, packed, (*inputs, *params, h0, reset, h_reset))
     layout = _layouts.get(signature)
     if layout is None:

@@ -94,7 +94,7 @@ def src(
     if isinstance(backend, dispatch.Ask):
         return out
     y, last = out
-    return y, last.chunk(3, -1)
+    return y, torch.unsafe_chunk(last, 3, -1)  # nobody else has last: the three may be changed in place
 
 
 def src_step(
@@ -107,7 +107,7 @@ def src_step(
     cell = src_options(**{**SRC_OPTIONS, **options})
     h0, at_reset = _joined("state", state, u, shared=False), _joined("h_reset", h_reset, u, shared=True)
     y, last = run_step("src", [u], [bias], cell, h0, reset=reset, h_reset=at_reset, backend=backend)
-    return y, last.chunk(3, -1)
+    return y, torch.unsafe_chunk(last, 3, -1)  # nobody else has last: the three may be changed in place
 
 
 def src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, surrogate, width, memory) -> dict[str, object]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from . import autograd_vmap
 from .reference import carry_dtype
 
 #: The namespaces of the C++ and of the Triton operators in torch.ops.
@@ -97,8 +98,13 @@ def register_one(namespace: str, name: str, kernel: str, loops: bool) -> None:
     forward, backward = f"{namespace}::{name}", f"{namespace}::{name}_backward"
     torch.library.register_fake(forward, _forward_fake(kernel))
     torch.library.register_fake(backward, _backward_fake(kernel))
-    torch.library.register_vmap(forward, _looped(forward) if loops else _forward_vmap(forward))
-    torch.library.register_vmap(backward, _looped(backward) if loops else _backward_vmap(backward))
+    rules = {
+        forward: _looped(forward) if loops else _forward_vmap(forward),
+        backward: _looped(backward) if loops else _backward_vmap(backward),
+    }
+    for operator, rule in rules.items():
+        torch.library.register_vmap(operator, rule)  # torch.func's vmap
+        autograd_vmap.register(operator, rule)  # torch.autograd's
 
 
 def _operator(name: str):

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from contextlib import contextmanager
 
 import executor
 import hypothesis
@@ -68,6 +69,18 @@ def assert_same(got: dict, expected: dict) -> None:
     """Asserts that two results hold the same bits, up to the sign of zero."""
     different = [name for name, x in expected.items() if not testing.bits_equal(got[name], x)]
     assert not different, f"{', '.join(different)} differ"
+
+
+@contextmanager
+def refusals(found: list[str] | None = None, allowed: bool = True):
+    """Lets autograd refuse a backward pass whose saved tensors were changed in place, and collects what it says."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not allowed or "modified by an inplace operation" not in str(error):
+            raise
+        if found is not None:
+            found.append(str(error))
 
 
 @pytest.fixture

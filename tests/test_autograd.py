@@ -54,18 +54,21 @@ def test_gradcheck(cell, options):
     """Gradients are the limit of finite differences."""
     for call in _doubles(cell, options):
         torch.autograd.gradcheck(*_function(call), fast_mode=call.dtype.is_complex)
+        torch.autograd.gradcheck(*_function(call), fast_mode=True, check_batched_grad=True)
 
 
 @pytest.mark.parametrize("cell", LINEAR)
 def test_second_derivatives_of_linear_scans(cell):
     for call in _doubles(cell):
-        torch.autograd.gradgradcheck(*_function(call), fast_mode=True)
+        torch.autograd.gradgradcheck(*_function(call), fast_mode=True, check_batched_grad=True)
 
 
 @pytest.mark.parametrize("cell", LINEAR)
 def test_forward_mode_of_linear_scans(cell):
     for call in _doubles(cell):
-        torch.autograd.gradcheck(*_function(call), check_forward_ad=True, check_backward_ad=False, fast_mode=True)
+        torch.autograd.gradcheck(
+            *_function(call), check_forward_ad=True, check_batched_forward_grad=True, check_backward_ad=False, fast_mode=True
+        )
 
 
 @pytest.mark.parametrize("cell", LINEAR)

@@ -288,6 +288,18 @@ def test_tanh(dtype):
     assert (np.abs(y.cpu().numpy().astype(np.longdouble) - expected) / ulp).max() <= TANH_ULPS[dtype]
 
 
+@over(("cell", "options"), [*AFFINE, *STEPS])
+def test_batched_gradients_equal_a_loop(cell, options):
+    """torch.autograd's own vmap, which is not torch.func's."""
+    call = testing.random_call(cell, 1, 3, 2, dtype=_dtype(cell), options=options, reset=True).to(DEVICE)
+    leaves = [x.detach().requires_grad_() for x in call.tensors().values()]
+    outputs = call.apply("triton", **dict(zip(call.tensors(), leaves, strict=True)))
+    given = [torch.stack([x, 2 * x]) for x in (call.dy, call.dh_last)]
+    batched = torch.autograd.grad(outputs, leaves, given, is_grads_batched=True, retain_graph=True)
+    expected = torch.autograd.grad(outputs, leaves, [call.dy, call.dh_last])
+    torch.testing.assert_close(batched, tuple(torch.stack([x, 2 * x]) for x in expected))
+
+
 def test_vmap_of_a_step_cell():
     u, bias = torch.randn(3, 2, 5, 4, device=DEVICE), torch.rand(3, 4, device=DEVICE)
     loss = lambda u, bias: lrnn_kernels.src(u, bias, gradient="full", backend="triton")[0].square().sum()  # noqa: E731

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .. import checks
+from ..autograd import owned
 from ..scan import run
 
 INITIAL_STATES = ("zero", "learned")
@@ -122,7 +123,7 @@ class Recurrent(nn.Module):
         return h
 
     def _load(self, h: Tensor) -> State:
-        """The inverse of ``_store``."""
+        """The inverse of ``_store``, of a tensor of its own; gives tensors of their own too, which users may change in place."""
         return h
 
     def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **ends) -> tuple[Tensor, Tensor]:
@@ -188,13 +189,13 @@ class Recurrent(nn.Module):
             self._check_reset(reset, (B, T) if self.batch_first else (T, B))
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
-            out, h_n = self._stack(x, h_0, reset, None, self.batch_first)
-            return out, self._load(h_n)
+            out, states = self._stack(x, h_0, reset, None, self.batch_first)
+            return owned(out), self._load(torch.stack(states))
         h_0 = self._stored("h_0", h_0, ())
         self._check_reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
-        out, h_n = self._stack(x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True)
-        return out.squeeze(0), self._load(h_n.squeeze(1))
+        out, states = self._stack(x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True)
+        return owned(out.squeeze(0)), self._load(torch.cat(states))
 
     def step(self, x: Tensor, state: State | None = None, reset: Tensor | None = None) -> tuple[Tensor, State]:
         """One time step of all layers, for streaming; the values are those of the scan.
@@ -218,7 +219,7 @@ class Recurrent(nn.Module):
         self._check_reset(reset, batch)
         time = x.dim() - 1 if self.batch_first else 0
         out, state = self(x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time))
-        return out.squeeze(time), state
+        return owned(out.squeeze(time)), state
 
     def _forward_packed(self, x: PackedSequence, h_0: State | None, reset: Tensor | None) -> tuple[PackedSequence, State]:
         data, batch_sizes, order, inverse = x
@@ -234,17 +235,21 @@ class Recurrent(nn.Module):
             reset = reset if order is None else reset.index_select(0, order)
         if h_0 is not None and order is not None:
             h_0 = h_0.index_select(1, order)
-        out, h_n = self._stack(padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False)
+        out, states = self._stack(padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False)
+        h_n = torch.stack(states)
         h_n = h_n if inverse is None else h_n.index_select(1, inverse)
         packed = pack_padded_sequence(out, lengths)
         return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(h_n)
 
-    def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
-        """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest first, where sequences differ in length."""
+    def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, list[Tensor]]:
+        """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest first, where sequences differ in length.
+
+        Returns the output, and the last states of each layer and direction, (B,C), which the caller copies into one tensor.
+        """
         if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
             # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and the output is a view again.
-            out, h_n = self._stack(x.transpose(0, 1), h_0, reset, lengths, not batch_first)
-            return out.transpose(0, 1), h_n
+            out, states = self._stack(x.transpose(0, 1), h_0, reset, lengths, not batch_first)
+            return out.transpose(0, 1), states
         B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
         masks = [reset]
         if self.bidirectional:
@@ -266,17 +271,21 @@ class Recurrent(nn.Module):
                 outputs.append(y)
                 states.append(h)
             x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
-        return x, states[0].unsqueeze(0) if len(states) == 1 else torch.stack(states)
+        return x, states
 
     def _direction(self, x: Tensor, p, h0, mask, reverse: bool, last: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
         drive = self._drive(x, p)  # in the order of x, so that the GEMM reads and writes rows as they lie
         drive = drive if batch_first else drive.transpose(0, 1)
-        initial = self._initial(p) if h0 is None or mask is not None else None
+        initial = self._initial(p) if h0 is None or mask is not None or torch.is_grad_enabled() else None
         at_reset = None if mask is None else initial
+        at_ends = reverse and last is not None  # the reverse scan passes the padding first; it restarts at each sequence's last step
         if h0 is None:
             h0 = None if initial is None else initial.expand(drive.shape[0], -1)
-        elif reverse and last is not None:
-            at_reset = h0  # the reverse scan passes the padding first; the restart at a sequence's last step is its start
+        else:
+            if (mask is None or at_ends) and initial is not None and initial.requires_grad:
+                # Nothing reads the learned state. A gradient of zero reaches it: DistributedDataParallel waits for one of every parameter.
+                h0 = torch.where(torch.ones((), dtype=torch.bool, device=h0.device), h0, initial)
+            at_reset = h0 if at_ends else at_reset
         if last is None or reverse:
             y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse)
         elif len(self.state_names) == 1:
@@ -355,8 +364,8 @@ def _reverse_reset(reset: Tensor | None, lengths: Tensor | None, B: int, T: int,
     """
     mask = None
     if reset is not None:
-        mask = torch.zeros_like(reset)
-        mask[:, :-1] = reset[:, 1:]
+        mask = reset.roll(-1, 1)
+        mask[:, -1:] = False  # a number has no size that could be 1: the program of an export is for every T
     if lengths is not None:
         ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
         mask = ends if mask is None else mask | ends

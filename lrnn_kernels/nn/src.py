@@ -122,7 +122,7 @@ class SRC(Recurrent):
         return torch.cat(h, -1)
 
     def _load(self, h: Tensor) -> State:
-        return h.chunk(3, -1)
+        return tuple(part.clone() for part in h.chunk(3, -1))
 
     def _extra_options(self) -> dict[str, Any]:
         shown = {"gradient": self.options["gradient"], "max_bias": self.max_bias}
