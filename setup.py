@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent
 
 
 def load_build_package():
-    """lrnn_kernels.build, without importing the package around it (which needs what may not be there yet)."""
-    folder = ROOT / "lrnn_kernels" / "build"
+    """lrnn_kernels.backends.build, without importing the package around it (which needs what may not be there yet)."""
+    folder = ROOT / "lrnn_kernels" / "backends" / "build"
     spec = importlib.util.spec_from_file_location("lrnn_build", folder / "__init__.py", submodule_search_locations=[str(folder)])
     sys.modules["lrnn_build"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["lrnn_build"])
@@ -98,7 +98,7 @@ class AnyPythonWheel(bdist_wheel):
 
 setup(
     packages=[
-        *("lrnn_kernels", "lrnn_kernels.build", "lrnn_kernels.nn", "lrnn_kernels.fixed_point"),
+        *find_packages(include=["lrnn_kernels", "lrnn_kernels.*"]),
         *("lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"),
     ],
     # The top-level name triton_kernels belongs to another project.

@@ -55,7 +55,7 @@ def main() -> int:
 
 def check() -> bool:
     """Compares every operator with the reference, and prints the table."""
-    from lrnn_kernels.check import run_check
+    from lrnn_kernels.testing.check import run_check
 
     done = run_check()
     print(done)

@@ -22,7 +22,7 @@ import torch
 
 import lrnn_kernels
 from lrnn_kernels import testing
-from lrnn_kernels.check import run_check
+from lrnn_kernels.testing.check import run_check
 
 from . import gpu_speed, gpu_tune, machine, report
 
@@ -114,7 +114,7 @@ def sanitize() -> str:
     if shutil.which("compute-sanitizer") is None:
         return "compute-sanitizer is not installed"
     command = ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-c"]
-    script = "from lrnn_kernels.check import run_check; report = run_check(backends=['cuda']); assert report.ok; print('no errors')"
+    script = "from lrnn_kernels.testing.check import run_check; report = run_check(backends=['cuda']); assert report.ok; print('no errors')"
     return run("compute-sanitizer", [*command, script])
 
 

@@ -37,9 +37,9 @@ from pathlib import Path
 
 import torch
 
-from lrnn_kernels.build import sources, toolchain
-from lrnn_kernels.build.cache import by_content
-from lrnn_kernels.build.libraries import Library, Unit
+from lrnn_kernels.backends.build import sources, toolchain
+from lrnn_kernels.backends.build.cache import by_content
+from lrnn_kernels.backends.build.libraries import Library, Unit
 from lrnn_kernels.registry import CELLS
 
 from . import gpu_resources, report

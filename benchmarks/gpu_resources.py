@@ -18,8 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lrnn_kernels.build import libraries, sources
-from lrnn_kernels.build.cache import nvcc
+from lrnn_kernels.backends.build import libraries, sources
+from lrnn_kernels.backends.build.cache import nvcc
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"

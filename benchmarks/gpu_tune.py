@@ -19,7 +19,8 @@ from statistics import mean, median
 import torch
 from tqdm import tqdm
 
-from lrnn_kernels import testing, triton_backend
+from lrnn_kernels import testing
+from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.registry import CELLS
 
 from . import report

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 import lrnn_kernels
-from lrnn_kernels import extension
-from lrnn_kernels.build import libraries, toolchain
+from lrnn_kernels.backends import cpu
+from lrnn_kernels.backends.build import libraries, toolchain
 
 
 def describe() -> dict:
@@ -25,7 +25,7 @@ def describe() -> dict:
         "threads": torch.get_num_threads(),
         "caches": caches(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
-        "isa": extension.extension().library.lrnn_isa().decode() if extension.ready() else None,
+        "isa": cpu.extension().library.lrnn_isa().decode() if cpu.ready() else None,
         "huge_pages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "system": platform.platform(),
         "compiler": _compiler(),

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrnn_kernels.build import toolchain
-from lrnn_kernels.build.cache import by_content
-from lrnn_kernels.build.libraries import Library, Unit
+from lrnn_kernels.backends.build import toolchain
+from lrnn_kernels.backends.build.cache import by_content
+from lrnn_kernels.backends.build.libraries import Library, Unit
 
 HUGE_PAGE = 2 << 20
 HALF_PAGE = 2 << 10

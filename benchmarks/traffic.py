@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import lrnn_kernels as lk
-from lrnn_kernels import dispatch
+from lrnn_kernels.backends import choose
 from lrnn_kernels.registry import CELLS
 from lrnn_kernels.step import CHECKPOINT_INTERVAL
 
@@ -145,8 +145,8 @@ class Calls:
         self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
         cell = CELLS[op.cell]
         self._options = {**cell.options, **op.options}
-        kernel = dispatch.kernel_on(backend, cell.kernel(self._options, False))
-        operators = getattr(torch.ops, dispatch.OPERATORS[backend])
+        kernel = choose.kernel_on(backend, cell.kernel(self._options, False))
+        operators = getattr(torch.ops, choose.OPERATORS[backend])
         self._saves = cell.saves(kernel)
         # A pass is the compiled operator, called directly: what is compared with a copy is what moves bytes. (The other way, a
         # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)

@@ -23,8 +23,9 @@ import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
-from lrnn_kernels import testing, triton_backend
-from lrnn_kernels.reference import SPIKE_SURROGATES
+from lrnn_kernels import testing
+from lrnn_kernels.backends import triton as triton_backend
+from lrnn_kernels.calls.reference import SPIKE_SURROGATES
 from lrnn_kernels.registry import SRC_OPTIONS
 
 RESULTS = Path(__file__).with_name("results")

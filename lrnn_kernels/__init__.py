@@ -35,7 +35,7 @@ else:
         min_gru,
         min_gru_step,
     )
-    from .explain import Explanation, explain
+    from .calls.explain import Explanation, explain
     from .step import brc, brc_step, nbrc, nbrc_step, src, src_step
 
 __all__ = [

@@ -42,7 +42,7 @@ def _build() -> int:
 
 def _check_operators() -> bool:
     try:
-        from . import check
+        from .testing import check
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

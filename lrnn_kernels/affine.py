@@ -41,21 +41,21 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from . import checks
-from .scan import run, run_step
+from .calls import arguments
+from .calls.run import run, run_step
 
 
 def _eps_width(eps: float | Tensor, width: float) -> dict[str, float | Tensor]:
-    return {"eps": checks.varying("eps", eps, 0.0, 1.0), "width": checks.number("width", width, 0.0, float("inf"), open_low=True)}
+    return {"eps": arguments.varying("eps", eps, 0.0, 1.0), "width": arguments.number("width", width, 0.0, float("inf"), open_low=True)}
 
 
 def _hysteresis_call(c: Tensor, beta: Tensor, alpha: Tensor, time_dims: int) -> tuple[str, list[Tensor], list[Tensor]]:
     """Whether alpha changes with time (the alpha-CMRU) or is one value per channel."""
-    checks.tensor("alpha", alpha)
+    arguments.tensor("alpha", alpha)
     if alpha.dim() == time_dims:
         return "alpha_bmru", [c, beta, alpha], []
     if alpha.dim() not in (1, 2):
-        raise ValueError(f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {checks.shape(alpha)}")
+        raise ValueError(f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {arguments.shape(alpha)}")
     return "bmru", [c, beta], [alpha]
 
 
@@ -78,12 +78,12 @@ def linear_scan(
     Shapes, states, resets, gradients and errors: see the module. Differentiable any number of times, in both modes; for complex values
     da[t] = conj(h[t-1]) g[t] with g the total adjoint of h[t], as torch defines complex gradients.
     """
-    checks.tensor("a", a)
+    arguments.tensor("a", a)
     states = {"h0": h0, "reset": reset, "h_reset": h_reset, "reverse": reverse, "backend": backend}
     if a.dim() == 3:
         return run("linear_scan", [a, b], [], {}, **states)
     if a.dim() != 1:
-        raise ValueError(f"a must have shape (B, T, C) or (C,), got {checks.shape(a)}")
+        raise ValueError(f"a must have shape (B, T, C) or (C,), got {arguments.shape(a)}")
     return run("linear_scan_per_channel", [b], [a], {}, **states)
 
 
@@ -91,7 +91,7 @@ def linear_scan_step(
     a: Tensor, b: Tensor, h: Tensor | None = None, *, reset=None, h_reset=None, backend: str = "auto"
 ) -> tuple[Tensor, Tensor]:
     """One step of ``linear_scan``: a (B,C) or (C,), b (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
-    checks.tensor("a", a)
+    arguments.tensor("a", a)
     cell, inputs, params = ("linear_scan", [a, b], []) if a.dim() == 2 else ("linear_scan_per_channel", [b], [a])
     return run_step(cell, inputs, params, {}, h, reset=reset, h_reset=h_reset, backend=backend)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .build import environment, toolchain
+from .backends.build import environment, toolchain
 from .fixed_point import library
 from .version import __version__
 
 try:
     import torch
 
-    from . import cuda_backend, extension, testing
+    from . import testing
+    from .backends import cpu, cuda
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -30,8 +31,8 @@ def libraries() -> list[tuple[str, str, bool]]:
     """Each library's name, what there is of it, compiled if it must be, and whether it is there where it is wanted."""
     lines = [("fixed point", text := _fixed_point(), not text.startswith("none"))]
     if torch:
-        lines.append(("kernels", _kernels(), extension.ready()))
-        state = cuda_backend.current()
+        lines.append(("kernels", _kernels(), cpu.ready()))
+        state = cuda.current()
         wanted = environment.cuda() != "0" and (environment.cuda() == "1" or torch.cuda.device_count() > 0)
         lines.append(("CUDA kernels", _cuda_kernels(), state.path is not None or not wanted))
     return lines
@@ -39,7 +40,7 @@ def libraries() -> list[tuple[str, str, bool]]:
 
 def _torch() -> list[tuple[str, str]]:
     lines = [("kernels", _kernels()), ("CUDA kernels", _cuda_kernels())]
-    if extension.ready():
+    if cpu.ready():
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
@@ -56,12 +57,12 @@ def _fixed_point() -> str:
 
 
 def _kernels() -> str:
-    found = extension.extension()
+    found = cpu.extension()
     return f"none: {found.reason}" if found.path is None else f"{_place(found.path)}, {found.reason}"
 
 
 def _cuda_kernels() -> str:
-    state = cuda_backend.current()
+    state = cuda.current()
     return f"none: {state.reason}" if state.path is None else f"{_place(state.path)}, {state.reason}"
 
 
@@ -74,7 +75,7 @@ def _place(path: Path) -> str:
 
 
 def _isa() -> str:
-    library = extension.extension().library
+    library = cpu.extension().library
     available = [name for number, name in enumerate(toolchain.X86_ISAS) if library.lrnn_isa_available(number)]
     return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
 

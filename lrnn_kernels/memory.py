@@ -25,7 +25,7 @@ import operator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from . import extension
+from .backends import cpu
 
 _MOST_BYTES = 2**63 - 1
 
@@ -41,7 +41,7 @@ class PoolStats:
 
 
 def _library() -> ctypes.CDLL:
-    found = extension.extension()
+    found = cpu.extension()
     if found.library is None:
         raise RuntimeError(f"the output pool is part of the compiled kernels, which are not available: {found.reason}")
     return found.library

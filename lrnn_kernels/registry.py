@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from . import reference
+from .calls import reference
 
 REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 COMPLEX = (torch.complex64, torch.complex128)

@@ -11,10 +11,11 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from . import checks, dispatch
-from .reference import SPIKE_SURROGATES, carry_dtype
+from .backends import choose
+from .calls import arguments
+from .calls.reference import SPIKE_SURROGATES, carry_dtype
+from .calls.run import run, run_step
 from .registry import SRC_OPTIONS
-from .scan import run, run_step
 
 GRADIENTS = ("detached", "full")
 
@@ -91,7 +92,7 @@ def src(
     h0 = _joined("state", state, u, shared=False)
     at_reset = _joined("h_reset", h_reset, u, shared=True)
     out = run("src", [u], [bias], cell, h0=h0, reset=reset, h_reset=at_reset, reverse=reverse, backend=backend)
-    if isinstance(backend, dispatch.Ask):
+    if isinstance(backend, choose.Ask):
         return out
     y, last = out
     return y, torch.unsafe_chunk(last, 3, -1)  # nobody else has last: the three may be changed in place
@@ -119,18 +120,18 @@ def src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, t
     inf = float("inf")
     return {
         "gradient": gradient,
-        "leak": checks.number("leak", leak, -inf, inf),
-        "rho": checks.number("rho", rho, 0.0, inf, open_low=True),
-        "r": checks.number("r", r, -inf, inf),
-        "r_s": checks.number("r_s", r_s, -inf, inf),
-        "z": checks.number("z", z, 0.0, 1.0, open_high=True),
-        "z_hyp": checks.number("z_hyp", z_hyp, 0.0, 1.0),
-        "z_dep": checks.number("z_dep", z_dep, 0.0, 1.0),
-        "slope": checks.number("slope", slope, -inf, inf),
-        "midpoint": checks.number("midpoint", midpoint, -inf, inf),
-        "threshold": None if threshold is None else checks.number("threshold", threshold, -inf, inf),
+        "leak": arguments.number("leak", leak, -inf, inf),
+        "rho": arguments.number("rho", rho, 0.0, inf, open_low=True),
+        "r": arguments.number("r", r, -inf, inf),
+        "r_s": arguments.number("r_s", r_s, -inf, inf),
+        "z": arguments.number("z", z, 0.0, 1.0, open_high=True),
+        "z_hyp": arguments.number("z_hyp", z_hyp, 0.0, 1.0),
+        "z_dep": arguments.number("z_dep", z_dep, 0.0, 1.0),
+        "slope": arguments.number("slope", slope, -inf, inf),
+        "midpoint": arguments.number("midpoint", midpoint, -inf, inf),
+        "threshold": None if threshold is None else arguments.number("threshold", threshold, -inf, inf),
         "surrogate": surrogate,
-        "width": checks.number("width", width, 0.0, inf, open_low=True),
+        "width": arguments.number("width", width, 0.0, inf, open_low=True),
         "memory": _memory(memory),
     }
 
@@ -150,18 +151,18 @@ def _joined(name: str, states: States | None, u: Tensor, shared: bool) -> Tensor
     """The three states side by side, as the kernels take them: each (B,C), or (C,) too where shared."""
     if states is None:
         return None
-    checks.tensor("u", u)
+    arguments.tensor("u", u)
     if u.dim() not in (2, 3):
-        raise ValueError(f"u must have shape (B, T, C), got {checks.shape(u)}")
+        raise ValueError(f"u must have shape (B, T, C), got {arguments.shape(u)}")
     if not isinstance(states, (tuple, list)) or len(states) != 3:
         got = f"{len(states)} of them" if isinstance(states, (tuple, list)) else type(states).__name__
         raise TypeError(f"{name} must be three tensors (i, h, h_s), got {got}")
     B, C, carry = u.shape[0], u.shape[-1], carry_dtype(u.dtype)
     for part, x in zip(("i", "h", "h_s"), states, strict=True):
-        checks.tensor(f"{name} {part}", x)
+        arguments.tensor(f"{name} {part}", x)
         allowed = [(C,)] * shared + [(B, C)]
         if tuple(x.shape) not in allowed or x.shape != states[0].shape:
-            raise ValueError(f"{name} {part} must have shape {' or '.join(map(str, allowed))}, all three alike, got {checks.shape(x)}")
+            raise ValueError(f"{name} {part} must have shape {' or '.join(map(str, allowed))}, all three alike, got {arguments.shape(x)}")
         if x.device != u.device:
             raise ValueError(f"{name} {part} must be on the device of u, {u.device}, got {x.device}")
         if torch.promote_types(x.dtype, carry) != carry:

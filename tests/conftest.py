@@ -9,7 +9,8 @@ import hypothesis
 import pytest
 import torch
 
-from lrnn_kernels import cuda_backend, dispatch, memory, testing, transforms
+from lrnn_kernels import memory, testing
+from lrnn_kernels.backends import choose, cuda, operators
 from lrnn_kernels.registry import CELLS
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a failure.
@@ -102,10 +103,10 @@ def backend(request) -> str:
 def operators_on_executor():
     """The library of CUDA operators for CPU tensors, loaded into torch once: torch.ops.lrnn_on_executor."""
     path = executor.compile_operators()
-    transforms.define_all("lrnn_on_executor")
+    operators.define_all("lrnn_on_executor")
     torch.ops.load_library(str(path))
-    state = cuda_backend.state_of(path, "on the executor")
-    transforms.register("lrnn_on_executor", state.kernels)
+    state = cuda.state_of(path, "on the executor")
+    operators.register("lrnn_on_executor", state.kernels)
     return executor.Executor(path), state
 
 
@@ -116,9 +117,9 @@ def cuda_on_cpu(operators_on_executor, monkeypatch, request):
     seed = sum(map(ord, request.node.name))
     library.configure(resident=1 + seed % 5, seed=seed)
     library.library.lrnn_gpu_set_bytes_in_flight(ctypes.c_int64((1, 1 << 14, 2 << 20)[seed % 3]))
-    monkeypatch.setattr(cuda_backend, "state", state)
-    monkeypatch.setattr(cuda_backend, "missing", lambda device: "")
-    monkeypatch.setitem(dispatch.OPERATORS, "cuda", "lrnn_on_executor")
+    monkeypatch.setattr(cuda, "state", state)
+    monkeypatch.setattr(cuda, "missing", lambda device: "")
+    monkeypatch.setitem(choose.OPERATORS, "cuda", "lrnn_on_executor")
 
 
 @pytest.hookimpl(wrapper=True)

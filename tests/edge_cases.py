@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.reference import carry_dtype
+from lrnn_kernels.calls.reference import carry_dtype
 from lrnn_kernels.registry import CELLS
 
 INF, NAN = float("inf"), float("nan")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from lrnn_kernels.build.cache import by_content
-from lrnn_kernels.build.libraries import TARGET, Library, Unit, cells
-from lrnn_kernels.build.toolchain import find_compiler
+from lrnn_kernels.backends.build.cache import by_content
+from lrnn_kernels.backends.build.libraries import TARGET, Library, Unit, cells
+from lrnn_kernels.backends.build.toolchain import find_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "tests" / "cuda_on_cpu"

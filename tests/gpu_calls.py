@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.reference import carry_dtype
+from lrnn_kernels.calls.reference import carry_dtype
 
 STORAGES = ["f32", "f64", "bf16", "f16", "c64", "c128", "f32_split", "f64_split", "bf16_split", "f16_split"]
 _NAMES = {

@@ -12,8 +12,8 @@ from gpu_calls import ScanArgs, Stream, Sums, poison
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.reference import carry_dtype
-from lrnn_kernels.transforms import STATES
+from lrnn_kernels.backends.operators import STATES
+from lrnn_kernels.calls.reference import carry_dtype
 
 #: Multiprocessors and bytes of L2 cache of an H100.
 DEVICE = (132, 50 << 20)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lrnn_kernels import nn, reference
+from lrnn_kernels import nn
+from lrnn_kernels.calls import reference
 
 #: name -> (class, keyword options). Learned initial states wherever a layer has them, so that resets and starts show.
 LAYERS = {

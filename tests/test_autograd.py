@@ -7,8 +7,8 @@ import torch
 from conftest import VARIANTS, over
 
 from lrnn_kernels import testing
+from lrnn_kernels.backends.operators import STREAMS
 from lrnn_kernels.registry import CELLS
-from lrnn_kernels.transforms import STREAMS
 
 
 def _is_smooth(cell: str, options) -> bool:

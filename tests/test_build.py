@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lrnn_kernels.build import cache, environment, libraries, sources, toolchain
-from lrnn_kernels.build.compiling import compile_library
-from lrnn_kernels.build.libraries import Library, Unit
+from lrnn_kernels.backends.build import cache, environment, libraries, sources, toolchain
+from lrnn_kernels.backends.build.compiling import compile_library
+from lrnn_kernels.backends.build.libraries import Library, Unit
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What a folder may be called: none of these is part of a command.
@@ -423,7 +423,7 @@ library = libraries.Library("answers", toolchain.find_compiler(), (unit,), (), {
 print(ctypes.CDLL(str(cache.by_content(library))).one())
 """
     # The package by itself, as setup.py loads it.
-    (tmp_path / "lrnn_build").symlink_to(ROOT / "lrnn_kernels" / "build")
+    (tmp_path / "lrnn_build").symlink_to(ROOT / "lrnn_kernels" / "backends" / "build")
     command = [sys.executable, "-c", script]
     several = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert [process.communicate(timeout=300)[0] for process in several] == ["42\n"] * 3
@@ -438,7 +438,7 @@ def test_objects_that_nobody_uses_are_forgotten(tmp_path, own_cache):
 
 
 def test_progress_says_what_is_done_and_left(tmp_path, own_cache, monkeypatch):
-    monkeypatch.setattr("lrnn_kernels.build.compiling.QUIET", 0.0)
+    monkeypatch.setattr("lrnn_kernels.backends.build.compiling.QUIET", 0.0)
     said = []
     compile_library(library(write(tmp_path / "src")), tmp_path / "x.so", tmp_path / "objects", said.append)
     assert said[0] == "lrnn_kernels: compiling answers: 2 files"

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 import lrnn_kernels
-from lrnn_kernels import autograd, check, extension, testing
+from lrnn_kernels import testing
 from lrnn_kernels.__main__ import main
+from lrnn_kernels.backends import cpu
+from lrnn_kernels.calls import autograd
 from lrnn_kernels.registry import CELLS
+from lrnn_kernels.testing import check
 
 
 def test_info(capsys):
@@ -16,7 +19,7 @@ def test_info(capsys):
     text = capsys.readouterr().out
     for word in (
         lrnn_kernels.__version__,
-        extension.extension().reason,
+        cpu.extension().reason,
         torch.__version__,
         "backend cpu",
         "backend reference",
@@ -36,7 +39,7 @@ def test_an_unknown_command_shows_the_usage(arguments, capsys):
 
 def test_check_covers_every_kernel():
     """A kernel that the check does not reach would be trusted unseen."""
-    from lrnn_kernels.transforms import STREAMS
+    from lrnn_kernels.backends.operators import STREAMS
 
     reached = {(call.kernel, call.dtype) for cell in CELLS for call in check.calls(cell)}
     for kernel in STREAMS:

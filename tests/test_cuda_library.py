@@ -7,16 +7,16 @@ import torch
 from test_packaging import _run, _wheel
 
 import lrnn_kernels
-from lrnn_kernels.build import cache, environment, sources, toolchain
+from lrnn_kernels.backends.build import cache, environment, sources, toolchain
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 needs_no_cuda = pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA: needs one without, or the GPU's own tests")
 
 SCRIPT = """
 import torch, lrnn_kernels
-from lrnn_kernels import cuda_backend, transforms
-state = cuda_backend.current()
-print(state.reason, sorted(set(transforms.STREAMS) - state.kernels))
+from lrnn_kernels.backends import cuda, operators
+state = cuda.current()
+print(state.reason, sorted(set(operators.STREAMS) - state.kernels))
 print(torch._C._dispatch_has_kernel_for_dispatch_key("lrnn_kernels::linear_backward", "CUDA"))
 x = torch.ones(1, 2, 3)
 try:
@@ -45,7 +45,7 @@ def test_where_torch_has_no_cuda_the_backend_says_so():
 
 
 def test_switched_off(tmp_path):
-    script = "import lrnn_kernels; from lrnn_kernels import cuda_backend; print(cuda_backend.missing('cuda'))"
+    script = "import lrnn_kernels; from lrnn_kernels.backends import cuda; print(cuda.missing('cuda'))"
     assert _run(["-c", script], tmp_path.parent, PYTHONPATH=str(sources.csrc().parent), LRNN_CUDA="0").stdout == (
         "switched off by LRNN_CUDA=0\n"
     )

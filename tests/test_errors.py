@@ -5,7 +5,8 @@ import torch
 from conftest import VARIANTS, over
 
 import lrnn_kernels as lrnn
-from lrnn_kernels import scan, testing
+from lrnn_kernels import testing
+from lrnn_kernels.calls import run
 from lrnn_kernels.registry import CELLS
 
 B, T, C = 2, 5, 4
@@ -153,12 +154,12 @@ def test_forward_mode_of_a_surrogate_is_refused():
 
 def test_what_was_right_once_is_no_excuse(monkeypatch):
     """Calls that were checked are remembered by all that the checks look at, and only so many of them."""
-    monkeypatch.setattr(scan, "_layouts", {})
-    monkeypatch.setattr(scan, "_MOST_LAYOUTS", 3)
+    monkeypatch.setattr(run, "_layouts", {})
+    monkeypatch.setattr(run, "_MOST_LAYOUTS", 3)
     expected = lrnn.bmru(X, X, ALPHA)[0]
-    assert len(scan._layouts) == 1
+    assert len(run._layouts) == 1
     assert torch.equal(lrnn.bmru(X.clone(), X, ALPHA.clone())[0], expected)
-    assert len(scan._layouts) == 1
+    assert len(run._layouts) == 1
     with pytest.raises(ValueError, match="alpha"):
         lrnn.bmru(X, X, _x(C + 1))
     with pytest.raises(ValueError, match="beta"):
@@ -170,7 +171,7 @@ def test_what_was_right_once_is_no_excuse(monkeypatch):
     with pytest.raises(ValueError, match="h_reset was given without reset"):
         lrnn.bmru(X, X, ALPHA, h_reset=ALPHA)
     assert lrnn.bmru(X.half(), X, ALPHA)[0].dtype == torch.float32
-    assert len(scan._layouts) == 1  # what had to be converted is checked, and converted, every time
+    assert len(run._layouts) == 1  # what had to be converted is checked, and converted, every time
     for T_ in range(1, 9):
         lrnn.bmru(_x(B, T_, C), _x(B, T_, C), ALPHA)
-        assert len(scan._layouts) <= 3
+        assert len(run._layouts) <= 3

@@ -14,7 +14,7 @@ import test_gpu_latch
 import test_gpu_nbrc
 
 from lrnn_kernels import testing
-from lrnn_kernels.build.libraries import Unit
+from lrnn_kernels.backends.build.libraries import Unit
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from conftest import CHANNELS, FEATURES, GRID, assert_same, check, over
 from torch.func import grad, vmap
 
 import lrnn_kernels
-from lrnn_kernels import cuda_backend, testing, transforms
+from lrnn_kernels import testing
+from lrnn_kernels.backends import cuda, operators
 from lrnn_kernels.registry import CELLS
 
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
 
 def test_every_kernel_is_served():
-    assert cuda_backend.state.kernels == set(transforms.STREAMS)
+    assert cuda.state.kernels == set(operators.STREAMS)
 
 
 @over(("cell", "options", "dtype"), GRID)

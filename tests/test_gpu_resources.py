@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import gpu_model, gpu_resources
 from benchmarks.traffic import OPS
-from lrnn_kernels.build import libraries, toolchain
+from lrnn_kernels.backends.build import libraries, toolchain
 from lrnn_kernels.registry import CELLS
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")

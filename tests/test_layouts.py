@@ -8,7 +8,9 @@ import torch
 from conftest import VARIANTS, assert_same, check, over
 
 import lrnn_kernels
-from lrnn_kernels import build, scan, testing
+from lrnn_kernels import testing
+from lrnn_kernels.backends import build
+from lrnn_kernels.calls.run import run as run_cell
 from lrnn_kernels.registry import CELLS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -260,4 +262,4 @@ def test_mixed_types_widen(backend):
     y.sum().backward()
     for x in (c, beta, alpha, h0):
         assert x.grad.dtype == x.dtype
-    assert torch.equal(y, scan.run("bmru", [c.float(), beta], [alpha.float()], CELLS["bmru"].options, h0=h0.float(), backend=backend)[0])
+    assert torch.equal(y, run_cell("bmru", [c.float(), beta], [alpha.float()], CELLS["bmru"].options, h0=h0.float(), backend=backend)[0])

@@ -7,7 +7,8 @@ import torch
 from nn_cases import PLAIN
 from torch.profiler import ProfilerActivity, profile
 
-from lrnn_kernels import nn, scan
+from lrnn_kernels import nn
+from lrnn_kernels.calls.run import run as run_cell
 
 B, T, IN, H = 4, 64, 24, 16
 COPIES = {"aten::cat", "aten::copy_", "aten::clone", "aten::contiguous", "aten::stack", "aten::index", "aten::slice_backward"}
@@ -81,7 +82,7 @@ def test_the_count_sees_the_copies_of_a_naive_layer(cls, batch_first):
 
 
 def test_the_count_sees_a_contiguous_copy(monkeypatch):
-    run = scan.run
+    run = run_cell
     monkeypatch.setattr(nn.base, "run", lambda cell, inputs, *args, **kw: run(cell, [x.contiguous() for x in inputs], *args, **kw))
     assert step(nn.BMRU(IN, H, batch_first=False)) != []
     assert step(nn.BMRU(IN, H, batch_first=True)) == []  # already contiguous

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lrnn_kernels import extension
-from lrnn_kernels.build import cache, libraries, toolchain
-from lrnn_kernels.build.compiling import compile_library
+from lrnn_kernels.backends import cpu
+from lrnn_kernels.backends.build import cache, libraries, toolchain
+from lrnn_kernels.backends.build.compiling import compile_library
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "csrc", "lrnn_kernels", "triton_kernels"]
@@ -122,7 +122,7 @@ def test_an_unknown_instruction_set_is_an_error(monkeypatch, variable, value):
 
 def test_a_library_without_kernels_for_this_processor_is_not_used(monkeypatch):
     """As one that was compiled for a better processor: here, one that does not know what LRNN_ISA names."""
-    path = extension.extension().path
+    path = cpu.extension().path
     script = f"""
 import ctypes, torch
 torch.ops.load_library({str(path)!r})
@@ -170,7 +170,7 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
     """Without torch or a compiler at build time, the sources travel and are compiled on first use."""
     wheel = _wheel(tmp_path, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
-    script = "from lrnn_kernels.build import libraries; print(*map(libraries.digest, ('kernels', 'fixed_point', 'kernels-cuda')))"
+    script = "from lrnn_kernels.backends.build import libraries; print(*map(libraries.digest, ('kernels', 'fixed_point', 'kernels-cuda')))"
     done = _run(["-c", script], tmp_path / "unpacked")
     assert done.stdout.split() == [libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")]
 

@@ -9,7 +9,7 @@ from conftest import assert_same
 
 import lrnn_kernels as lrnn
 from lrnn_kernels import testing
-from lrnn_kernels.reference import SPIKE_SURROGATES
+from lrnn_kernels.calls.reference import SPIKE_SURROGATES
 from lrnn_kernels.registry import SRC_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("poisoned")

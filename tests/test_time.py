@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrnn_kernels import testing
+from lrnn_kernels.backends.operators import STATES, STREAMS
 from lrnn_kernels.registry import CELLS
-from lrnn_kernels.transforms import STATES, STREAMS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 

@@ -11,7 +11,8 @@ import torch
 
 import lrnn_kernels
 from benchmarks import gpu_tune
-from lrnn_kernels import cuda_backend, dispatch, triton_backend
+from lrnn_kernels.backends import choose, cuda
+from lrnn_kernels.backends import triton as triton_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ("tests/triton_cases.py", "tests/triton_edge_cases.py", "tests/triton_tune_cases.py")
@@ -86,42 +87,42 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch):
 
 @needs_triton
 def test_auto_prefers_triton_on_a_gpu():
-    choice = dispatch.choose("auto", torch.device("cuda"), "linear")
+    choice = choose.choose("auto", torch.device("cuda"), "linear")
     assert choice.backend == "triton"
     assert "best backend for it here" in choice.reason
 
 
 @needs_triton
 def test_auto_prefers_cuda_to_triton(monkeypatch):
-    kernels = cuda_backend.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), 256)
-    monkeypatch.setattr(cuda_backend, "state", kernels)
-    assert dispatch.choose("auto", torch.device("cuda"), "linear").backend == "cuda"
-    assert dispatch.choose("auto", torch.device("cuda"), "min_gru").backend == "triton"
-    assert dispatch.choose("auto", torch.device("cuda"), "nbrc", 256).backend == "cuda"
+    kernels = cuda.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), 256)
+    monkeypatch.setattr(cuda, "state", kernels)
+    assert choose.choose("auto", torch.device("cuda"), "linear").backend == "cuda"
+    assert choose.choose("auto", torch.device("cuda"), "min_gru").backend == "triton"
+    assert choose.choose("auto", torch.device("cuda"), "nbrc", 256).backend == "cuda"
     with pytest.warns(RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"):
-        assert dispatch.choose("auto", torch.device("cuda"), "nbrc", 257).backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), "nbrc", 257).backend == "reference"
 
 
 @needs_triton
 def test_a_cell_without_a_triton_kernel_runs_the_reference_and_says_so():
     with pytest.warns(RuntimeWarning, match="the triton backend has no kernel 'nbrc' yet"):
-        assert dispatch.choose("auto", torch.device("cuda"), "nbrc").backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), "nbrc").backend == "reference"
     with pytest.raises(NotImplementedError, match="the triton backend has no kernel 'nbrc' yet"):
-        dispatch.choose("triton", torch.device("cuda"), "nbrc")
+        choose.choose("triton", torch.device("cuda"), "nbrc")
 
 
 def test_without_triton(monkeypatch):
     """A GPU tensor then runs the reference, with a warning that says why."""
     monkeypatch.setattr(triton_backend, "_failure", "triton is not installed (pip install triton)")
     with pytest.warns(RuntimeWarning, match="triton is not installed"):
-        assert dispatch.choose("auto", torch.device("cuda"), "linear").backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), "linear").backend == "reference"
     with pytest.raises(RuntimeError, match="triton is not installed"):
-        dispatch.choose("triton", torch.device("cuda"), "linear")
+        choose.choose("triton", torch.device("cuda"), "linear")
 
 
 def test_other_devices():
     with pytest.raises(RuntimeError, match="CUDA and HIP tensors, got tensors on 'xpu'"):
-        dispatch.choose("triton", torch.device("xpu"), "linear")
+        choose.choose("triton", torch.device("xpu"), "linear")
 
 
 @needs_triton

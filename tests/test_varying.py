@@ -8,7 +8,8 @@ import torch._dynamo.testing
 from torch import Tensor
 
 import lrnn_kernels
-from lrnn_kernels import nn, testing, varying
+from lrnn_kernels import nn, testing
+from lrnn_kernels.backends import varying
 
 CALLS = {"hysteresis": "bmru", "hysteresis_per_step": "alpha_bmru", "fq_bmru": "fq_bmru"}  # a cell of every kernel
 #: More values than torch.compile compiles of one function.

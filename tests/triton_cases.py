@@ -14,7 +14,9 @@ from torch.func import grad, vmap
 from triton_wrong_cells import WRONG
 
 import lrnn_kernels
-from lrnn_kernels import dispatch, testing, triton_backend
+from lrnn_kernels import testing
+from lrnn_kernels.backends import choose
+from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.registry import CELLS, REAL, SRC_OPTIONS
 
 DEVICE = testing.device_of("triton")
@@ -385,6 +387,6 @@ def test_a_wrong_cell_is_caught(wrong, monkeypatch):
     call = testing.random_call(cell, 2, 9, 5)
     _check(call)
     table = launch.STEP_CELLS if call.entry.sequential else launch.CELLS
-    monkeypatch.setitem(table, dispatch.kernel_on("triton", call.kernel), pair)
+    monkeypatch.setitem(table, choose.kernel_on("triton", call.kernel), pair)
     with pytest.raises(AssertionError, match="d_" if "gate" not in wrong else "y"):
         _check(call)

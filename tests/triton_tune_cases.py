@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks import gpu_tune
 from benchmarks.traffic import Calls
-from lrnn_kernels import testing, triton_backend
+from lrnn_kernels import testing
+from lrnn_kernels.backends import triton as triton_backend
 
 assert not triton_backend.load()
 

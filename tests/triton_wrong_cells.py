@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from lrnn_kernels import triton_backend
+from lrnn_kernels.backends import triton as triton_backend
 
 assert not triton_backend.load()
 

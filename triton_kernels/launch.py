@@ -13,8 +13,8 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from ..reference import carry_dtype
-from ..transforms import STEPS_PER_WORD, STREAMS, _new_rows, _saved_shape
+from ..backends.operators import STEPS_PER_WORD, STREAMS, _new_rows, _saved_shape
+from ..calls.reference import carry_dtype
 from . import affine, latch
 from .cells import CELLS
 from .config import CARRIES, CONFIGS, REGISTERS, WARP, width

@@ -11,8 +11,9 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from .. import transforms, varying
-from ..transforms import NAMESPACE_TRITON as NAMESPACE
+from ..backends import operators as torch_operators
+from ..backends import varying
+from ..backends.operators import NAMESPACE_TRITON as NAMESPACE
 from . import launch, step_launch
 from .cells import CELLS
 from .step_cells import STEP_CELLS
@@ -28,11 +29,11 @@ def register() -> None:
     library = torch.library.Library(NAMESPACE, "DEF")
     _libraries.append(library)
     for kernel in KERNELS:
-        transforms.define(library, kernel)
+        torch_operators.define(library, kernel)
         for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
-    transforms.register(NAMESPACE, KERNELS)
+    torch_operators.register(NAMESPACE, KERNELS)
     varying.register(NAMESPACE)
 
 
@@ -74,7 +75,7 @@ def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, 
 def _states_shape(call: launch.Call) -> tuple[int, ...] | None:
     """The shape of what a backward pass reads of the states; None if nothing."""
     if call.latch or (call.sequential and not call.cell.saves_output):
-        return transforms._saved_shape(call.kernel, call.B, call.T, call.C, call.options)
+        return torch_operators._saved_shape(call.kernel, call.B, call.T, call.C, call.options)
     return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..transforms import _new_rows, _saved_shape
+from ..backends.operators import _new_rows, _saved_shape
 from . import step
 from .launch import Call, Launch
 

@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 from types import ModuleType
 
-from ..build import cache, libraries
+from ..backends.build import cache, libraries
 
 INSTALLED = Path(__file__).parents[1] / libraries.FIXED_POINT_FILE
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from .. import checks
-from ..autograd import owned
-from ..scan import run
+from ..calls import arguments
+from ..calls.autograd import owned
+from ..calls.run import run
 
 INITIAL_STATES = ("zero", "learned")
 
@@ -80,7 +80,7 @@ class Recurrent(nn.Module):
         self.num_layers = num_layers
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
-        self.dropout = checks.number("dropout", dropout, 0.0, 1.0)
+        self.dropout = arguments.number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
         self.initial_state = initial_state
         self.backend = backend
@@ -179,9 +179,9 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor | PackedSequence, State]:
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, h_0, reset)
-        checks.tensor("x", x)
+        arguments.tensor("x", x)
         if x.dim() not in (2, 3):
-            raise ValueError(f"x must have shape {self._expected('TB')} or {self._expected('T')}, got {checks.shape(x)}")
+            raise ValueError(f"x must have shape {self._expected('TB')} or {self._expected('T')}, got {arguments.shape(x)}")
         self._check_channels(x)
         if x.dim() == 3:
             B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
@@ -210,9 +210,9 @@ class Recurrent(nn.Module):
         """
         if self.bidirectional:
             raise RuntimeError("step is for one direction: a bidirectional layer's output needs the steps to come")
-        checks.tensor("x", x)
+        arguments.tensor("x", x)
         if x.dim() not in (1, 2):
-            raise ValueError(f"x must have shape {self._expected('B')} or {self._expected('')}, got {checks.shape(x)}")
+            raise ValueError(f"x must have shape {self._expected('B')} or {self._expected('')}, got {arguments.shape(x)}")
         self._check_channels(x)
         batch = tuple(x.shape[:-1])
         self._check_state("state", state, batch)
@@ -224,7 +224,7 @@ class Recurrent(nn.Module):
     def _forward_packed(self, x: PackedSequence, h_0: State | None, reset: Tensor | None) -> tuple[PackedSequence, State]:
         data, batch_sizes, order, inverse = x
         if data.dim() != 2:
-            raise ValueError(f"x.data must have shape (N, {self.input_size}), got {checks.shape(data)}")
+            raise ValueError(f"x.data must have shape (N, {self.input_size}), got {arguments.shape(data)}")
         self._check_channels(data)
         padded, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))  # longest first, as the data lie
         T, B, _ = padded.shape
@@ -342,18 +342,18 @@ class Recurrent(nn.Module):
             parts = {f"{name} {part}": x for part, x in zip(self.state_names, h, strict=True)}
         expected = (self.num_layers * (2 if self.bidirectional else 1), *batch, self.hidden_size)
         for part, x in parts.items():
-            checks.tensor(part, x)
+            arguments.tensor(part, x)
             if tuple(x.shape) != expected:
-                raise ValueError(f"{part} must have shape {expected}, got {checks.shape(x)}")
+                raise ValueError(f"{part} must have shape {expected}, got {arguments.shape(x)}")
 
     def _check_reset(self, reset: Tensor | None, expected: tuple[int, ...]) -> None:
         if reset is None:
             return
-        checks.tensor("reset", reset)
+        arguments.tensor("reset", reset)
         if reset.dtype != torch.bool:
             raise TypeError(f"reset must be a bool tensor, got {reset.dtype}")
         if tuple(reset.shape) != expected:
-            raise ValueError(f"reset must have shape {expected}, got {checks.shape(reset)}")
+            raise ValueError(f"reset must have shape {expected}, got {arguments.shape(reset)}")
 
 
 def _reverse_reset(reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device) -> Tensor | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import checks
+from ..calls import arguments
 from .anneal import Annealed
 from .base import Recurrent
 from .init import random_choice_
@@ -60,7 +60,7 @@ class FQBMRU(Recurrent, Annealed):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         self.eps = eps
-        self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state) and initial_state == "learned"
         self._build(device, dtype)
 

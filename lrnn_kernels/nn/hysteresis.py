@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import checks
+from ..calls import arguments
 from .anneal import Annealed
 from .base import Recurrent
 from .init import lecun_normal_, random_choice_
@@ -23,7 +23,7 @@ class _Hysteresis(Recurrent):
         return 1.0
 
     def _set_options(self, width: float, quantize_initial_state: bool) -> None:
-        self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state)
         if self.quantize_initial_state and self.initial_state != "learned":
             raise ValueError("quantize_initial_state needs initial_state='learned', got initial_state='zero'")
@@ -176,7 +176,7 @@ class AlphaCMRU(Recurrent):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         self.absolute = bool(absolute)
-        self.width = checks.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checks
+from ..calls import arguments
 from ..registry import CELLS, SRC_OPTIONS
 from ..step import src_options
 from .base import Recurrent, State
@@ -92,7 +92,7 @@ class SRC(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         constants = (leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint)
         self.options = src_options(gradient, *constants, threshold, surrogate, width, memory)
-        self.max_bias = None if max_bias is None else checks.number("max_bias", max_bias, -math.inf, math.inf)
+        self.max_bias = None if max_bias is None else arguments.number("max_bias", max_bias, -math.inf, math.inf)
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:

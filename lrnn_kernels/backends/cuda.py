@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from . import transforms
+from . import operators
 from .build import cache, environment
 
-INSTALLED = Path(__file__).with_name("_kernels_cuda.so")
+INSTALLED = Path(__file__).parents[1] / "_kernels_cuda.so"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class State:
 def state_of(path: Path, reason: str) -> State:
     """Of a library that torch has loaded."""
     library = ctypes.CDLL(str(path))
-    kernels = frozenset(name for name in transforms.STREAMS if library.lrnn_gpu_serves(name.encode()))
+    kernels = frozenset(name for name in operators.STREAMS if library.lrnn_gpu_serves(name.encode()))
     return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
 
 

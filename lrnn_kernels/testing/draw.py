@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .registry import Cell
+from ..registry import Cell
 
 #: Constants of an SRC that neither fires by itself nor is bistable, so that rounding is not amplified as the paper's cell does; z > 0.
 GENTLE_SRC = {"leak": 0.75, "r": 0.4, "r_s": -0.5, "z": 0.25, "slope": 2.0, "z_dep": 0.1}

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-NAME = f"{__package__}.triton_kernels"
+NAME = f"{__package__.rpartition('.')[0]}.triton_kernels"
 _INTERPRETER = "Triton runs CPU tensors only in its interpreter, for tests: set TRITON_INTERPRET=1 before the first import of lrnn_kernels"
 
 _failure: str | None = None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
@@ -67,7 +67,7 @@ def _load() -> str:
 
 def _import_kernels():
     """lrnn_kernels.triton_kernels.operators; in a checkout the package lies beside this one instead of inside."""
-    beside = Path(__file__).resolve().parents[1] / "triton_kernels"
+    beside = Path(__file__).resolve().parents[2] / "triton_kernels"
     if importlib.util.find_spec(NAME) is None and beside.is_dir():
         spec = importlib.util.spec_from_file_location(NAME, beside / "__init__.py", submodule_search_locations=[str(beside)])
         package = importlib.util.module_from_spec(spec)

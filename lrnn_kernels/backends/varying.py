@@ -12,7 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from . import checks, transforms
+from ..calls import arguments
+from . import operators
 
 #: What is added to a kernel's name.
 SUFFIX = "_varying"
@@ -29,14 +30,14 @@ def register(namespace: str) -> None:
     for kernel in KERNELS:
         name = kernel + SUFFIX
         # A CUDA graph would keep the eps that it was recorded with.
-        transforms.define(library, name, (torch.Tag.cudagraph_unsafe,))
+        operators.define(library, name, (torch.Tag.cudagraph_unsafe,))
         library.impl(name, partial(_forward, namespace, kernel), "CompositeExplicitAutograd")
         library.impl(f"{name}_backward", partial(_backward, namespace, kernel), "CompositeExplicitAutograd")
-        transforms.register_one(namespace, name, kernel, loops=True)
+        operators.register_one(namespace, name, kernel, loops=True)
 
 
 def _numbers(eps: Tensor, options: list[float]) -> list[float]:
-    return [checks.number("eps", eps.item(), 0.0, 1.0), *options]
+    return [arguments.number("eps", eps.item(), 0.0, 1.0), *options]
 
 
 def _forward(namespace: str, kernel: str, inputs, params, options, *rest) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import dispatch, extension, triton_backend
-from .registry import CELLS, Cell
+from ..backends import choose, cpu, triton
+from ..registry import CELLS, Cell
 
 READS = {
     "bits": "one bit per element is saved for the backward pass",
@@ -52,7 +52,7 @@ class Explanation:
 
 
 def explain_call(
-    kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float], choice: dispatch.Choice
+    kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float], choice: choose.Choice
 ) -> Explanation:
     """The explanation of a checked call."""
     if choice.backend == "reference" or inputs[0].is_meta:
@@ -60,13 +60,13 @@ def explain_call(
     copied = tuple(name for name, x in zip(cell.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
     engine = _engine(cell, cell.saves(kernel), numbers)
     if choice.backend == "triton":
-        version, channels, steps = triton_backend.plan(kernel, inputs, params)
+        version, channels, steps = triton.plan(kernel, inputs, params)
         plan = {"channels_per_task": channels, "steps_per_task": steps, "layout": f"programs of {channels} channels x {steps} steps"}
         return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, f"Triton {version}", **plan, copied=copied)
     if choice.backend == "cuda":
         plan = _cuda_plan(kernel, cell, inputs, params, numbers)
         return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, "CUDA", **plan, copied=copied)
-    isa = extension.extension().library.lrnn_isa().decode()
+    isa = cpu.extension().library.lrnn_isa().decode()
     if cell.matrices:
         return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, copied=copied)
     threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False, numbers)
@@ -83,7 +83,7 @@ def _engine(cell: Cell, saves: str, numbers: list[float]) -> str:
 
 
 def _cuda_plan(kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> dict:
-    operators = getattr(torch.ops, dispatch.OPERATORS["cuda"])
+    operators = getattr(torch.ops, choose.OPERATORS["cuda"])
     if cell.matrices:
         blocks, groups, elements = operators.plan(kernel, inputs, params, False, numbers)
         return {"layout": f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} batch element(s) at a time"}
@@ -99,10 +99,10 @@ def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:
 
     Raises ValueError for an unknown op, and whatever the call itself would raise.
     """
-    from . import affine, step
+    from .. import affine, step
 
     functions = {name: getattr(family, name) for family in (affine, step) for name in CELLS if hasattr(family, name)}
     function = functions.get(op)
     if function is None:
         raise ValueError(f"op must be one of {', '.join(functions)}, got {op!r}")
-    return function(*args, backend=dispatch.Ask(backend), **kwargs)
+    return function(*args, backend=choose.Ask(backend), **kwargs)

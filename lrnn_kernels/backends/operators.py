@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ..calls.reference import carry_dtype
 from . import autograd_vmap
-from .reference import carry_dtype
 
 #: The namespaces of the C++ and of the Triton operators in torch.ops.
 NAMESPACE, NAMESPACE_TRITON = "lrnn_kernels", "lrnn_triton"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
-from . import interrupts
+from ..backends import interrupts
 
 _JVP = torch._C._functorch.TransformType.Jvp
 

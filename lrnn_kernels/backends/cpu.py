@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from . import interrupts, transforms, varying
+from . import interrupts, operators, varying
 from .build import cache, environment, toolchain
 
-INSTALLED = Path(__file__).with_name("_kernels.so")
+INSTALLED = Path(__file__).parents[1] / "_kernels.so"
 
 
 @dataclass(frozen=True)
@@ -89,19 +89,19 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
 def _loading(name: str, *args):
     """An operator that is called before its library is there."""
     if not ready():
-        raise RuntimeError(f"{transforms.NAMESPACE}::{name} has no kernel: {extension().reason}")
-    return getattr(getattr(torch.ops, transforms.NAMESPACE), name)(*args)
+        raise RuntimeError(f"{operators.NAMESPACE}::{name} has no kernel: {extension().reason}")
+    return getattr(getattr(torch.ops, operators.NAMESPACE), name)(*args)
 
 
 def _import() -> None:
     """What importing the package does: operators are defined, and loaded if nothing need be compiled for that."""
     global _extension, available, _loaders
     environment.pool_megabytes()  # the C++ reads the variable by itself; here, a wrong value is refused
-    transforms.define_all(transforms.NAMESPACE)
-    transforms.register()
-    varying.register(transforms.NAMESPACE)
-    _loaders = torch.library.Library(transforms.NAMESPACE, "IMPL", "CPU")
-    for name in transforms.operator_names():
+    operators.define_all(operators.NAMESPACE)
+    operators.register()
+    varying.register(operators.NAMESPACE)
+    _loaders = torch.library.Library(operators.NAMESPACE, "IMPL", "CPU")
+    for name in operators.operator_names():
         _loaders.impl(name, partial(_loading, name))
     try:
         _extension = _load(compile=False)

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from . import testing
-from .registry import CELLS
-from .testing import Call, Error
+from .. import testing
+from ..registry import CELLS
+from . import Call, Error
 
 #: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces in time, on three threads; two channel
 #: blocks.

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ..registry import Cell
 from .reference import carry_dtype
-from .registry import Cell
 
 COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 

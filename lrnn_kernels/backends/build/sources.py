@@ -15,7 +15,7 @@ _INCLUDE = re.compile(rb"^[ \t]*#[ \t]*include[ \t]*([^\n]*)", re.M)
 
 def csrc() -> Path:
     """csrc/, inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     return package / "csrc" if (package / "csrc").is_dir() else package.parent / "csrc"
 
 

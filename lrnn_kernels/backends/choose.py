@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from . import cuda_backend, extension, triton_backend
-from .registry import Cell
-from .transforms import NAMESPACE, NAMESPACE_TRITON
+from ..registry import Cell
+from . import cpu, cuda, triton
+from .operators import NAMESPACE, NAMESPACE_TRITON
 
 BACKENDS = ("auto", "cpu", "cuda", "triton", "reference")
 
@@ -17,7 +17,7 @@ BACKENDS = ("auto", "cpu", "cuda", "triton", "reference")
 OPERATORS = {"cpu": NAMESPACE, "cuda": NAMESPACE, "triton": NAMESPACE_TRITON}
 
 #: The backends for GPUs, best first.
-GPU = {"cuda": cuda_backend, "triton": triton_backend}
+GPU = {"cuda": cuda, "triton": triton}
 
 _warned: set[str] = set()
 
@@ -44,7 +44,7 @@ _ON_CPU = Choice("cpu", "the inputs are on the CPU, which has compiled kernels")
 
 def choose(backend: str, device: torch.device, kernel: str | None = None, channels: int = 0) -> Choice:
     """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
-    if backend == "auto" and device == _CPU and extension.available:
+    if backend == "auto" and device == _CPU and cpu.available:
         return _ON_CPU
     if backend == "reference":
         return _ASKED_FOR[backend]
@@ -61,7 +61,7 @@ def choose(backend: str, device: torch.device, kernel: str | None = None, channe
                 return Choice(name, f"the inputs are on {device.type!r}, and this is the best backend for it here")
         return _fall_back(f"there is no compiled kernel for device {device.type!r}: {'; '.join(reasons)}")
     if not _has_kernels(device):
-        reason = extension.extension().reason
+        reason = cpu.extension().reason
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {reason}")
         return Choice("reference", reason)  # a warning was given already
@@ -72,12 +72,12 @@ def _has_kernels(device: torch.device) -> bool:
     """Whether the C++ kernels run; compiles them, if that is what it takes, but for tensors without data and while tracing."""
     if device.type == "meta" or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return _promised()
-    return extension.ready()
+    return cpu.ready()
 
 
 @torch.compiler.assume_constant_result
 def _promised() -> bool:
-    return extension.promised()
+    return cpu.promised()
 
 
 def _named(backend: str, device: str, kernel: str | None, channels: int) -> Choice:
@@ -101,7 +101,7 @@ def unserved(backend: str, kernel: str | None, channels: int) -> str:
         return ""
     if not GPU[backend].serves(kernel_on(backend, kernel)):
         return f"the {backend} backend has no kernel {kernel!r} yet"
-    return cuda_backend.too_wide(kernel, channels) if backend == "cuda" else ""
+    return cuda.too_wide(kernel, channels) if backend == "cuda" else ""
 
 
 def _fall_back(reason: str) -> Choice:

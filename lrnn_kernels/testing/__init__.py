@@ -34,10 +34,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import affine, dispatch, scan, step
-from .draws import DRAWS, GENTLE_SRC, Draw, anything
-from .reference import SPIKE_SURROGATES, carry_dtype
-from .registry import CELLS, Cell
+from .. import affine, step
+from ..backends import choose
+from ..calls.reference import SPIKE_SURROGATES, carry_dtype
+from ..calls.run import run as run_cell
+from ..registry import CELLS, Cell
+from .draw import DRAWS, GENTLE_SRC, Draw, anything
 
 #: Roundings per step times amplification; see the module.
 VALUE_FACTOR, GRADIENT_FACTOR = 32, 128
@@ -118,7 +120,7 @@ class Call:
         if self.packed or rows:  # layers and vmap reach these, public functions need not
             streams = [given[name] for name in (("packed",) if self.packed else self.entry.inputs)]
             params = [given[name] for name in self.entry.params]
-            return scan.run(self.cell, streams, params, self.options, packed=self.packed, **states)
+            return run_cell(self.cell, streams, params, self.options, packed=self.packed, **states)
         return public(self.cell)(**given, **accepted(self.cell, self.options), **states)
 
 
@@ -328,11 +330,11 @@ def bits_equal(x: Tensor, y: Tensor) -> bool:
 def backends() -> dict[str, str]:
     """Every backend by name: "" if it runs on this machine, else why not."""
     found = {}
-    for name in dispatch.BACKENDS:
+    for name in choose.BACKENDS:
         if name in ("auto", "reference"):
             continue
         try:
-            dispatch.choose(name, torch.device(device_of(name)))
+            choose.choose(name, torch.device(device_of(name)))
             found[name] = ""
         except (RuntimeError, ValueError) as error:
             found[name] = str(error)
@@ -341,7 +343,7 @@ def backends() -> dict[str, str]:
 
 def serves(backend: str, kernel: str, channels: int = 0) -> bool:
     """Whether a backend that runs here has this kernel, for so many channels."""
-    return not dispatch.unserved(backend, kernel, channels)
+    return not choose.unserved(backend, kernel, channels)
 
 
 def device_of(backend: str) -> str:
