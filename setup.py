@@ -98,7 +98,7 @@ class AnyPythonWheel(bdist_wheel):
 
 setup(
     packages=[
-        *find_packages(include=["lrnn_kernels", "lrnn_kernels.*"]),
+        *find_packages(str(ROOT), include=["lrnn_kernels", "lrnn_kernels.*"]),
         *("lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"),
     ],
     # The top-level name triton_kernels belongs to another project.

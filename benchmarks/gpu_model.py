@@ -40,7 +40,7 @@ import torch
 from lrnn_kernels.backends.build import sources, toolchain
 from lrnn_kernels.backends.build.cache import by_content
 from lrnn_kernels.backends.build.libraries import Library, Unit
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 from . import gpu_resources, report
 from .traffic import OPS, Op
@@ -164,7 +164,7 @@ def _in_chunks(total: float, read: float, first: float, rest: dict[str, float], 
 
 def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
     B, T, C = shape
-    kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
+    kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False).name
     channels = ACCESS // op.itemsize(dtype)
     reads = accesses(op, backward)
     steps = plans().lrnn_affine_tile(reads, channels * (2 if op.complex else 1))
@@ -201,14 +201,14 @@ def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_c
     plans().lrnn_step_plan(byref(problem), byref(H100), byref(plan))
     narrow, chunks = plan.channels == 1, max(1, -(-T // plan.chunk))
     name = f"{'step_backward_again' if again else 'step_backward' if backward else 'step_forward'}{'_chunks' if chunks > 1 else ''}"
-    at_once = resident_blocks(*_row(f"{name}<{STRUCTS[kernel]}, Real<{_storage(dtype)}, {plan.channels}>>"), plan.threads)
+    at_once = resident_blocks(*_row(f"{name}<{STRUCTS[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"), plan.threads)
     waves = -(-plan.blocks * chunks // (at_once * MULTIPROCESSORS))
 
     # A tile's loads are on their way while the tile before is computed. Rows that were brought into L2 before need not come from DRAM.
     streams = len(cell.inputs) + (1 + max(1, op.saved if not again else 3) if backward else 0)
     tile = plans().lrnn_step_tile(int(streams), plan.channels, carry_bytes)
     load = (CACHE_LATENCY if narrow else LATENCY) / tile
-    step = CHAIN * (0.5 if backward and cell.saves(kernel) == "states" else 1)
+    step = CHAIN * (0.5 if backward and kernel.saves == "states" else 1)
     parts = {"the chain of a step": waves * plan.chunk * step, "latency": waves * plan.chunk * load}
     if again:  # and forward once more
         parts = {"the chain of a step": waves * T * (step + CHAIN), "latency": waves * T * (load + CACHE_LATENCY / (8 if narrow else 4))}
@@ -217,8 +217,8 @@ def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_c
         bound = max(parts, key=parts.__getitem__)
         return LAUNCH + parts[bound], bound
     read = B * T * C * (op.backward[0] * dtype.itemsize + op.saved * carry_bytes)
-    first = waves * plan.chunk * max(load, step + CHAIN * CARRIED[kernel] / 4)
-    maps_at_once = 4 if CARRIED[kernel] > 1 else 16
+    first = waves * plan.chunk * max(load, step + CHAIN * CARRIED[kernel.name] / 4)
+    maps_at_once = 4 if CARRIED[kernel.name] > 1 else 16
     return _in_chunks(total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY)
 
 

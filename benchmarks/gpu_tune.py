@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 from . import report
 from .gpu_speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
@@ -259,7 +259,7 @@ def main(quick: bool, families: list[str]) -> dict:
     """Tunes the families and prints what was found; returns it for the JSON."""
     import triton
 
-    assert not triton_backend.load()
+    assert not triton_backend.failure()
     tuner = Tuner(quick, lambda *args: compiler.spills(*args))
     compiler = Compiler(triton.runtime.driver.active, tuner.ops)
     keys = [(family, width) for family, width in tuner.table if family in families]

@@ -18,8 +18,8 @@ from torch import Tensor
 
 import lrnn_kernels as lk
 from lrnn_kernels.backends import choose
-from lrnn_kernels.registry import CELLS
-from lrnn_kernels.step import CHECKPOINT_INTERVAL
+from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells.src import CHECKPOINT_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Op:
     """One operator: how to call it, and its streams read and written."""
 
     name: str
-    cell: str  # in the registry
+    cell: str  # a row's name
     call: Callable[..., tuple[Tensor, Tensor]]
     forward: tuple[int, int]  # streams read, streams written
     backward: tuple[int, int]
@@ -146,13 +146,13 @@ class Calls:
         cell = CELLS[op.cell]
         self._options = {**cell.options, **op.options}
         kernel = choose.kernel_on(backend, cell.kernel(self._options, False))
-        operators = getattr(torch.ops, choose.OPERATORS[backend])
-        self._saves = cell.saves(kernel)
+        operators = getattr(torch.ops, choose.BACKENDS[backend].NAMESPACE)
+        self._saves = kernel.saves
         # A pass is the compiled operator, called directly: what is compared with a copy is what moves bytes. (The other way, a
         # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
         common = (streams, params, cell.numbers(self._options), None, None, None, False)
-        self._forward = partial(getattr(operators, kernel).default, *common)
-        self._backward = partial(getattr(operators, kernel + "_backward").default, *common)
+        self._forward = partial(getattr(operators, kernel.name).default, *common)
+        self._backward = partial(getattr(operators, kernel.name + "_backward").default, *common)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
 

@@ -25,8 +25,8 @@ from triton.backends.compiler import GPUTarget
 
 from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.calls.reference import SPIKE_SURROGATES
-from lrnn_kernels.registry import SRC_OPTIONS
+from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
+from lrnn_kernels.cells.src import SPIKE_SURROGATES
 
 RESULTS = Path(__file__).with_name("results")
 TARGETS = {
@@ -130,7 +130,7 @@ def launches_of(call: testing.Call) -> Iterator:
 
     numbers = call.entry.numbers(call.options)
     arguments = (list(call.inputs), list(call.params), numbers, call.h0, call.reset, call.h_reset, call.reverse)
-    described = launch.Call(call.kernel, *arguments, 0, 4)
+    described = launch.Call(call.kernel.name, *arguments, 0, 4)
     engine = step_launch if described.sequential else launch
     (y, _, saved), forward = engine.forward(described, True)
     yield from forward
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cell", choices=CELLS, action="append", help="with --write: compile only this one's kernels; may be repeated")
     args = parser.parse_args(argv)
     write = args.write
-    if reason := triton_backend.load():
+    if reason := triton_backend.failure():
         print(reason)
         return 1
     table = read_table(table_path()) if table_path().exists() and (args.cell or not write) else {}

@@ -1,6 +1,6 @@
 """Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC and BRC, with gradients.
 
-y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.affine and lrnn_kernels.step
+y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.cells
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes it; works without torch, too
@@ -21,22 +21,15 @@ except ModuleNotFoundError as error:
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
     from . import memory, nn
-    from .affine import (
-        bmru,
-        bmru_step,
-        cmru,
-        cmru_step,
-        fq_bmru,
-        fq_bmru_step,
-        linear_scan,
-        linear_scan_step,
-        lru,
-        lru_step,
-        min_gru,
-        min_gru_step,
-    )
-    from .calls.explain import Explanation, explain
-    from .step import brc, brc_step, nbrc, nbrc_step, src, src_step
+    from .cells import Explanation, explain
+    from .cells.brc import brc, brc_step
+    from .cells.fq_bmru import fq_bmru, fq_bmru_step
+    from .cells.hysteresis import bmru, bmru_step, cmru, cmru_step
+    from .cells.linear import linear_scan, linear_scan_step
+    from .cells.lru import lru, lru_step
+    from .cells.min_gru import min_gru, min_gru_step
+    from .cells.nbrc import nbrc, nbrc_step
+    from .cells.src import src, src_step
 
 __all__ = [
     "Explanation",

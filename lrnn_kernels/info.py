@@ -11,8 +11,7 @@ from .version import __version__
 try:
     import torch
 
-    from . import testing
-    from .backends import cpu, cuda
+    from .backends import choose, cpu, cuda
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -44,7 +43,7 @@ def _torch() -> list[tuple[str, str]]:
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
     lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
-    lines += [(f"backend {name}", why or "available") for name, why in testing.backends().items()]
+    lines += [(f"backend {name}", why or "available") for name, why in choose.available().items()]
     return [*lines, ("backend reference", "available")]
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lrnn_kernels import memory, testing
-from lrnn_kernels.backends import choose, cuda, operators
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.backends import cuda, operators
+from lrnn_kernels.cells import CELLS
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a failure.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, print_blob=True)
@@ -119,7 +119,7 @@ def cuda_on_cpu(operators_on_executor, monkeypatch, request):
     library.library.lrnn_gpu_set_bytes_in_flight(ctypes.c_int64((1, 1 << 14, 2 << 20)[seed % 3]))
     monkeypatch.setattr(cuda, "state", state)
     monkeypatch.setattr(cuda, "missing", lambda device: "")
-    monkeypatch.setitem(choose.OPERATORS, "cuda", "lrnn_on_executor")
+    monkeypatch.setattr(cuda, "NAMESPACE", "lrnn_on_executor")
 
 
 @pytest.hookimpl(wrapper=True)

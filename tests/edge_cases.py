@@ -1,6 +1,6 @@
 """Calls with numbers at the edge planted in them, and whether what became of them is what became of them in the reference.
 
-The rule is in the docstring of lrnn_kernels.affine. Channels do not meet in an elementwise cell, so one call takes every case at once:
+The rule is in the docstring of lrnn_kernels.cells. Channels do not meet in an elementwise cell, so one call takes every case at once:
 every other channel holds one case, and those between hold none. What is planted in a stream, a state or an incoming gradient is in one
 batch element alone.
 """
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.calls.reference import carry_dtype
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cell import carry_dtype
+from lrnn_kernels.cells import CELLS
 
 INF, NAN = float("inf"), float("nan")
 

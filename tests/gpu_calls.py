@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.calls.reference import carry_dtype
+from lrnn_kernels.cell import carry_dtype
 
 STORAGES = ["f32", "f64", "bf16", "f16", "c64", "c128", "f32_split", "f64_split", "bf16_split", "f16_split"]
 _NAMES = {
@@ -90,7 +90,7 @@ def declare(library: executor.Executor) -> executor.Executor:
 
 def generic(call: testing.Call) -> str:
     """The operator that serves a call; the generic engine where there is one for bits, which takes chunks of whole bytes only."""
-    return "hysteresis" if call.kernel == "bmru" else call.kernel
+    return (call.kernel.generic or call.kernel).name
 
 
 class Runner:

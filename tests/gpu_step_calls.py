@@ -12,8 +12,7 @@ from gpu_calls import ScanArgs, Stream, Sums, poison
 from torch import Tensor
 
 from lrnn_kernels import testing
-from lrnn_kernels.backends.operators import STATES
-from lrnn_kernels.calls.reference import carry_dtype
+from lrnn_kernels.cell import carry_dtype
 
 #: Multiprocessors and bytes of L2 cache of an H100.
 DEVICE = (132, 50 << 20)
@@ -102,8 +101,8 @@ def run(
     args = runner.arguments()
     y, h_last = poison((B, T, C), call.dtype), poison((B, runner.states * C), carry)
     args.y, args.h_last = runner.stream(y), runner.stream(h_last)
-    if call.entry.saves(call.kernel) == "states":
-        states, values = STATES[call.kernel]
+    if call.kernel.saves == "states":
+        states, values = call.kernel.states, call.kernel.saved
         interval = args.interval
         saved = poison((B, states, T // interval + 2, C) if interval else (B, values, T, C), carry)
         kept = Stream(saved.data_ptr(), saved.stride(0), saved.stride(2), saved.stride(1))

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import nn
-from lrnn_kernels.calls import reference
+from lrnn_kernels.cell import Heaviside, Sign
+from lrnn_kernels.cells import brc, fq_bmru, hysteresis, min_gru, nbrc, src
 
 #: name -> (class, keyword options). Learned initial states wherever a layer has them, so that resets and starts show.
 LAYERS = {
@@ -45,7 +46,7 @@ def make(name: str, input_size: int, hidden_size: int, *args, **kwargs):
 def random_state(layer, *batch: int) -> Tensor | tuple[Tensor, ...]:
     dtype = torch.complex128 if isinstance(layer, nn.LRU) else torch.float64
     shape = (layer.num_layers * (2 if layer.bidirectional else 1), *batch, layer.hidden_size)
-    states = tuple(torch.randn(shape, dtype=dtype) for _ in layer.state_names)
+    states = tuple(torch.randn(shape, dtype=dtype) for _ in layer.cell.states)
     return states if len(states) > 1 else states[0]
 
 
@@ -61,7 +62,7 @@ def initial(layer, suffix: str) -> Tensor:
     H = layer.hidden_size
     p = dict(layer.named_parameters())
     if layer.initial_state == "zero":
-        return torch.zeros(H * len(layer.state_names), dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
+        return torch.zeros(H * len(layer.cell.states), dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
     if isinstance(layer, nn.LRU):
         return torch.complex(p["h0" + suffix][:H], p["h0" + suffix][H:])
     if "h0" + suffix in p:
@@ -69,7 +70,7 @@ def initial(layer, suffix: str) -> Tensor:
     s0 = p["s0" + suffix]
     if layer.quantize_initial_state:
         half = torch.full_like(s0, 0.5)
-        s0 = reference.Heaviside.apply(s0, half, layer.width) if isinstance(layer, nn.FQBMRU) else reference.Sign.apply(s0, layer.width)
+        s0 = Heaviside.apply(s0, half, layer.width) if isinstance(layer, nn.FQBMRU) else Sign.apply(s0, layer.width)
     return p["alpha" + suffix] * s0
 
 
@@ -80,14 +81,14 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     u = p["weight_ih"] @ x
     if isinstance(layer, nn.BRC):
         bias = torch.cat([p["bias_ih"], torch.zeros(H, dtype=u.dtype)])
-        step = reference.nbrc if isinstance(layer, nn.NBRC) else reference.brc
+        step = nbrc.step if isinstance(layer, nn.NBRC) else brc.step
         _, h = step((h,), *(u + bias).chunk(3), p["w_a"], p["w_c"])
         return h, h
     if isinstance(layer, nn.SRC):
         bias = p["bias"]
         if layer.max_bias is not None:
             bias = bias - (bias - layer.max_bias).clamp(min=0).detach()
-        states, y = reference.src(h.chunk(3), u, bias, **layer.options)
+        states, y = src.step(h.chunk(3), u, bias, **layer.options)
         return y, torch.cat(states)
     u = u + p.get("bias_ih", 0)
     if isinstance(layer, nn.LRU):
@@ -97,15 +98,15 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         skip = p["skip"] * x if p["skip"].dim() == 1 else p["skip"] @ x
         return (C @ h).real + skip + p["bias_ho"], h
     if isinstance(layer, nn.MinGRU):
-        h = reference.min_gru(h, u[:H], u[H:], positive=layer.positive)
+        h = min_gru.step(h, u[:H], u[H:], positive=layer.positive)
     elif isinstance(layer, nn.FQBMRU):
         lo = p["p1"].abs()
-        h = reference.fq_bmru(h, u, lo, lo + p["p2"].abs(), p["alpha"], eps=layer.eps, width=layer.width)
+        h = fq_bmru.step(h, u, lo, lo + p["p2"].abs(), p["alpha"], eps=layer.eps, width=layer.width)
     else:
         alpha = p.get("alpha")
         if alpha is None:
             alpha = u[2 * H :].abs() if layer.absolute else u[2 * H :]
-        h = reference.hysteresis(h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width)
+        h = hysteresis.step(h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width)
     return h, h
 
 
@@ -128,7 +129,7 @@ def one_sequence(layer, x: Tensor, h_0, reset: Tensor | None):
             directions.append(torch.stack(out))
         x = torch.cat(directions, -1)
     h_n = torch.stack(states)
-    return x, h_n.chunk(len(layer.state_names), -1) if len(layer.state_names) > 1 else h_n
+    return x, h_n.chunk(len(layer.cell.states), -1) if len(layer.cell.states) > 1 else h_n
 
 
 def flat(outputs) -> list[Tensor]:

@@ -7,19 +7,18 @@ import torch
 from conftest import VARIANTS, over
 
 from lrnn_kernels import testing
-from lrnn_kernels.backends.operators import STREAMS
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS, KERNELS
 
 
 def _is_smooth(cell: str, options) -> bool:
     """Whether the gradient is that of the function, with no surrogate and nothing held constant."""
     if cell == "src":
         return options["gradient"] == "full" and options["threshold"] is None
-    return CELLS[cell].differentiable_twice or cell in ("min_gru", "brc", "nbrc")
+    return CELLS[cell].linear or cell in ("min_gru", "brc", "nbrc")
 
 
 SMOOTH = [(cell, options) for cell, options in VARIANTS if _is_smooth(cell, options)]
-LINEAR = [cell for cell, entry in CELLS.items() if entry.differentiable_twice]
+LINEAR = [cell for cell, entry in CELLS.items() if entry.linear]
 
 
 def _dtype(cell: str, wide: bool = False) -> torch.dtype:
@@ -89,8 +88,8 @@ def _apart(x: torch.Tensor) -> torch.Tensor:
 
 def _operator_calls(kernel: str) -> list[tuple]:
     """Arguments of a compiled operator: plain, time-major, packed, 16-bit, with resets, split."""
-    cell, options = next((c, o) for c, o in VARIANTS if kernel in (CELLS[c].kernel(o, False), CELLS[c].kernel(o, True)))
-    resets = kernel != "bmru"
+    cell, options = next((c, o) for c, o in VARIANTS if KERNELS[kernel] in (CELLS[c].kernel(o, False), CELLS[c].kernel(o, True)))
+    resets = KERNELS[kernel].engine != "latch"
     made = {"options": options, "dtype": _dtype(cell), "reset": resets}
     calls = [testing.random_call(cell, 2, 35, 5, **made), testing.random_call(cell, 2, 3, 8, **made | {"reset": False}, h0=False)]
     calls += [testing.random_call(cell, 2, 4, 5, **made, h_reset="per_batch", per_batch=True)]
@@ -100,11 +99,11 @@ def _operator_calls(kernel: str) -> list[tuple]:
 
     calls += [replace(calls[0], inputs=tuple(map(major, calls[0].inputs)))]
     calls += [replace(calls[0], inputs=tuple(map(_apart, calls[0].inputs)))]
-    if STREAMS[kernel] > 1:
+    if KERNELS[kernel].streams > 1:
         calls += [testing.random_call(cell, 2, 5, 3, **made, packed=True)]
     if torch.bfloat16 in CELLS[cell].dtypes:
         calls += [testing.random_call(cell, 2, 5, 3, **made | {"dtype": torch.bfloat16})]
-    if kernel == "linear_per_channel":
+    if KERNELS[kernel] in CELLS["lru"].kernels:
         calls += [testing.random_call("lru", 2, 5, 3, dtype=torch.float32, split=True, reset=True)]
         calls += [testing.random_call("lru", 2, 5, 3, dtype=torch.complex64)]
     found = []
@@ -115,7 +114,7 @@ def _operator_calls(kernel: str) -> list[tuple]:
     return found
 
 
-@pytest.mark.parametrize("kernel", STREAMS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_operators_satisfy_torch(kernel):
     """opcheck: the schema tells the truth about mutation and aliasing, and fakes have the kernels' shapes, strides and types.
 

@@ -16,7 +16,7 @@ SCRIPT = """
 import torch, lrnn_kernels
 from lrnn_kernels.backends import cuda, operators
 state = cuda.current()
-print(state.reason, sorted(set(operators.STREAMS) - state.kernels))
+print(state.reason, sorted(set(operators.KERNELS) - state.kernels))
 print(torch._C._dispatch_has_kernel_for_dispatch_key("lrnn_kernels::linear_backward", "CUDA"))
 x = torch.ones(1, 2, 3)
 try:

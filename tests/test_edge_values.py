@@ -1,4 +1,4 @@
-"""Infinity, NaN, subnormal, huge and negative zero numbers in data: what the reference does; see lrnn_kernels.affine.
+"""Infinity, NaN, subnormal, huge and negative zero numbers in data: what the reference does; see lrnn_kernels.cells.
 
 The same cases run on every instruction set (test_packaging.py), under the executor (test_gpu_edges.py) and in Triton's interpreter
 (triton_edge_cases.py).
@@ -13,7 +13,7 @@ from conftest import assert_same, over
 
 import lrnn_kernels as lrnn
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 INF, NAN = float("inf"), float("nan")
 

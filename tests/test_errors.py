@@ -1,13 +1,16 @@
 """A wrong argument is named, with what was got and what was expected; nothing is guessed."""
 
+import inspect
+from functools import partial
+
 import pytest
 import torch
 from conftest import VARIANTS, over
 
 import lrnn_kernels as lrnn
 from lrnn_kernels import testing
-from lrnn_kernels.calls import run
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.calls import explain, run
+from lrnn_kernels.cells import CELLS
 
 B, T, C = 2, 5, 4
 
@@ -46,6 +49,7 @@ WRONG = {
     "width 0": (lambda: lrnn.cmru(X, X, ALPHA, width=0.0), ValueError, ("width", "(0, inf)", "0")),
     "width below 0": (lambda: lrnn.bmru(X, X, ALPHA, width=-1), ValueError, ("width", "-1")),
     "positive a number": (lambda: lrnn.min_gru(X, X, positive=1), TypeError, ("positive must be a bool", "int")),
+    "positive a number in a step": (lambda: lrnn.min_gru_step(X[:, 0], X[:, 0], positive=1), TypeError, ("positive must be a bool", "int")),
     "h0 of one dimension": (lambda: lrnn.min_gru(X, X, h0=_x(C)), ValueError, ("h0", "(2, 4)", "(4,)")),
     "h0 of another batch": (lambda: lrnn.min_gru(X, X, h0=_x(3, C)), ValueError, ("h0", "(2, 4)", "(3, 4)")),
     "h0 wider than the states": (lambda: lrnn.min_gru(X, X, h0=_x(B, C).double()), TypeError, ("h0", "torch.float64", "torch.float32")),
@@ -81,6 +85,45 @@ def test_messages_name_the_argument(what):
         call()
     for word in words:
         assert word in str(raised.value), str(raised.value)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_explain_refuses_what_the_call_refuses(what, monkeypatch):
+    call, exception, words = WRONG[what]
+    for name in {row.function.__name__ for row in CELLS.values()}:
+        monkeypatch.setattr(lrnn, name, partial(lrnn.explain, name))
+    with pytest.raises(exception) as raised:
+        call()
+    for word in words:
+        assert word in str(raised.value), str(raised.value)
+
+
+@over(("cell", "options"), VARIANTS)
+def test_explain_prepares_the_call_that_runs(cell, options, monkeypatch):
+    """The row, the tensors and the options that the public function hands on are those that ``explain`` describes."""
+    call, prepared = testing.random_call(cell, 2, 5, 4, options=options, dtype=CELLS[cell].dtypes[0], reset=True), []
+    real = run.prepare
+
+    def keep(row, *args):
+        prepared.append((row, *args))
+        return real(row, *args)
+
+    monkeypatch.setattr(run, "prepare", keep)
+    monkeypatch.setattr(explain, "prepare", keep)
+    call.apply("cpu")
+    function = testing.public(cell)
+    public, names = inspect.unwrap(function), CELLS[cell].states
+    given = call.tensors() | testing.accepted(cell, options) | {"reset": call.reset}
+    if len(names) > 1:
+        given["state"] = given.pop("h0").chunk(len(names), -1)
+        given["h_reset"] = given["h_reset"].chunk(len(names), -1)
+    explanation = lrnn.explain(public.__name__, **given, backend="cpu")
+    assert explanation.kernel == call.kernel.name
+    ran, explained = prepared
+    assert ran[0] is explained[0]
+    assert ran[3] == explained[3]
+    for a, b in zip([*ran[1], *ran[2], *ran[4:7]], [*explained[1], *explained[2], *explained[4:7]], strict=True):
+        assert (a is None and b is None) or torch.equal(a, b)
 
 
 @over(("cell", "options"), VARIANTS)
@@ -136,13 +179,13 @@ def test_states_that_are_not_the_forwards():
 def test_a_second_derivative_of_a_surrogate_is_refused():
     """H and S have declared first derivatives only. Silence would be a wrong number."""
     for cell, options in VARIANTS:
-        if CELLS[cell].differentiable_twice:
+        if CELLS[cell].linear:
             continue
         call = testing.random_call(cell, 1, 5, 3, dtype=torch.float64, options=options)
         leaves = {name: x.requires_grad_() for name, x in call.tensors().items()}
         y, _ = call.apply("cpu", **leaves)
         (grad,) = torch.autograd.grad(y.sum(), leaves[call.entry.inputs[0]], create_graph=True)
-        with pytest.raises(NotImplementedError, match=call.kernel):
+        with pytest.raises(NotImplementedError, match=call.kernel.name):
             grad.sum().backward()
 
 

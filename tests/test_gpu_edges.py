@@ -10,7 +10,7 @@ from gpu_calls import Plan
 from gpu_step_calls import Shape
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 VARIANTS = edge_cases.variants()
 GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]

@@ -13,7 +13,7 @@ from conftest import CHANNELS, FEATURES, assert_same, over
 from gpu_calls import Plan
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 CELLS_HERE = [name for name, cell in CELLS.items() if not cell.sequential]
 VARIANTS = [(cell, options) for cell in CELLS_HERE for options in testing.variants(cell)]

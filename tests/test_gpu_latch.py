@@ -9,7 +9,7 @@ from conftest import CHANNELS, assert_same
 from gpu_calls import Plan
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import REAL
+from lrnn_kernels.cell import REAL
 
 #: (lanes, groups, chunk), as in test_gpu_kernels.py; chunks of whole bytes of bits.
 PLANS = {

@@ -10,8 +10,7 @@ from conftest import FEATURES, assert_same
 from gpu_calls import Stream, poison
 
 from lrnn_kernels import testing
-from lrnn_kernels.calls.reference import carry_dtype
-from lrnn_kernels.registry import REAL
+from lrnn_kernels.cell import REAL, carry_dtype
 
 #: Below, at and above the widths of one block, 32, 64 and 128, and of several, multiples of 64 or 32.
 CHANNELS = (1, 3, 5, 16, 31, 32, 33, 64, 65, 100, 128, 129, 192, 193, 256)

@@ -15,13 +15,13 @@ from torch.func import grad, vmap
 import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.backends import cuda, operators
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
 
 def test_every_kernel_is_served():
-    assert cuda.state.kernels == set(operators.STREAMS)
+    assert cuda.state.kernels == set(operators.KERNELS)
 
 
 @over(("cell", "options", "dtype"), GRID)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks import gpu_model
 from benchmarks.traffic import OPS
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 #: What an H100 needs in flight; see csrc/cuda/plan.h.
 IN_FLIGHT = 2 << 20

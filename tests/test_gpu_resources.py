@@ -11,7 +11,7 @@ import pytest
 from benchmarks import gpu_model, gpu_resources
 from benchmarks.traffic import OPS
 from lrnn_kernels.backends.build import libraries, toolchain
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 LISTED = {cell.name: cell for cell in libraries.cells()}
@@ -72,7 +72,7 @@ def test_summaries_load_only_what_maps_need():
     """Of a tile before the loop and one in it, the streams that benchmarks/gpu_model.py counts; and a map, of 8 numbers, is stored."""
     counts = {row["kernel"]: int(row["wide_accesses"]) for row in ROWS}
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex and not op.bits):
-        kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False)
+        kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False).name
         streams = 2 * gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, True), 4) * gpu_model.MAP_READS[kernel]
         assert counts[f"summarize<Backward, {gpu_model.STRUCTS[kernel]}, Real<float, float, 4>>"] == streams + 2, op.name
 

@@ -16,7 +16,7 @@ from gpu_step_calls import Shape
 from test_gpu_kernels import a_call, one_per_kernel
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 CELLS_HERE = ("src", "brc")
 VARIANTS = [(cell, options) for cell in CELLS_HERE for options in testing.variants(cell)]

@@ -16,7 +16,7 @@ from conftest import assert_same
 
 from lrnn_kernels import fixed_point, memory, testing
 from lrnn_kernels.calls.run import run as run_cell
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 #: Seconds from a signal to the exception, as a person who waits for it would have it; of the main thread's own time, which other
 #: work on the machine does not change.
@@ -32,7 +32,7 @@ def _streams(cell: str, B: int, T: int, C: int, gradients: bool = False, **optio
     entry = CELLS[cell]
     inputs = [torch.full((1,), 0.3, dtype=torch.float16).expand(B, T, C).requires_grad_(gradients) for _ in entry.inputs]
     params = [torch.full((C, C) if entry.matrices else (C,), 0.01).requires_grad_(gradients) for _ in entry.params]
-    return run_cell(cell, inputs, params, {**entry.options, **options})
+    return run_cell(entry, inputs, params, {**entry.options, **options})
 
 
 def _forward(cell: str, *sizes: int, **options):
@@ -143,12 +143,12 @@ def test_a_handler_that_raises_nothing_runs_at_once_and_the_call_goes_on():
     """As those do that let a training loop stop after its step."""
     x = [torch.randn(4, 1000, 128) for _ in range(3)]
     w = [torch.randn(128, 128) / 12 for _ in range(2)]
-    expected = run_cell("nbrc", x, w, {})
+    expected = run_cell(CELLS["nbrc"], x, w, {})
     seen = []
     with _signal_after(0.05, signal.SIGINT, lambda *_: seen.append(_now())) as sent:
-        got = [run_cell("nbrc", x, w, {})]
+        got = [run_cell(CELLS["nbrc"], x, w, {})]
         while not seen:
-            got.append(run_cell("nbrc", x, w, {}))
+            got.append(run_cell(CELLS["nbrc"], x, w, {}))
     assert len(seen) == 1
     assert seen[0] - sent[0] < PROMPT
     for y, h_last in got:
@@ -230,7 +230,7 @@ def _whole_and_parts(call: testing.Call, pieces: list[tuple[int, int]]) -> dict[
     for start, stop in pieces:
         states = {"h0": state, "h_reset": call.h_reset, "reset": None if call.reset is None else call.reset[:, start:stop]}
         streams = [x[:, start:stop] for x in inputs]
-        outputs[start], state = run_cell(call.cell, streams, list(call.params), call.options, **states, reverse=call.reverse)
+        outputs[start], state = run_cell(call.entry, streams, list(call.params), call.options, **states, reverse=call.reverse)
     y = torch.cat([outputs[start] for start in sorted(outputs)], 1)
     grads = torch.autograd.grad([y, state], [*inputs, h0], [call.dy, call.dh_last])
     return {"y": y.detach(), "h_last": state.detach(), **{f"gradient {i}": g for i, g in enumerate(grads)}}

@@ -9,9 +9,9 @@ from conftest import VARIANTS, assert_same, check, over
 
 import lrnn_kernels
 from lrnn_kernels import testing
-from lrnn_kernels.backends import build
+from lrnn_kernels.backends.build import sources
 from lrnn_kernels.calls.run import run as run_cell
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -160,7 +160,7 @@ def test_streams_side_by_side(cell, options, backend):
 
 
 #: Bytes of all streams from which rows side by side are copied: the number in the source, so that longer calls here always copy.
-_NUMBER = re.search(r"kFromMemory = (\d+) << (\d+);", (build.source_dir() / "cpu/streams.h").read_text())
+_NUMBER = re.search(r"kFromMemory = (\d+) << (\d+);", (sources.csrc() / "cpu/streams.h").read_text())
 FROM_MEMORY = int(_NUMBER[1]) << int(_NUMBER[2])
 
 LONG = [
@@ -262,4 +262,6 @@ def test_mixed_types_widen(backend):
     y.sum().backward()
     for x in (c, beta, alpha, h0):
         assert x.grad.dtype == x.dtype
-    assert torch.equal(y, run_cell("bmru", [c.float(), beta], [alpha.float()], CELLS["bmru"].options, h0=h0.float(), backend=backend)[0])
+    assert torch.equal(
+        y, run_cell(CELLS["bmru"], [c.float(), beta], [alpha.float()], CELLS["bmru"].options, h0=h0.float(), backend=backend)[0]
+    )

@@ -12,14 +12,14 @@ from conftest import VARIANTS, over
 from lrnn_kernels import memory
 from lrnn_kernels.backends.build import environment
 from lrnn_kernels.calls.run import run as run_cell
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 #: In a process of little memory: how much it may take beyond what it has, and the cells called with inputs that are one element, expanded.
 LITTLE = """
 import resource, torch
 from lrnn_kernels import memory
 from lrnn_kernels.calls.run import run as run_cell
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 MIB = 2**20
 torch.set_num_threads(1)
@@ -31,7 +31,7 @@ def call(cell, B, T, C, options=None, gradients=False):
     if gradients:
         inputs = [x.requires_grad_() for x in inputs]
         params = [x.requires_grad_() for x in params]
-    return run_cell(cell, inputs, params, {**entry.options, **(options or {})})[0]
+    return run_cell(entry, inputs, params, {**entry.options, **(options or {})})[0]
 
 for cell in CELLS:  # all that is loaded when it is first used is there
     y = call(cell, 2, 3, 4, gradients=True)
@@ -74,7 +74,7 @@ GIVEN_BACK = {
     "sums of parameters' gradients": 'y = call("bmru", 40000, 1, 200, gradients=True); y.backward(y)',
     "a copy of inputs": (
         "x = torch.zeros(1024).expand(50, 1024, 1024).transpose(1, 2)\n"  # one copy is 200 MiB
-        'run_cell("linear_scan_per_channel", [x], [torch.zeros(1024)], {})'
+        'run_cell(CELLS["linear_scan_per_channel"], [x], [torch.zeros(1024)], {})'
     ),
     "steps between checkpoints": 'y = call("src", 1, 2**20, 8, {"memory": 2**19}, gradients=True); y.backward(y)',
 }
@@ -100,7 +100,7 @@ def check(said, name, size):
         assert words in said, (name, said)
 
 for cell in CELLS:
-    kernel, itemsize = CELLS[cell].kernel({**CELLS[cell].options}, False), CELLS[cell].dtypes[0].itemsize
+    kernel, itemsize = CELLS[cell].kernel({**CELLS[cell].options}, False).name, CELLS[cell].dtypes[0].itemsize
     fill(100)
     check(message(lambda: call(cell, 1024, 1024, 256)), kernel, itemsize * 2**28)
     assert memory.stats().in_use == memory.stats().cached == 0, (cell, memory.stats())
@@ -134,17 +134,17 @@ def test_sizes_beyond_64_bits_are_refused(cell, options):
         params = [torch.zeros(1, dtype=dtype).expand(*((C, C) if entry.matrices else (C,))) for _ in entry.params]
         before = memory.stats()
         with pytest.raises(RuntimeError, match=r"inputs of shape \(\d+, \d+, \d+\) are too large|2\^63"):
-            run_cell(cell, inputs, params, options)
+            run_cell(entry, inputs, params, options)
         assert memory.stats() == before
 
 
 def test_one_element_may_have_any_stride():
     """A dimension of one element is never walked, and torch allows it any stride."""
     b = torch.randn(5, 4)
-    expected = run_cell("linear_scan_per_channel", [b[None]], [torch.full((4,), 0.5)], {})[0]
+    expected = run_cell(CELLS["linear_scan_per_channel"], [b[None]], [torch.full((4,), 0.5)], {})[0]
     for sizes, strides in (((1, 5, 4), (2**62, 4, 1)), ((5, 1, 4), (4, 2**62, 1)), ((1, 1, 4), (2**62, 2**61, 1))):
         x = b.as_strided(sizes, strides)
-        y, _ = run_cell("linear_scan_per_channel", [x], [torch.full((4,), 0.5)], {})
+        y, _ = run_cell(CELLS["linear_scan_per_channel"], [x], [torch.full((4,), 0.5)], {})
         same = expected if sizes[1] == 5 else b[: sizes[0], None]
         torch.testing.assert_close(y, same[:, : sizes[1]])
 

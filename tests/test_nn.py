@@ -248,9 +248,9 @@ BAD_CALLS = {
 def test_bad_calls_name_the_argument_what_came_and_what_was_due(name, case):
     arguments, message = BAD_CALLS[case]
     layer = PLAIN[name](5, 8, 2)
-    if len(layer.state_names) > 1 and "h_0" in arguments:  # the last of the states is the wrong one
-        good = [torch.zeros(2, 3, 8)] * (len(layer.state_names) - 1)
-        arguments, message = {"h_0": (*good, arguments["h_0"])}, message.replace("h_0", f"h_0 {layer.state_names[-1]}", 1)
+    if len(layer.cell.states) > 1 and "h_0" in arguments:  # the last of the states is the wrong one
+        good = [torch.zeros(2, 3, 8)] * (len(layer.cell.states) - 1)
+        arguments, message = {"h_0": (*good, arguments["h_0"])}, message.replace("h_0", f"h_0 {layer.cell.states[-1]}", 1)
     with pytest.raises((ValueError, TypeError), match=message):
         layer(**{"x": torch.zeros(6, 3, 5), **arguments})
 

@@ -94,7 +94,7 @@ def test_export_with_free_sizes(name, strict):
     """One program for every length and batch."""
     layer = make(name, IN, H, bidirectional=True)
     T, B = torch.export.Dim("T", min=2, max=1000), torch.export.Dim("B", min=2, max=100)
-    states = tuple({1: B} for _ in layer.state_names)
+    states = tuple({1: B} for _ in layer.cell.states)
     shapes = ({0: T, 1: B}, states if len(states) > 1 else states[0], {0: T, 1: B})
     program = torch.export.export(layer, _call(layer, 7, 5, given=True), dynamic_shapes=shapes, strict=strict)
     for sizes in ((40, 3), (2, 6)):

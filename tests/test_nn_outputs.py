@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_sequence
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 T, B, IN, H = 5, 3, 2, 4
 

@@ -89,7 +89,7 @@ def test_every_instruction_set_passes_the_check(portable, isa):
 EDGES = """
 import edge_cases, torch
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 for cell, options in edge_cases.variants():
     for dtype in CELLS[cell].dtypes:

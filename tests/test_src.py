@@ -9,8 +9,9 @@ from conftest import assert_same
 
 import lrnn_kernels as lrnn
 from lrnn_kernels import testing
-from lrnn_kernels.calls.reference import SPIKE_SURROGATES
-from lrnn_kernels.registry import SRC_OPTIONS
+from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
+from lrnn_kernels.cells.src import SPIKE_SURROGATES
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -135,7 +136,7 @@ def test_what_is_saved():
     u, bias = torch.zeros(2, 50, 16), torch.zeros(16)
     for gradient, kernel, values in (("detached", "src_detached", 2), ("full", "src", 3)):
         for memory, shape in (("states", (2, values, 50, 16)), (8, (2, 3, 8, 16)), (64, (2, 3, 2, 16))):
-            entry = lrnn.registry.CELLS["src"]
+            entry = CELLS["src"]
             numbers = entry.numbers({**entry.options, "gradient": gradient, "memory": memory})
             run = getattr(torch.ops.lrnn_kernels, kernel)
             assert run([u], [bias], numbers, None, None, None, False, True)[2].shape == shape
@@ -179,7 +180,7 @@ def test_an_interval_beyond_every_length(backend):
 
 @pytest.mark.parametrize("interval", [-1.0, 0.5, float("nan"), 1e300])
 def test_intervals_that_operators_refuse(interval):
-    numbers = lrnn.registry.CELLS["src"].numbers({**SRC_OPTIONS, "memory": "states"})
+    numbers = CELLS["src"].numbers({**SRC_OPTIONS, "memory": "states"})
     with pytest.raises(RuntimeError, match="interval"):
         torch.ops.lrnn_kernels.src([X], [B_], [interval, *numbers[1:]], None, None, None, False, True)
 
@@ -205,8 +206,8 @@ BAD = {
     "a wide state": ({"state": (X[:, 0].double(),) * 3}, TypeError, ("state i has dtype torch.float64", "torch.float32")),
     "memory 0": ({"memory": 0}, ValueError, ("memory", "'states', 'checkpoint'", "0")),
     "memory a word": ({"memory": "all"}, ValueError, ("memory", "'all'")),
-    "two states": ({"state": (X[:, 0],) * 2}, TypeError, ("state must be three tensors (i, h, h_s)", "2 of them")),
-    "a tensor for states": ({"state": X[:, 0]}, TypeError, ("state must be three tensors", "Tensor")),
+    "two states": ({"state": (X[:, 0],) * 2}, TypeError, ("state must be a tuple of 3 tensors (i, h, h_s)", "2 of them")),
+    "a tensor for states": ({"state": X[:, 0]}, TypeError, ("state must be a tuple of 3 tensors", "Tensor")),
     "a narrow state": ({"state": (X[:, 0], X[:, 0, :3], X[:, 0])}, ValueError, ("state h must have shape (2, 4)", "(2, 3)")),
     "states of another batch": ({"state": (torch.zeros(3, 4),) * 3}, ValueError, ("state i must have shape (2, 4)", "(3, 4)")),
     "h_reset without reset": ({"h_reset": (B_,) * 3}, ValueError, ("h_reset", "reset")),

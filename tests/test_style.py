@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from lrnn_kernels import registry, testing
-from lrnn_kernels.backends import operators
-from lrnn_kernels.backends.build import libraries
-
 ROOT = Path(__file__).resolve().parents[1]
 CPP = sorted(p for folder in ("csrc", "tests") for p in (ROOT / folder).rglob("*") if p.suffix in (".h", ".cpp", ".cuh", ".cu"))
 PYTHON = sorted(p for folder in ("lrnn_kernels", "triton_kernels", "benchmarks", "tests") for p in (ROOT / folder).rglob("*.py"))
@@ -31,15 +27,3 @@ def test_clang_format():
 def test_files_stay_short():
     long = {str(p.relative_to(ROOT)): n for p in CPP + PYTHON if (n := len(p.read_text().splitlines())) > 400}
     assert not long
-
-
-def test_every_kernel_is_in_every_list():
-    listed = {cell.name for cell in libraries.cells()}
-    assert set(operators.STREAMS) == listed
-    reached = {
-        cell.kernel(options, has_reset)
-        for cell in registry.CELLS.values()
-        for options in testing.variants(cell.name)
-        for has_reset in (False, True)
-    }
-    assert reached == listed

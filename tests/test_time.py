@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrnn_kernels import testing
-from lrnn_kernels.backends.operators import STATES, STREAMS
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS, KERNELS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -80,7 +79,7 @@ def test_time_split_over_threads(cell, options, features, dtype):
     call = testing.random_call(cell, **long, dtype=dtype, options=options, **features)
     with testing.threads(3):
         for backward in (False, True):
-            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), backward)
+            plan = torch.ops.lrnn_kernels.plan(call.kernel.name, list(call.inputs), list(call.params), backward)
             assert plan[0] > 1
             assert plan[2] < call.dy.shape[1]
         got = testing.run(call)
@@ -95,7 +94,7 @@ def test_time_split_against_the_reference(cell, options):
     for number, features in enumerate(({"h0": False}, {"reset": True, "reverse": True})):
         call = testing.random_call(cell, 1, 385 + 5 * number, 512, dtype=_dtype(cell), options=options, **features)
         with testing.threads(3):
-            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), True)
+            plan = torch.ops.lrnn_kernels.plan(call.kernel.name, list(call.inputs), list(call.params), True)
             assert plan[2] < call.dy.shape[1]
             for error in testing.check_call(call, "cpu"):
                 assert error.ok, error
@@ -107,7 +106,7 @@ def test_two_threads_do_not_split_time(cell, options):
     call = testing.random_call(cell, **LONG, dtype=_dtype(cell), options=options)
     with testing.threads(2):
         for backward in (False, True):
-            plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), backward)
+            plan = torch.ops.lrnn_kernels.plan(call.kernel.name, list(call.inputs), list(call.params), backward)
             assert (plan[0], plan[2]) == (1, LONG["T"])
 
 
@@ -128,7 +127,7 @@ def test_time_split_of_split_and_packed_streams():
 def test_threads_over_batch_and_channels_change_nothing(cell, options, shape):
     """Bit for bit where a lane is one thread's own work; and the same bits every time."""
     call = testing.random_call(cell, *shape, dtype=_dtype(cell), options=options, reset=True)
-    plan = torch.ops.lrnn_kernels.plan(call.kernel, list(call.inputs), list(call.params), True)
+    plan = torch.ops.lrnn_kernels.plan(call.kernel.name, list(call.inputs), list(call.params), True)
     assert plan[2] == shape[1]
     with testing.threads(1):
         one = testing.run(call)
@@ -177,7 +176,7 @@ def test_a_step_from_nothing(cell, options, backend):
     assert torch.equal(y, testing.run(call, backend)["y"][:, 0])
 
 
-@pytest.mark.parametrize("kernel", sorted(set(STREAMS) - {"nbrc"}))  # which has a driver of its own
+@pytest.mark.parametrize("kernel", sorted(name for name, kernel in KERNELS.items() if kernel.engine != "matrix"))
 @given(data=st.data())
 def test_plans(kernel, data):
     """What every plan keeps: bounded rows, chunks of whole words and flushes, no second thread for little work."""
@@ -186,17 +185,18 @@ def test_plans(kernel, data):
     backward = data.draw(st.booleans())
     x = torch.empty(1, 1, C, dtype=dtype).expand(B, T, C)  # a plan reads shapes only
     carry = torch.float32 if dtype == torch.bfloat16 else dtype
-    number = {"fq_bmru": 3, "bmru": 1, "cmru": 1, "hysteresis": 1, "linear_per_channel": 1, "brc": 2}.get(kernel, kernel.startswith("src"))
+    row = KERNELS[kernel]
+    number = next(len(cell.params) for cell in CELLS.values() if row in cell.kernels)
     used, block, chunk, nontemporal = torch.ops.lrnn_kernels.plan(
-        kernel, [x] * STREAMS[kernel], [torch.empty(C, dtype=carry)] * number, backward
+        kernel, [x] * row.streams, [torch.empty(C, dtype=carry)] * number, backward
     )
     assert 1 <= used <= torch.get_num_threads()
     assert 1 <= block <= min(C, 4096 // carry.itemsize)
     assert block in (C, 4096 // carry.itemsize) or block % 64 == 0
     assert chunk % 64 == 0 or chunk == max(T, 1)
     # Streams read and written, those of saved states among them; a step cell's arithmetic takes as long as 20 bytes.
-    streams = STREAMS[kernel] * (2 if backward else 1) + 2
-    element = max(dtype.itemsize * streams + 4 * STATES.get(kernel, (0, 0))[1], 20)
+    streams = row.streams * (2 if backward else 1) + 2
+    element = max(dtype.itemsize * streams + 4 * row.saved, 20)
     if B * T * C * element < 2**20:
         assert used == 1
         assert chunk == max(T, 1)
@@ -231,10 +231,10 @@ def test_stores_past_the_caches(cell, dtype):
         times *= 2
         assert times * 64 * per_step < 2**32, "no size switched to streamed stores"
         x = [x[:, :1].expand(B, times * 64, C) for x in one.inputs]
-        plan = torch.ops.lrnn_kernels.plan(one.kernel, x, list(one.params), False)
+        plan = torch.ops.lrnn_kernels.plan(one.kernel.name, x, list(one.params), False)
     whole = replace(one, inputs=tuple(large(x, times).repeat(B, 1, 1) for x in one.inputs), h0=one.h0.repeat(B, 1))
     whole = replace(whole, dy=large(one.dy, times).repeat(B, 1, 1), dh_last=one.dh_last.repeat(B, 1))
-    assert torch.ops.lrnn_kernels.plan(one.kernel, list(whole.inputs), list(one.params), True)[3]
+    assert torch.ops.lrnn_kernels.plan(one.kernel.name, list(whole.inputs), list(one.params), True)[3]
     got = testing.run(whole)
     with testing.threads(1):
         part = replace(one, inputs=tuple(large(x, times) for x in one.inputs), dy=large(one.dy, times))

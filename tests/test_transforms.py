@@ -14,7 +14,7 @@ from torch.func import grad, jacfwd, jacrev, vmap
 from torch.utils.checkpoint import checkpoint
 
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 ALL_BACKENDS = [*BACKENDS, "reference"]
 every_variant = over(("cell", "options"), VARIANTS)
@@ -23,7 +23,7 @@ every_backend = pytest.mark.parametrize("backend", ALL_BACKENDS)
 CLOSE = {"rtol": 1e-10, "atol": 1e-11}  # float64: sums are taken in another order
 assert_close = functools.partial(torch.testing.assert_close, **CLOSE)
 
-LINEAR = [cell for cell, entry in CELLS.items() if entry.differentiable_twice]
+LINEAR = [cell for cell, entry in CELLS.items() if entry.linear]
 #: What differentiates twice: the fused linear scans, and the reference of every cell.
 TWICE = [(cell, options, backend) for cell, options in VARIANTS for backend in ALL_BACKENDS if backend == "reference" or cell in LINEAR]
 ONCE = [(cell, options, backend) for cell, options in VARIANTS for backend in BACKENDS if cell not in LINEAR]
@@ -150,14 +150,14 @@ def test_what_has_no_derivative_says_so(cell, options, backend):
     if not _serves(cell, options, backend):
         return
     f = Function(cell, options, backend, reset=True)
-    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear_scan and lru; use backend='reference'"):
+    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear recurrences; use backend='reference'"):
         hessian(f.loss, f.tensors)
-    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear_scan and lru; use backend='reference'"):
+    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear recurrences; use backend='reference'"):
         hessian(f.loss, f.tensors, vectorize=True)
     for transform in (jacrev, jacfwd):
-        with pytest.raises(NotImplementedError, match="exist only for linear_scan and lru"):
+        with pytest.raises(NotImplementedError, match="exist only for linear recurrences"):
             transform(grad(f.loss))(*f.tensors)
-    with pytest.raises(NotImplementedError, match="forward-mode derivatives exist only for linear_scan and lru"):
+    with pytest.raises(NotImplementedError, match="forward-mode derivatives exist only for linear recurrences"):
         torch.func.jvp(f, f.tensors, f.tensors)
 
 

@@ -13,6 +13,7 @@ import lrnn_kernels
 from benchmarks import gpu_tune
 from lrnn_kernels.backends import choose, cuda
 from lrnn_kernels.backends import triton as triton_backend
+from lrnn_kernels.cells import KERNELS
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ("tests/triton_cases.py", "tests/triton_edge_cases.py", "tests/triton_tune_cases.py")
@@ -54,7 +55,7 @@ def test_kernels_compile_without_spills(tmp_path):
 
 SPILLS = """
 from benchmarks import gpu_tune, triton_resources
-assert not triton_resources.triton_backend.load()
+assert not triton_resources.triton_backend.failure()
 from lrnn_kernels.triton_kernels.config import CONFIGS
 key = ("affine", "double")
 compiler = gpu_tune.Compiler(triton_resources.Driver(triton_resources.TARGETS["sm_90"]), lambda key: [gpu_tune.OPS["linear_scan"]])
@@ -73,7 +74,7 @@ def test_the_tuner_sees_spills(tmp_path):
 
 @needs_triton
 def test_the_tuner_writes_the_table_as_it_stands():
-    assert not triton_backend.load()
+    assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels import config
 
     assert f"shortest\n{gpu_tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
@@ -87,7 +88,7 @@ def test_cpu_tensors_need_the_interpreter(monkeypatch):
 
 @needs_triton
 def test_auto_prefers_triton_on_a_gpu():
-    choice = choose.choose("auto", torch.device("cuda"), "linear")
+    choice = choose.choose("auto", torch.device("cuda"), KERNELS["linear"])
     assert choice.backend == "triton"
     assert "best backend for it here" in choice.reason
 
@@ -96,39 +97,39 @@ def test_auto_prefers_triton_on_a_gpu():
 def test_auto_prefers_cuda_to_triton(monkeypatch):
     kernels = cuda.State(Path("somewhere"), "for this test", frozenset({"linear", "nbrc"}), 256)
     monkeypatch.setattr(cuda, "state", kernels)
-    assert choose.choose("auto", torch.device("cuda"), "linear").backend == "cuda"
-    assert choose.choose("auto", torch.device("cuda"), "min_gru").backend == "triton"
-    assert choose.choose("auto", torch.device("cuda"), "nbrc", 256).backend == "cuda"
+    assert choose.choose("auto", torch.device("cuda"), KERNELS["linear"]).backend == "cuda"
+    assert choose.choose("auto", torch.device("cuda"), KERNELS["min_gru"]).backend == "triton"
+    assert choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"], 256).backend == "cuda"
     with pytest.warns(RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"):
-        assert choose.choose("auto", torch.device("cuda"), "nbrc", 257).backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"], 257).backend == "reference"
 
 
 @needs_triton
 def test_a_cell_without_a_triton_kernel_runs_the_reference_and_says_so():
     with pytest.warns(RuntimeWarning, match="the triton backend has no kernel 'nbrc' yet"):
-        assert choose.choose("auto", torch.device("cuda"), "nbrc").backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"]).backend == "reference"
     with pytest.raises(NotImplementedError, match="the triton backend has no kernel 'nbrc' yet"):
-        choose.choose("triton", torch.device("cuda"), "nbrc")
+        choose.choose("triton", torch.device("cuda"), KERNELS["nbrc"])
 
 
 def test_without_triton(monkeypatch):
     """A GPU tensor then runs the reference, with a warning that says why."""
     monkeypatch.setattr(triton_backend, "_failure", "triton is not installed (pip install triton)")
     with pytest.warns(RuntimeWarning, match="triton is not installed"):
-        assert choose.choose("auto", torch.device("cuda"), "linear").backend == "reference"
+        assert choose.choose("auto", torch.device("cuda"), KERNELS["linear"]).backend == "reference"
     with pytest.raises(RuntimeError, match="triton is not installed"):
-        choose.choose("triton", torch.device("cuda"), "linear")
+        choose.choose("triton", torch.device("cuda"), KERNELS["linear"])
 
 
 def test_other_devices():
     with pytest.raises(RuntimeError, match="CUDA and HIP tensors, got tensors on 'xpu'"):
-        choose.choose("triton", torch.device("xpu"), "linear")
+        choose.choose("triton", torch.device("xpu"), KERNELS["linear"])
 
 
 @needs_triton
 def test_plans():
     """Whole steps, no more pieces than steps, and nothing of B or T in the tile, which would compile anew."""
-    assert not triton_backend.load()
+    assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels.config import CONFIGS
     from lrnn_kernels.triton_kernels.plan import make_plan, tile
 

@@ -9,7 +9,8 @@ from conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, ove
 
 import lrnn_kernels
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS, REAL
+from lrnn_kernels.cell import REAL
+from lrnn_kernels.cells import CELLS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 

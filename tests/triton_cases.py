@@ -17,7 +17,9 @@ import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.backends import choose
 from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.registry import CELLS, REAL, SRC_OPTIONS
+from lrnn_kernels.cell import REAL
+from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
 
 DEVICE = testing.device_of("triton")
 SERVED = [(cell, options) for cell, options in VARIANTS if cell != "nbrc"]
@@ -387,6 +389,6 @@ def test_a_wrong_cell_is_caught(wrong, monkeypatch):
     call = testing.random_call(cell, 2, 9, 5)
     _check(call)
     table = launch.STEP_CELLS if call.entry.sequential else launch.CELLS
-    monkeypatch.setitem(table, choose.kernel_on("triton", call.kernel), pair)
+    monkeypatch.setitem(table, choose.kernel_on("triton", call.kernel).name, pair)
     with pytest.raises(AssertionError, match="d_" if "gate" not in wrong else "y"):
         _check(call)

@@ -9,7 +9,7 @@ from conftest import over
 
 import lrnn_kernels
 from lrnn_kernels import testing
-from lrnn_kernels.registry import CELLS
+from lrnn_kernels.cells import CELLS
 
 DEVICE = testing.device_of("triton")
 VARIANTS = edge_cases.variants()

@@ -5,7 +5,7 @@
 
 x and p are tuples of the cell's inputs and parameters, options is (eps, width), g is the total adjoint of h[t], and dx and dp are
 tuples of the gradients of inputs and parameters. The engine itself forms conj(a) g, the adjoint handed to h[t-1]. The maths, with its
-sources, is in lrnn_kernels/calls/reference.py.
+sources, is in lrnn_kernels/cells/.
 """
 
 from typing import Any, NamedTuple

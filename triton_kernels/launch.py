@@ -13,8 +13,8 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from ..backends.operators import STEPS_PER_WORD, STREAMS, _new_rows, _saved_shape
-from ..calls.reference import carry_dtype
+from ..backends.operators import KERNELS, STEPS_PER_WORD, new_rows, saved_shape
+from ..cell import carry_dtype
 from . import affine, latch
 from .cells import CELLS
 from .config import CARRIES, CONFIGS, REGISTERS, WARP, width
@@ -47,8 +47,8 @@ class Call:
         self.carry = carry_dtype(first.dtype)
         self.split = bool(params) and params[0].is_complex() and not first.is_complex()
         self.planes = 2 if self.split or first.is_complex() else 1
-        self.packed = len(inputs) == 1 and STREAMS[kernel] > 1
-        self.width = channels // (STREAMS[kernel] if self.packed else 1)
+        self.packed = len(inputs) == 1 and KERNELS[kernel].streams > 1
+        self.width = channels // (KERNELS[kernel].streams if self.packed else 1)
         self.C = self.width // 2 if self.split else self.width
         self.real = torch.empty((), dtype=self.carry).real.dtype if self.carry.is_complex else self.carry
         # Views of one buffer are streams like any other.
@@ -122,9 +122,9 @@ class Call:
 
 def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
     """(y, h_last, saved) and the launches that fill them."""
-    y = _new_rows(call.first, call.width)
+    y = new_rows(call.first, call.width)
     h_last = call.new(call.B, call.width)
-    saved = call.new(*(_saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)), dtype=torch.int32)
+    saved = call.new(*(saved_shape(KERNELS[call.kernel], call.B, call.T, call.C, call.options) if save else (0,)), dtype=torch.int32)
     unroll = call.config.forward
     launches, start = [], call.start
     if call.plan.chunks > 1:
@@ -148,7 +148,7 @@ def backward(
     call: Call, states: Tensor | None, dy: Tensor | None, dh_last: Tensor | None
 ) -> tuple[list[Tensor], list[tuple], list[Launch]]:
     """Gradients of streams and h0, which the launches fill; (like, partial sums by row) of those that are yet to be summed; launches."""
-    inputs = [_new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
+    inputs = [new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
     dx = tuple(call.stream(x) for x in (inputs[0].split(call.width, dim=2) if call.packed else inputs))
     dh0 = call.new(call.B, call.width)
     partial = [call.by_row(torch.float64) for _ in call.params]

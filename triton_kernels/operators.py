@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..backends import operators as torch_operators
-from ..backends import varying
 from ..backends.operators import NAMESPACE_TRITON as NAMESPACE
 from . import launch, step_launch
 from .cells import CELLS
@@ -34,7 +33,7 @@ def register() -> None:
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
     torch_operators.register(NAMESPACE, KERNELS)
-    varying.register(NAMESPACE)
+    torch_operators.register_varying(NAMESPACE, KERNELS)
 
 
 @lru_cache
@@ -75,7 +74,7 @@ def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, 
 def _states_shape(call: launch.Call) -> tuple[int, ...] | None:
     """The shape of what a backward pass reads of the states; None if nothing."""
     if call.latch or (call.sequential and not call.cell.saves_output):
-        return torch_operators._saved_shape(call.kernel, call.B, call.T, call.C, call.options)
+        return torch_operators.saved_shape(torch_operators.KERNELS[call.kernel], call.B, call.T, call.C, call.options)
     return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
 
 

@@ -6,7 +6,7 @@
 
 x, p, before, after and adjoint are tuples: inputs, parameters, states. o holds the cell's numbers. In the pullback, before and
 after are what was saved around the step, or y itself; adjoint comes as that of the states after the step and goes as that of those before.
-The maths, with its sources, is in lrnn_kernels/calls/reference.py.
+The maths, with its sources, is in lrnn_kernels/cells/.
 """
 
 from collections.abc import Callable

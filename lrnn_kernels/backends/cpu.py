@@ -14,9 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from . import interrupts, operators, varying
+from ..cell import Kernel
+from . import interrupts, operators
 from .build import cache, environment, toolchain
+from .contract import Plan
+from .operators import NAMESPACE
 
 INSTALLED = Path(__file__).parents[1] / "_kernels.so"
 
@@ -89,19 +93,16 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
 def _loading(name: str, *args):
     """An operator that is called before its library is there."""
     if not ready():
-        raise RuntimeError(f"{operators.NAMESPACE}::{name} has no kernel: {extension().reason}")
-    return getattr(getattr(torch.ops, operators.NAMESPACE), name)(*args)
+        raise RuntimeError(f"{NAMESPACE}::{name} has no kernel: {extension().reason}")
+    return getattr(getattr(torch.ops, NAMESPACE), name)(*args)
 
 
-def _import() -> None:
-    """What importing the package does: operators are defined, and loaded if nothing need be compiled for that."""
+def load() -> None:
+    """What importing the package does: the library is loaded if it is there; until it is, operators load it when they are called."""
     global _extension, available, _loaders
     environment.pool_megabytes()  # the C++ reads the variable by itself; here, a wrong value is refused
-    operators.define_all(operators.NAMESPACE)
-    operators.register()
-    varying.register(operators.NAMESPACE)
-    _loaders = torch.library.Library(operators.NAMESPACE, "IMPL", "CPU")
-    for name in operators.operator_names():
+    _loaders = torch.library.Library(NAMESPACE, "IMPL", "CPU")
+    for name in operators.names():
         _loaders.impl(name, partial(_loading, name))
     try:
         _extension = _load(compile=False)
@@ -113,4 +114,35 @@ def _import() -> None:
     available = _extension.library is not None
 
 
-_import()
+def missing(device: str) -> str:
+    """Why tensors on this type of device cannot run in the C++ kernels; "" if they can. Compiles them, if that is what it takes, but for
+    tensors without data and while tracing."""
+    if device not in ("cpu", "meta"):
+        return f"the CPU kernels run CPU tensors, got tensors on {device!r}"
+    if device == "meta" or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return "" if _promised() else extension().reason
+    return "" if ready() else extension().reason
+
+
+@torch.compiler.assume_constant_result
+def _promised() -> bool:
+    return promised()
+
+
+def serves(kernel: Kernel) -> bool:
+    """Every kernel is compiled for the CPU."""
+    return True
+
+
+def too_wide(kernel: Kernel, channels: int) -> str:
+    """They take any number of channels."""
+    return ""
+
+
+def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
+    """How a forward pass would run: threads, and what each does at a time; products of matrices have no plan."""
+    isa = extension().library.lrnn_isa().decode()
+    if kernel.engine == "matrix":
+        return Plan(isa)
+    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel.name, inputs, params, False, numbers)
+    return Plan(isa, threads, block, chunk, bool(past_caches))

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from ..cell import Kernel
 from . import operators
 from .build import cache, environment
+from .contract import Plan
+from .operators import NAMESPACE
 
 INSTALLED = Path(__file__).parents[1] / "_kernels_cuda.so"
 
@@ -28,13 +32,17 @@ class State:
     path: Path | None
     reason: str  # how it came to be, or what went wrong
     kernels: frozenset[str] = frozenset()
-    nbrc_limit: int = 0  # the most channels of an nBRC
+    matrix_limit: int = 0  # the most channels of a cell with matrices
+
+
+#: What is known so far; None while nothing is loaded and nobody has asked.
+state: State | None = None
 
 
 def state_of(path: Path, reason: str) -> State:
     """Of a library that torch has loaded."""
     library = ctypes.CDLL(str(path))
-    kernels = frozenset(name for name in operators.STREAMS if library.lrnn_gpu_serves(name.encode()))
+    kernels = frozenset(name for name in operators.KERNELS if library.lrnn_gpu_serves(name.encode()))
     return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
 
 
@@ -53,15 +61,34 @@ def missing(device: str) -> str:
     return "" if device == "cuda" else f"the CUDA kernels run CUDA tensors, got tensors on {device!r}"
 
 
-def serves(kernel: str) -> bool:
+def serves(kernel: Kernel) -> bool:
     """Whether there is a CUDA kernel of this name."""
-    return kernel in current().kernels
+    return kernel.name in current().kernels
 
 
-def too_wide(kernel: str, channels: int) -> str:
-    """Why a kernel cannot take so many channels, or ""; only the nBRC's, whose matrices lie in registers, has a limit."""
-    limit = current().nbrc_limit
-    return f"its CUDA kernel holds up to {limit} channels, got {channels}" if kernel == "nbrc" and channels > limit else ""
+def too_wide(kernel: Kernel, channels: int) -> str:
+    """Why a kernel cannot take so many channels, or ""; only where matrices lie in registers is there a limit."""
+    limit = current().matrix_limit
+    return f"its CUDA kernel holds up to {limit} channels, got {channels}" if kernel.engine == "matrix" and channels > limit else ""
+
+
+def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
+    """How a forward pass would be launched."""
+    found = getattr(torch.ops, NAMESPACE).plan(kernel.name, inputs, params, False, numbers)
+    if kernel.engine == "matrix":
+        blocks, groups, elements = found
+        share = f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} batch element(s) at a time"
+        return Plan("CUDA", layout=share)
+    lanes, groups, chunk, blocks = found
+    layout = f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, in chunks of {chunk} steps"
+    return Plan("CUDA", steps_per_task=chunk, layout=layout)
+
+
+def load() -> None:
+    """What importing the package does: a library that is there is loaded."""
+    global state
+    with contextlib.suppress(cache.NotCompiled):
+        state = _load(compile=False)
 
 
 def _load(compile: bool = True) -> State:
@@ -86,9 +113,3 @@ def _load(compile: bool = True) -> State:
             warnings.warn(f"lrnn_kernels has no CUDA operators: {error}", RuntimeWarning, stacklevel=2)
         return State(None, str(error))
     return state_of(path, reason)
-
-
-#: What is known so far; None while nothing is loaded and nobody has asked.
-state: State | None = None
-with contextlib.suppress(cache.NotCompiled):
-    state = _load(compile=False)

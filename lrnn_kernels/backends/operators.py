@@ -6,39 +6,19 @@ have the same schemas, and share all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from ..calls.reference import carry_dtype
-from . import autograd_vmap
+from ..cell import Kernel, carry_dtype
+from . import autograd_vmap, varying
 
 #: The namespaces of the C++ and of the Triton operators in torch.ops.
 NAMESPACE, NAMESPACE_TRITON = "lrnn_kernels", "lrnn_triton"
 
-#: Streams of each operator.
-STREAMS = {
-    "linear": 2,
-    "linear_per_channel": 1,
-    "hysteresis": 2,
-    "hysteresis_per_step": 3,
-    "cmru": 2,
-    "cmru_per_step": 3,
-    "fq_bmru": 1,
-    "min_gru": 2,
-    "min_gru_positive": 2,
-    "bmru": 2,
-    "src": 1,
-    "src_detached": 1,
-    "src_spikes": 1,
-    "src_spikes_detached": 1,
-    "brc": 3,
-    "nbrc": 3,
-}
-
-#: States per channel, where there are several, and values per channel and step that the backward pass reads of them.
-STATES = {"src": (3, 3), "src_detached": (3, 2), "src_spikes": (3, 3), "src_spikes_detached": (3, 2), "nbrc": (1, 3)}
+#: Every kernel by its name, once it is declared.
+KERNELS: dict[str, Kernel] = {}
 
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
@@ -72,29 +52,51 @@ def define(library: torch.library.Library, name: str, tags: tuple[torch.Tag, ...
     library.define(f"{name}_backward{_BACKWARD}", tags=tags)
 
 
-def operator_names() -> list[str]:
+def names() -> list[str]:
     """Every operator that a library of kernels implements."""
-    return [name for kernel in STREAMS for name in (kernel, f"{kernel}_backward")] + ["plan"]
+    return [name for kernel in KERNELS for name in (kernel, f"{kernel}_backward")] + ["plan"]
+
+
+def declare(kernels: Mapping[str, Kernel]) -> None:
+    """Takes the rows of all kernels, and defines the operators that libraries of C++ kernels implement."""
+    KERNELS.update(kernels)
+    define_all(NAMESPACE)
+    register(NAMESPACE, KERNELS)
+    register_varying(NAMESPACE, KERNELS)
 
 
 def define_all(namespace: str) -> None:
     """Defines every operator of a namespace, once: libraries of kernels only implement them."""
     library = torch.library.Library(namespace, "FRAGMENT")
     _definitions.append(library)
-    for kernel in STREAMS:
+    for kernel in KERNELS:
         define(library, kernel)
     library.define(_PLAN)
 
 
-def register(namespace: str = NAMESPACE, kernels: Iterable[str] = tuple(STREAMS)) -> None:
-    """Registers fakes and batching rules for the operators of a backend."""
-    for kernel in kernels:
-        register_one(namespace, kernel, kernel, loops=kernel == "nbrc")
+def register(namespace: str, kernels: Iterable[str]) -> None:
+    """Registers fakes and batching rules for the operators of a backend; where parameters are matrices, which cannot become rows of one
+    batch, the rules loop."""
+    for name in kernels:
+        _describe(namespace, name, KERNELS[name], loops=KERNELS[name].engine == "matrix")
 
 
-def register_one(namespace: str, name: str, kernel: str, loops: bool) -> None:
-    """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops: over what is mapped, where its parameters
-    cannot become rows of one batch."""
+def register_varying(namespace: str, kernels: Iterable[str]) -> None:
+    """Defines the second operators of a backend whose others are there: see varying.py."""
+    library = torch.library.Library(namespace, "FRAGMENT")
+    _definitions.append(library)
+    for kernel in (KERNELS[name] for name in kernels if KERNELS[name].varying):
+        name = kernel.name + varying.SUFFIX
+        # A CUDA graph would keep the number that it was recorded with.
+        define(library, name, (torch.Tag.cudagraph_unsafe,))
+        forward, backward = varying.implementations(namespace, kernel)
+        library.impl(name, forward, "CompositeExplicitAutograd")
+        library.impl(f"{name}_backward", backward, "CompositeExplicitAutograd")
+        _describe(namespace, name, kernel, loops=True)
+
+
+def _describe(namespace: str, name: str, kernel: Kernel, loops: bool) -> None:
+    """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops: over what is mapped."""
     forward, backward = f"{namespace}::{name}", f"{namespace}::{name}_backward"
     torch.library.register_fake(forward, _forward_fake(kernel))
     torch.library.register_fake(backward, _backward_fake(kernel))
@@ -113,7 +115,7 @@ def _operator(name: str):
     return getattr(getattr(torch.ops, namespace), kernel)
 
 
-def _new_rows(like: Tensor, channels: int) -> Tensor:
+def new_rows(like: Tensor, channels: int) -> Tensor:
     """(B, T, channels) in the memory order of like: time-major where that is."""
     B, T, _ = like.shape
     if B > 1 and T > 1 and like.stride(0) != 0 and like.stride(0) < like.stride(1):
@@ -121,45 +123,45 @@ def _new_rows(like: Tensor, channels: int) -> Tensor:
     return like.new_empty((B, T, channels))
 
 
-def _channels(kernel: str, inputs) -> int:
+def _channels(kernel: Kernel, inputs) -> int:
     """Channels of y."""
     channels = inputs[0].shape[2]
-    return channels // STREAMS[kernel] if len(inputs) == 1 else channels
+    return channels // kernel.streams if len(inputs) == 1 else channels
 
 
-def _saved_shape(kernel: str, B: int, T: int, C: int, options) -> tuple[int, ...]:
-    if kernel == "bmru":
+def saved_shape(kernel: Kernel, B: int, T: int, C: int, options) -> tuple[int, ...]:
+    """The shape of what a forward pass saves for the backward pass; (0,) where that reads y or nothing."""
+    if kernel.saves == "bits":
         return (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, C)
-    if kernel not in STATES:
+    if kernel.saves != "states":
         return (0,)
-    states, saved = STATES[kernel]
-    if kernel == "nbrc":
-        return (B, T, saved * C)
-    interval = int(options[0])
-    return (B, states, T // interval + 2, C) if interval else (B, saved, T, C)
+    if kernel.engine == "matrix":
+        return (B, T, kernel.saved * C)
+    interval = int(options[0]) if kernel.checkpoints else 0
+    return (B, kernel.states, T // interval + 2, C) if interval else (B, kernel.saved, T, C)
 
 
-def _forward_fake(kernel: str):
+def _forward_fake(kernel: Kernel):
     def fake(inputs, params, options, h0, reset, h_reset, reverse, save):
         first = inputs[0]
         B, T, _ = first.shape
         C, carry = _channels(kernel, inputs), carry_dtype(first.dtype)
-        h_last = first.new_empty((B, STATES.get(kernel, (1,))[0] * C), dtype=carry)
-        saved = _saved_shape(kernel, B, T, C, options) if save else (0,)
-        steps = save and kernel in STATES
-        return _new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
+        h_last = first.new_empty((B, kernel.states * C), dtype=carry)
+        saved = saved_shape(kernel, B, T, C, options) if save else (0,)
+        steps = save and kernel.saves == "states"
+        return new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
 
     return fake
 
 
-def _backward_fake(kernel: str):
+def _backward_fake(kernel: Kernel):
     def fake(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
         first = inputs[0]
         carry = carry_dtype(first.dtype)
-        width = STATES.get(kernel, (1,))[0] * _channels(kernel, inputs)
+        width = kernel.states * _channels(kernel, inputs)
         has_reset = reset is not None and h_reset is not None
         return [
-            *(_new_rows(first, x.shape[2]) for x in inputs),
+            *(new_rows(first, x.shape[2]) for x in inputs),
             *(p.new_empty(p.shape) for p in params),
             first.new_empty((first.shape[0], width), dtype=carry),
             h_reset.new_empty(h_reset.shape) if has_reset else first.new_empty((0,), dtype=carry),

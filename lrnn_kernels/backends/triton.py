@@ -11,14 +11,21 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-NAME = f"{__package__.rpartition('.')[0]}.triton_kernels"
+from ..cell import Kernel
+from .contract import Plan
+from .operators import NAMESPACE_TRITON
+
+NAMESPACE = NAMESPACE_TRITON
+
 _INTERPRETER = "Triton runs CPU tensors only in its interpreter, for tests: set TRITON_INTERPRET=1 before the first import of lrnn_kernels"
 
 _failure: str | None = None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
+_operators: ModuleType | None = None  # triton_kernels.operators, once it is loaded
 
 
 def interpreted() -> bool:
@@ -32,49 +39,62 @@ def missing(device: str) -> str:
         return _INTERPRETER
     if device not in ("cpu", "cuda", "meta"):
         return f"the Triton kernels run CUDA and HIP tensors, got tensors on {device!r}"
-    return load() if _failure is None else _failure
+    return failure() if _failure is None else _failure
 
 
-def serves(kernel: str) -> bool:
+def serves(kernel: Kernel) -> bool:
     """Whether there is a Triton kernel of this name; asked after ``missing``."""
-    return kernel in sys.modules[f"{NAME}.operators"].KERNELS
+    return kernel.name in _operators.KERNELS
 
 
-def plan(kernel: str, inputs: list[Tensor], params: list[Tensor]) -> tuple[str, int, int]:
-    """Triton's version, and the channels and steps of a program of a forward pass."""
-    operators = sys.modules[f"{NAME}.operators"]
-    call = operators.launch.Call(kernel, inputs, params, [], None, None, None, False, operators.processors(inputs[0].device))
-    return importlib.metadata.version("triton"), call.plan.block, min(call.plan.steps, call.T)
-
-
-def load() -> str:
-    """Imports the kernels and registers their operators, once; returns why that failed."""
-    global _failure
-    if _failure is None:
-        _failure = _load()
-    return _failure
-
-
-def _load() -> str:
-    if importlib.util.find_spec("triton") is None:
-        return "triton is not installed (pip install triton)"
-    try:
-        _import_kernels().register()
-    except (ImportError, RuntimeError, OSError) as error:
-        return f"the Triton kernels could not be loaded: {error}"
+def too_wide(kernel: Kernel, channels: int) -> str:
+    """They take any number of channels."""
     return ""
 
 
-def _import_kernels():
-    """lrnn_kernels.triton_kernels.operators; in a checkout the package lies beside this one instead of inside."""
-    beside = Path(__file__).resolve().parents[2] / "triton_kernels"
-    if importlib.util.find_spec(NAME) is None and beside.is_dir():
-        spec = importlib.util.spec_from_file_location(NAME, beside / "__init__.py", submodule_search_locations=[str(beside)])
-        package = importlib.util.module_from_spec(spec)
-        sys.modules[NAME] = package
-        spec.loader.exec_module(package)
-    return importlib.import_module(f"{NAME}.operators")
+def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
+    """The channels and steps of a program of a forward pass."""
+    call = _operators.launch.Call(kernel.name, inputs, params, [], None, None, None, False, _operators.processors(inputs[0].device))
+    channels, steps = call.plan.block, min(call.plan.steps, call.T)
+    isa = f"Triton {importlib.metadata.version('triton')}"
+    return Plan(isa, channels_per_task=channels, steps_per_task=steps, layout=f"programs of {channels} channels x {steps} steps")
 
 
-if importlib.util.find_spec("triton") and (torch.version.cuda or torch.version.hip or interpreted()):
-    load()
+def load() -> None:
+    """What importing the package does: on a torch that knows a GPU, or in the interpreter, operators are registered."""
+    if importlib.util.find_spec("triton") and (torch.version.cuda or torch.version.hip or interpreted()):
+        failure()
+
+
+def failure() -> str:
+    """Imports the kernels and registers their operators, once; returns why that failed, or ""."""
+    global _failure
+    if _failure is None:
+        _failure = _register()
+    return _failure
+
+
+def _register() -> str:
+    global _operators
+    if importlib.util.find_spec("triton") is None:
+        return "triton is not installed (pip install triton)"
+    try:
+        _find_kernels()
+        from ..triton_kernels import operators
+
+        operators.register()
+    except (ImportError, RuntimeError, OSError) as error:
+        return f"the Triton kernels could not be loaded: {error}"
+    _operators = operators
+    return ""
+
+
+def _find_kernels() -> None:
+    """Makes lrnn_kernels.triton_kernels importable in a checkout, where it lies beside this package instead of inside."""
+    package = Path(__file__).resolve().parents[1]
+    name, beside = f"{package.name}.triton_kernels", package.parent / "triton_kernels"
+    if importlib.util.find_spec(name) is None and beside.is_dir():
+        spec = importlib.util.spec_from_file_location(name, beside / "__init__.py", submodule_search_locations=[str(beside)])
+        kernels = importlib.util.module_from_spec(spec)
+        sys.modules[name] = kernels
+        spec.loader.exec_module(kernels)

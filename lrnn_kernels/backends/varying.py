@@ -1,52 +1,42 @@
-"""An eps that changes from call to call under torch.compile.
+"""A number that changes from call to call under torch.compile: the eps of the cells that anneal it.
 
 A number is a constant to torch.compile: every new value compiles anew, and a schedule of thousands of steps meets its limit after a few. A
-tensor is an input. So every kernel with an eps has a second operator, whose last parameter is eps as a tensor, a float64 scalar
-on the CPU: it is read when the operator runs, and has no gradient.
+tensor is an input. So every kernel whose row says so (``Kernel.varying``) has a second operator, whose last parameter is its first number
+as a tensor, a float64 scalar on the CPU: it is read when the operator runs, and has no gradient.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..calls import arguments
-from . import operators
+from ..cell import Kernel
+from ..options import number
 
 #: What is added to a kernel's name.
 SUFFIX = "_varying"
 
-KERNELS = ("hysteresis", "hysteresis_per_step", "fq_bmru")
 
-_libraries: list[torch.library.Library] = []  # an operator lives as long as its library object
+def implementations(namespace: str, kernel: Kernel) -> tuple[Callable, Callable]:
+    """The second operator of a kernel and the one of its gradients, by those that take the number as it is."""
+    name, low, high = kernel.varying
 
+    def numbers(tensor: Tensor, options: list[float]) -> list[float]:
+        return [number(name, tensor.item(), low, high), *options]
 
-def register(namespace: str) -> None:
-    """Defines the second operators of a backend whose others are there."""
-    library = torch.library.Library(namespace, "FRAGMENT")
-    _libraries.append(library)
-    for kernel in KERNELS:
-        name = kernel + SUFFIX
-        # A CUDA graph would keep the eps that it was recorded with.
-        operators.define(library, name, (torch.Tag.cudagraph_unsafe,))
-        library.impl(name, partial(_forward, namespace, kernel), "CompositeExplicitAutograd")
-        library.impl(f"{name}_backward", partial(_backward, namespace, kernel), "CompositeExplicitAutograd")
-        operators.register_one(namespace, name, kernel, loops=True)
+    def operator(suffix: str):
+        return getattr(getattr(torch.ops, namespace), kernel.name + suffix)
 
+    def forward(inputs, params, options, *rest) -> tuple[Tensor, Tensor, Tensor]:
+        *params, value = params
+        return operator("")(inputs, params, numbers(value, options), *rest)
 
-def _numbers(eps: Tensor, options: list[float]) -> list[float]:
-    return [arguments.number("eps", eps.item(), 0.0, 1.0), *options]
+    def backward(inputs, params, options, *rest) -> list[Tensor]:
+        *params, value = params
+        grads = operator("_backward")(inputs, params, numbers(value, options), *rest)
+        n = len(inputs) + len(params)
+        return [*grads[:n], torch.zeros_like(value), *grads[n:]]
 
-
-def _forward(namespace: str, kernel: str, inputs, params, options, *rest) -> tuple[Tensor, Tensor, Tensor]:
-    *params, eps = params
-    return getattr(getattr(torch.ops, namespace), kernel)(inputs, params, _numbers(eps, options), *rest)
-
-
-def _backward(namespace: str, kernel: str, inputs, params, options, *rest) -> list[Tensor]:
-    *params, eps = params
-    grads = getattr(getattr(torch.ops, namespace), kernel + "_backward")(inputs, params, _numbers(eps, options), *rest)
-    n = len(inputs) + len(params)
-    return [*grads[:n], torch.zeros_like(eps), *grads[n:]]
+    return forward, backward

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..registry import Cell
-from .reference import carry_dtype
+from ..cell import Cell, carry_dtype
 
 COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -139,53 +136,25 @@ def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
         raise ValueError(f"reset must be on the device of the inputs, {first.device}, got {reset.device}")
 
 
-#: The magnitude that an option may have: a product of two, or an inverse, is then a finite number of float32 too, in which kernels compute.
-_LARGEST, _SMALLEST = 1e18, 1e-18
-
-
-def number(name: str, x: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
-    """A plain number in [low, high], without low where open_low, without high where open_high; always finite, and none that kernels, which
-    take it in float32, would make an infinity or a zero of.
-    """
-    if type(x) is float and low < x < high and _SMALLEST <= abs(x) <= _LARGEST:
-        return x  # at once: an operator may have a dozen options
-    if not isinstance(x, Real) or isinstance(x, bool):
-        raise TypeError(f"{name} must be a number, got {type(x).__name__}")
-    try:
-        value = float(x)
-    except OverflowError:  # of an integer
-        value = math.inf if x > 0 else -math.inf
-    open_low, open_high = open_low or low == -math.inf, open_high or high == math.inf
-    if not (low < value if open_low else low <= value) or not (value < high if open_high else value <= high):
-        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}, got {value:g}")
-    if abs(value) > _LARGEST:
-        raise ValueError(f"{name} must be at most {_LARGEST:g} in magnitude, got {value:g}")
-    if low == 0 and open_low and value < _SMALLEST:
-        raise ValueError(f"{name} must be at least {_SMALLEST:g}, got {value:g}")
-    return value
-
-
-def constant(x: Any) -> Any:
-    """A number as itself, known, under torch.compile too, which then compiles anew for another; all else as it is."""
-    if not isinstance(x, Real):
-        return x
-    from torch.fx.experimental.symbolic_shapes import guard_scalar  # brings sympy, which whoever compiles has loaded
-
-    return guard_scalar(x)
-
-
-def varying(name: str, x: object, low: float, high: float) -> float | Tensor:
-    """A number in [low, high], or a scalar tensor that holds one: that is a number too, but under torch.compile returned unread."""
-    if not isinstance(x, Tensor):
-        return number(name, x, low, high)
-    if x.dtype != torch.float64:
-        raise TypeError(f"{name} must be a number or a float64 tensor, got {x.dtype}")
-    if x.dim() != 0 or x.device.type != "cpu":
-        raise ValueError(f"{name} must be a number or a tensor of shape () on the CPU, got {shape(x)} on {x.device}")
-    if x.requires_grad:
-        raise ValueError(f"{name} must not require a gradient: it gets none")
-    if torch.compiler.is_compiling():
-        return x
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
-        raise ValueError(f"{name} must not be transformed by torch.func: it has no derivative, and is one for all that is mapped")
-    return number(name, x.item(), low, high)
+def joined(name: str, states: Sequence[Tensor] | None, first: Tensor, cell: Cell, shared: bool) -> Tensor | None:
+    """The states of a cell that carries several, side by side, as kernels take them: each (B,C), or (C,) too where shared."""
+    if states is None:
+        return None
+    stream, parts = cell.inputs[0], cell.states
+    tensor(stream, first)
+    if first.dim() not in (2, 3):
+        raise ValueError(f"{stream} must have shape (B, T, C), got {shape(first)}")
+    if not isinstance(states, (tuple, list)) or len(states) != len(parts):
+        got = f"{len(states)} of them" if isinstance(states, (tuple, list)) else type(states).__name__
+        raise TypeError(f"{name} must be a tuple of {len(parts)} tensors ({', '.join(parts)}), got {got}")
+    B, C, carry = first.shape[0], first.shape[-1], carry_dtype(first.dtype)
+    allowed = [(C,)] * shared + [(B, C)]
+    for part, x in zip(parts, states, strict=True):
+        tensor(f"{name} {part}", x)
+        if tuple(x.shape) not in allowed or x.shape != states[0].shape:
+            raise ValueError(f"{name} {part} must have shape {' or '.join(map(str, allowed))}, all of them alike, got {shape(x)}")
+        if x.device != first.device:
+            raise ValueError(f"{name} {part} must be on the device of {stream}, {first.device}, got {x.device}")
+        if torch.promote_types(x.dtype, carry) != carry:
+            raise TypeError(f"{name} {part} has dtype {x.dtype}, expected {carry} or narrower for {first.dtype} inputs")
+    return torch.cat(list(states), -1)

@@ -27,6 +27,7 @@ class Static(NamedTuple):
     kernel: str  # the operator
     numbers: list[float]  # its options
     saves: str  # what its backward pass reads: "y", "bits" or "states" (what was saved), or "nothing"
+    linear: str  # of a linear recurrence: the kernel of its derivatives
     inputs: int  # how many of the tensors are streams; the rest are parameters
     reverse: bool
 
@@ -48,7 +49,7 @@ def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tens
         return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
     try:
         if torch._C._are_functorch_transforms_active():
-            if is_linear(static.kernel) and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
+            if static.linear and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
                 return _dual_scan(static, reset, h0, h_reset, tensors)
             return TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)[:2]
         if torch.is_grad_enabled() or forward_ad._current_level >= 0:
@@ -80,7 +81,7 @@ def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Te
     states = {"y": y, "bits": saved, "states": saved, "nothing": None}[static.saves]
     ctx.static = static
     ctx.save_for_backward(states, reset, h0, h_reset, *tensors)
-    if is_linear(static.kernel):
+    if static.linear:
         ctx.save_for_forward(y, reset, h0, h_reset, *tensors)
     ctx.set_materialize_grads(False)
 
@@ -93,7 +94,7 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
         return (None,) * (3 + len(tensors))
     if not torch.is_grad_enabled():
         grads = _gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
-    elif is_linear(static.kernel):
+    elif static.linear:
         grads = linear_gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
     else:
         grads = OnceDifferentiable.apply(*static, states, reset, h0, h_reset, dy, dh_last, *tensors)
@@ -194,7 +195,7 @@ class OnceDifferentiable(Function):
     @staticmethod
     def backward(ctx, *_):
         raise NotImplementedError(
-            f"{ctx.kernel}: second derivatives exist only for linear_scan and lru; use backend='reference' for this cell"
+            f"{ctx.kernel}: second derivatives exist only for linear recurrences; use backend='reference' for this cell"
         )
 
     jvp = backward
@@ -223,13 +224,9 @@ def owned(x: Tensor) -> Tensor:
     return Owned.apply(x) if x.requires_grad and torch.is_grad_enabled() else x.detach()
 
 
-def is_linear(kernel: str) -> bool:
-    return kernel in ("linear", "linear_per_channel")
-
-
 def _split_linear(static: Static, tensors) -> tuple[Tensor, Tensor, bool]:
     """(a, b) of a linear scan in the carry dtype, a broadcast over (B,T); and whether complex values are stored as two real halves."""
-    if static.kernel == "linear":
+    if static.kernel == static.linear:
         a, b = tensors if static.inputs == 2 else tensors[0].chunk(2, dim=-1)  # packed: [a | b] side by side
         return _widened(a), _widened(b), False
     b, a = tensors
@@ -265,7 +262,7 @@ def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset:
 
 def _linear_scan(static: Static, a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> tuple[Tensor, Tensor]:
     """A linear scan on the backend of another, differentiable; a broadcasts against b."""
-    return apply(Static(static.operators, "linear", [], "y", 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])
+    return apply(Static(static.operators, static.linear, [], "y", static.linear, 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])
 
 
 def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
@@ -298,7 +295,7 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
     if split:
         g, dh0 = to_split(g), to_split(dh0)
         dh_reset = None if dh_reset is None else to_split(dh_reset)
-    if static.kernel == "linear_per_channel":
+    if static.kernel != static.linear:
         inputs, params = [g], [da.sum((0, 1)) if tensors[1].dim() == 1 else da.sum(1)]
     else:
         inputs, params = ([torch.cat([da, g], -1)] if static.inputs == 1 else [da, g]), []
@@ -307,8 +304,8 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
 
 def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
     static: Static = ctx.static
-    if not is_linear(static.kernel):
-        raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear_scan and lru")
+    if not static.linear:
+        raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear recurrences")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
     return linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
 

@@ -1,20 +1,27 @@
-"""``explain``: which backend and kernel a call would run, and why, without running it."""
+"""What a call would run, and why, without running it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import asdict, dataclass
 
-import torch
-from torch import Tensor
-
-from ..backends import choose, cpu, triton
-from ..registry import CELLS, Cell
+from ..backends.choose import BACKENDS
+from ..cell import Cell, Kernel
+from . import arguments
+from .run import Call, prepare
 
 READS = {
     "bits": "one bit per element is saved for the backward pass",
     "y": "the backward pass reads y",
     "states": "the backward pass reads saved states",
     "nothing": "the backward pass needs no states",
+}
+
+ENGINES = {
+    "affine": "affine scan",
+    "latch": "last write wins",
+    "step": "step by step",
+    "matrix": "matrix products and a fused row kernel, step by step",
 }
 
 
@@ -51,58 +58,45 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain_call(
-    kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float], choice: choose.Choice
-) -> Explanation:
+def explain_call(row: Cell, *args, **kwargs) -> Explanation:
+    """What a row's public function would run with these arguments."""
+    try:
+        bound = inspect.signature(row.function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{row.function.__name__}: {error}") from None
+    bound.apply_defaults()
+    return describe(*_prepared(row, bound.arguments))
+
+
+def _prepared(row: Cell, given: dict) -> tuple[Cell, Call]:
+    """The row, which shapes may decide, and the checked call that a public function would run."""
+    reset, _, backend = (given.pop(name) for name in ("reset", "reverse", "backend"))
+    several, first = len(row.states) > 1, given.get(row.inputs[0])
+    h0, h_reset = given.pop("state" if several else "h0"), given.pop("h_reset")
+    if row.arguments is not None:
+        row, inputs, params, options = row.arguments(**given)
+    else:
+        inputs, params = ([given.pop(name) for name in names] for names in (row.inputs, row.params))
+        options = row.check(**given)
+    if several:
+        h0 = arguments.joined("state", h0, first, row, shared=False)
+        h_reset = arguments.joined("h_reset", h_reset, first, row, shared=True)
+    return row, prepare(row, inputs, params, options, h0, reset, h_reset, backend)
+
+
+def describe(row: Cell, call: Call) -> Explanation:
     """The explanation of a checked call."""
+    kernel, choice, _, inputs, params, options, _, _ = call
     if choice.backend == "reference" or inputs[0].is_meta:
-        return Explanation(cell.name, choice.backend, choice.reason)
-    copied = tuple(name for name, x in zip(cell.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
-    engine = _engine(cell, cell.saves(kernel), numbers)
-    if choice.backend == "triton":
-        version, channels, steps = triton.plan(kernel, inputs, params)
-        plan = {"channels_per_task": channels, "steps_per_task": steps, "layout": f"programs of {channels} channels x {steps} steps"}
-        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, f"Triton {version}", **plan, copied=copied)
-    if choice.backend == "cuda":
-        plan = _cuda_plan(kernel, cell, inputs, params, numbers)
-        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, "CUDA", **plan, copied=copied)
-    isa = cpu.extension().library.lrnn_isa().decode()
-    if cell.matrices:
-        return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, copied=copied)
-    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel, inputs, params, False, numbers)
-    plan = {"threads": threads, "channels_per_task": block, "steps_per_task": chunk, "past_caches": bool(past_caches)}
-    return Explanation(cell.name, choice.backend, choice.reason, kernel, engine, isa, **plan, copied=copied)
+        return Explanation(row.name, choice.backend, choice.reason)
+    numbers = row.numbers(options)
+    copied = tuple(name for name, x in zip(row.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
+    plan = BACKENDS[choice.backend].plan(kernel, inputs, params, numbers)
+    engine = f"{ENGINES[kernel.engine]}: {_reads(kernel, numbers)}"
+    return Explanation(row.name, choice.backend, choice.reason, kernel.name, engine, **asdict(plan), copied=copied)
 
 
-def _engine(cell: Cell, saves: str, numbers: list[float]) -> str:
-    interval = int(numbers[0]) if saves == "states" and numbers else 0
-    reads = f"the backward pass runs {interval} steps at a time again, from saved states" if interval else READS[saves]
-    if cell.matrices:
-        return f"matrix products and a fused row kernel, step by step: {reads}"
-    return f"{'last write wins' if saves == 'bits' else 'step by step' if cell.sequential else 'affine scan'}: {reads}"
-
-
-def _cuda_plan(kernel: str, cell: Cell, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> dict:
-    operators = getattr(torch.ops, choose.OPERATORS["cuda"])
-    if cell.matrices:
-        blocks, groups, elements = operators.plan(kernel, inputs, params, False, numbers)
-        return {"layout": f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} batch element(s) at a time"}
-    lanes, groups, chunk, blocks = operators.plan(kernel, inputs, params, False, numbers)
-    layout = f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, in chunks of {chunk} steps"
-    return {"steps_per_task": chunk, "layout": layout}
-
-
-def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:
-    """What ``lrnn_kernels.<op>(*args, backend=backend, **kwargs)`` would run, and why; nothing is computed.
-
-        print(lrnn_kernels.explain("bmru", c, beta, alpha))
-
-    Raises ValueError for an unknown op, and whatever the call itself would raise.
-    """
-    from .. import affine, step
-
-    functions = {name: getattr(family, name) for family in (affine, step) for name in CELLS if hasattr(family, name)}
-    function = functions.get(op)
-    if function is None:
-        raise ValueError(f"op must be one of {', '.join(functions)}, got {op!r}")
-    return function(*args, backend=choose.Ask(backend), **kwargs)
+def _reads(kernel: Kernel, numbers: list[float]) -> str:
+    if kernel.checkpoints and numbers[0]:
+        return f"the backward pass runs {int(numbers[0])} steps at a time again, from saved states"
+    return READS[kernel.saves]

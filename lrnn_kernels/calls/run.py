@@ -1,4 +1,4 @@
-"""The one path from a public operator to a backend: check, choose, run."""
+"""The one path from a public operator to a backend: check, choose, run. Rows are handed in: nothing here knows a list of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backends import choose, varying
-from ..registry import CELLS, Cell
+from ..backends import choose
+from ..backends.varying import SUFFIX
+from ..cell import Cell, Kernel
+from ..options import constant
 from . import arguments, autograd, reference
-from .explain import explain_call
 
 #: The layouts of earlier calls whose tensors were right as they came: such a call need not be checked twice. Checks take longest where it
 #: hurts most: after large tensors have gone by, their code is in no cache any more.
@@ -26,8 +27,41 @@ def _remember(signature: arguments.Signature, layout: arguments.Layout) -> None:
     _layouts[signature] = layout
 
 
+#: A checked call, which ``run`` executes and ``explain`` describes: kernel, backend, layout, inputs, params, options, h0, h_reset. A plain
+#: tuple: one with names would take as long to make as a tenth of a small call.
+Call = tuple[Kernel, choose.Choice, arguments.Layout, list[Tensor], list[Tensor], Mapping[str, Any], Tensor | None, Tensor | None]
+
+
+def prepare(
+    row: Cell,
+    inputs: list[Tensor],
+    params: list[Tensor],
+    options: Mapping[str, Any],
+    h0: Tensor | None,
+    reset: Tensor | None,
+    h_reset: Tensor | None,
+    backend: str,
+    packed: bool = False,
+) -> Call:
+    """Checks a call, brings its tensors to the dtypes that kernels take, and chooses kernel and backend."""
+    if torch.compiler.is_compiling():
+        # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans of one symbol fail in it.
+        options = {name: constant(x) for name, x in options.items()}
+    signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
+    layout = _layouts.get(signature)
+    if layout is None:
+        given = [*inputs, *params, h0, h_reset]
+        layout, inputs, params, h0, h_reset = check(row, inputs, params, h0, reset, h_reset, packed)
+        if signature is not None and all(map(operator.is_, given, [*inputs, *params, h0, h_reset])):
+            _remember(signature, layout)
+    kernel = row.kernel(options, reset is not None)
+    choice = choose.choose(backend, layout.device, kernel, layout.y_width)
+    kernel = choose.kernel_on(choice.backend, kernel)
+    return kernel, choice, layout, inputs, params, options, h0, h_reset
+
+
 def run(
-    cell: str,
+    row: Cell,
     inputs: list[Tensor],
     params: list[Tensor],
     options: Mapping[str, Any],
@@ -44,42 +78,29 @@ def run(
     packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
     then comes back in one buffer too.
     """
-    entry = CELLS[cell]
-    if torch.compiler.is_compiling():
-        # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans of one symbol fail in it.
-        options = {name: arguments.constant(x) for name, x in options.items()}
-    signature = arguments.signature(cell, packed, (*inputs, *params, h0, reset, h_reset))
-    layout = _layouts.get(signature)
-    if layout is None:
-        given = [*inputs, *params, h0, h_reset]
-        layout, inputs, params, h0, h_reset = check(entry, inputs, params, h0, reset, h_reset, packed)
-        if signature is not None and all(map(operator.is_, given, [*inputs, *params, h0, h_reset])):
-            _remember(signature, layout)
-    kernel = entry.kernel(options, reset is not None)
-    asked = isinstance(backend, choose.Ask)
-    choice = choose.choose(backend.backend if asked else backend, layout.device, kernel, layout.y_width)
-    kernel = choose.kernel_on(choice.backend, kernel)
-    if asked:
-        return explain_call(kernel, entry, inputs, params, entry.numbers(options), choice)
+    kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
+        row, inputs, params, options, h0, reset, h_reset, backend, packed
+    )
     if choice.backend == "reference":
-        return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
-    saves, eps = entry.saves(kernel), options.get("eps")
-    if isinstance(eps, Tensor):
-        kernel, params = kernel + varying.SUFFIX, [*params, eps]
-    static = autograd.Static(choose.OPERATORS[choice.backend], kernel, entry.numbers(options), saves, len(inputs), reverse)
+        return _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
+    name, varying = kernel.name, kernel.varying
+    if varying is not None and isinstance(value := options[varying.name], Tensor):
+        name, params = name + SUFFIX, [*params, value]
+    namespace = choose.BACKENDS[choice.backend].NAMESPACE
+    static = autograd.Static(namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse)
     return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
 
 
-def check(entry: Cell, inputs, params, h0, reset, h_reset, packed):
+def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
     """Checks all tensors of a call and brings them to the dtypes that its kernels take."""
-    inputs = arguments.streams(entry, inputs, packed)
+    inputs = arguments.streams(row, inputs, packed)
     first = inputs[0]
-    for name, x in zip(entry.params, params, strict=True):
+    for name, x in zip(row.params, params, strict=True):
         arguments.tensor(name, x)
-    layout = arguments.Layout(entry, inputs, params, packed)
-    arguments.dtypes(entry, layout)
-    one = arguments.matrix if entry.matrices else arguments.vector
-    params = [one(name, x, layout, first) for name, x in zip(entry.params, params, strict=True)]
+    layout = arguments.Layout(row, inputs, params, packed)
+    arguments.dtypes(row, layout)
+    one = arguments.matrix if row.matrices else arguments.vector
+    params = [one(name, x, layout, first) for name, x in zip(row.params, params, strict=True)]
     if h0 is not None:
         h0 = arguments.ends("h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False)
     if reset is not None:
@@ -91,19 +112,19 @@ def check(entry: Cell, inputs, params, h0, reset, h_reset, packed):
     return layout, inputs, params, h0, h_reset
 
 
-def _reference(entry: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:
+def _reference(row: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:
     if layout.packed:
         inputs = list(inputs[0].split(layout.y_width, dim=-1))
     if layout.split:
         inputs = [autograd.to_complex(x) for x in inputs]
         h0, h_reset = (None if h is None else autograd.to_complex(h) for h in (h0, h_reset))
-    states = {"states": len(entry.states), "h0": h0, "reset": reset, "h_reset": h_reset}
-    y, h = reference.scan(entry.step, inputs, params, **states, reverse=reverse, **options)
+    states = {"states": len(row.states), "h0": h0, "reset": reset, "h_reset": h_reset}
+    y, h = reference.scan(row.step, inputs, params, **states, reverse=reverse, **options)
     return (autograd.to_split(y).to(layout.dtype), autograd.to_split(h)) if layout.split else (y, h)
 
 
 def run_step(
-    cell: str,
+    row: Cell,
     inputs: list[Tensor],
     params: list[Tensor],
     options: Mapping[str, Any],
@@ -114,8 +135,7 @@ def run_step(
     backend="auto",
 ):
     """One step of a cell for streaming: inputs (B, C), state h (B, C). Returns (y, h)."""
-    names = CELLS[cell].inputs
-    for name, x in zip(names, inputs, strict=True):
+    for name, x in zip(row.inputs, inputs, strict=True):
         arguments.tensor(name, x)
         if x.dim() != 2:
             raise ValueError(f"{name} must have shape (B, C), got {arguments.shape(x)}")
@@ -124,5 +144,5 @@ def run_step(
         if reset.dim() != 1:
             raise ValueError(f"reset must have shape (B,), got {arguments.shape(reset)}")
         reset = reset.unsqueeze(1)
-    y, h = run(cell, [x.unsqueeze(1) for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
+    y, h = run(row, [x.unsqueeze(1) for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
     return y.squeeze(1), h

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..calls import arguments
+from ..options import number
 
 
 class Annealed:
@@ -24,7 +24,7 @@ class Annealed:
 
     @eps.setter
     def eps(self, value: float) -> None:
-        self._eps = arguments.number("eps", value, 0.0, 1.0)
+        self._eps = number("eps", value, 0.0, 1.0)
         self._is_between = 0.0 < self._eps < 1.0
         # A new one: a backward pass to come, a copy of the layer or an exported program may hold the one before.
         self._eps_tensor = torch.tensor(self._eps, dtype=torch.float64, device="cpu")
@@ -50,8 +50,8 @@ class EpsAnneal:
         self.layers = [m for m in model.modules() if isinstance(m, Annealed)]
         if not self.layers:
             raise ValueError(f"model must contain a layer with eps (BMRU or FQBMRU), got {type(model).__name__} without one")
-        self.hold = int(arguments.number("hold", hold, 0, float("inf")))
-        self.decay = int(arguments.number("decay", decay, 0, float("inf")))
+        self.hold = int(number("hold", hold, 0, float("inf")))
+        self.decay = int(number("decay", decay, 0, float("inf")))
         self.steps = 0
         self._apply()
 

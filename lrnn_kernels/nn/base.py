@@ -13,6 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from ..calls import arguments
 from ..calls.autograd import owned
 from ..calls.run import run
+from ..cell import Cell
+from ..options import number
 
 INITIAL_STATES = ("zero", "learned")
 
@@ -35,7 +37,7 @@ class Recurrent(nn.Module):
         dropout: probability of dropout on the outputs of every layer but the last, in training.
         bidirectional: a second scan per layer, from the last step to the first; the outputs are concatenated, forward first.
         initial_state (keyword): "learned", one value per channel, layer and direction; or "zero".
-        backend (keyword): as in ``lrnn_kernels.affine``.
+        backend (keyword): as in ``lrnn_kernels.cells``.
 
     Arguments of the call, with D = 2 if bidirectional, else 1:
         x: (T,B,input_size), (B,T,input_size) if batch_first, (T,input_size) without a batch, or a PackedSequence.
@@ -61,8 +63,7 @@ class Recurrent(nn.Module):
     Raises TypeError or ValueError, naming the argument, what was got and what was expected.
     """
 
-    cell: str  # the scan's name in the registry
-    state_names: tuple[str, ...] = ("h",)  # what is carried from step to step; the output is h where it is alone
+    cell: Cell  # the row of the scan; its states are what is carried from step to step
 
     def __init__(
         self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state: str, backend: str
@@ -80,7 +81,7 @@ class Recurrent(nn.Module):
         self.num_layers = num_layers
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
-        self.dropout = arguments.number("dropout", dropout, 0.0, 1.0)
+        self.dropout = number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
         self.initial_state = initial_state
         self.backend = backend
@@ -288,7 +289,7 @@ class Recurrent(nn.Module):
             at_reset = h0 if at_ends else at_reset
         if last is None or reverse:
             y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse)
-        elif len(self.state_names) == 1:
+        elif len(self.cell.states) == 1:
             y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False)
             h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
         else:
@@ -333,13 +334,13 @@ class Recurrent(nn.Module):
         if h is None:
             return
         parts = {name: h}
-        if len(self.state_names) > 1:
-            wanted = f"a tuple of {len(self.state_names)} tensors ({', '.join(self.state_names)})"
+        if len(self.cell.states) > 1:
+            wanted = f"a tuple of {len(self.cell.states)} tensors ({', '.join(self.cell.states)})"
             if not isinstance(h, (tuple, list)):
                 raise TypeError(f"{name} must be {wanted}, got {type(h).__name__}")
-            if len(h) != len(self.state_names):
+            if len(h) != len(self.cell.states):
                 raise ValueError(f"{name} must be {wanted}, got {len(h)}")
-            parts = {f"{name} {part}": x for part, x in zip(self.state_names, h, strict=True)}
+            parts = {f"{name} {part}": x for part, x in zip(self.cell.states, h, strict=True)}
         expected = (self.num_layers * (2 if self.bidirectional else 1), *batch, self.hidden_size)
         for part, x in parts.items():
             arguments.tensor(part, x)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..cells import brc, nbrc
 from .base import Recurrent
 
 
@@ -29,7 +30,7 @@ class BRC(Recurrent):
         h0_l{k} (H,), where the initial state is learned: 0.
     """
 
-    cell = "brc"
+    cell = brc.BRC
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class NBRC(BRC):
         w_a_l{k}, w_c_l{k} (H, H): W_a and W_c, each Glorot-uniform.
     """
 
-    cell = "nbrc"
+    cell = nbrc.NBRC
 
     def _recurrent_shape(self) -> tuple[int, ...]:
         return (self.hidden_size, self.hidden_size)

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..calls import arguments
+from ..cells import fq_bmru
+from ..options import number
 from .anneal import Annealed
 from .base import Recurrent
 from .init import random_choice_
@@ -38,7 +39,7 @@ class FQBMRU(Recurrent, Annealed):
         s0_l{k} (H,): the learned s[0], drawn from {0, 1}.
     """
 
-    cell = "fq_bmru"
+    cell = fq_bmru.FQ_BMRU
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class FQBMRU(Recurrent, Annealed):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         self.eps = eps
-        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state) and initial_state == "learned"
         self._build(device, dtype)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..calls import arguments
+from ..cells import hysteresis
+from ..options import number
 from .anneal import Annealed
 from .base import Recurrent
 from .init import lecun_normal_, random_choice_
@@ -17,13 +18,13 @@ from .surrogate import sign
 class _Hysteresis(Recurrent):
     """What BMRU and CMRU share: all but eps."""
 
-    cell = "bmru"
+    cell = hysteresis.BMRU
 
     def _eps_option(self) -> float | Tensor:
         return 1.0
 
     def _set_options(self, width: float, quantize_initial_state: bool) -> None:
-        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state)
         if self.quantize_initial_state and self.initial_state != "learned":
             raise ValueError("quantize_initial_state needs initial_state='learned', got initial_state='zero'")
@@ -155,7 +156,7 @@ class AlphaCMRU(Recurrent):
         h0_l{k} (H,): the learned initial state itself, drawn from {-1, +1}: there is no alpha before the first step to scale it.
     """
 
-    cell = "alpha_cmru"
+    cell = hysteresis.ALPHA_CMRU
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class AlphaCMRU(Recurrent):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         self.absolute = bool(absolute)
-        self.width = arguments.number("width", width, 0.0, float("inf"), open_low=True)
+        self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:

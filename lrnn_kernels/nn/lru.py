@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..calls import arguments
 from ..calls.autograd import to_complex, to_split
+from ..cells import lru
+from ..options import number
 from .base import Recurrent
 from .init import lru_ring_
 
@@ -41,7 +42,7 @@ class LRU(Recurrent):
         h0_l{k} (2H,), where the initial state is learned: real, then imaginary parts; 0.
     """
 
-    cell = "lru"
+    cell = lru.LRU
 
     def __init__(
         self,
@@ -62,9 +63,9 @@ class LRU(Recurrent):
         backend: str = "auto",
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
-        self.r_max = arguments.number("r_max", r_max, 0.0, 1.0, open_low=True)
-        self.r_min = arguments.number("r_min", r_min, 0.0, self.r_max)
-        self.max_phase = arguments.number("max_phase", max_phase, 0.0, float("inf"), open_low=True)
+        self.r_max = number("r_max", r_max, 0.0, 1.0, open_low=True)
+        self.r_min = number("r_min", r_min, 0.0, self.r_max)
+        self.max_phase = number("max_phase", max_phase, 0.0, float("inf"), open_low=True)
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:

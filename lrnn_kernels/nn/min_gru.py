@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..cells import min_gru
 from .base import Recurrent
 from .init import lecun_normal_
 
@@ -28,7 +29,7 @@ class MinGRU(Recurrent):
         h0_l{k} (H,), where the initial state is learned: 0.
     """
 
-    cell = "min_gru"
+    cell = min_gru.MIN_GRU
 
     def __init__(
         self,

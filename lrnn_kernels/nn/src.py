@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..calls import arguments
-from ..registry import CELLS, SRC_OPTIONS
-from ..step import src_options
+from ..cells import src
+from ..options import number
 from .base import Recurrent, State
 from .surrogate import ceiling
 
@@ -56,8 +55,7 @@ class SRC(Recurrent):
         h0_l{k} (3H,), where the initial state is learned: i, then h, then h_s; 0.
     """
 
-    cell = "src"
-    state_names = CELLS["src"].states
+    cell = src.SRC
 
     def __init__(
         self,
@@ -91,8 +89,8 @@ class SRC(Recurrent):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
         constants = (leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint)
-        self.options = src_options(gradient, *constants, threshold, surrogate, width, memory)
-        self.max_bias = None if max_bias is None else arguments.number("max_bias", max_bias, -math.inf, math.inf)
+        self.options = src.src_options(gradient, *constants, threshold, surrogate, width, memory)
+        self.max_bias = None if max_bias is None else number("max_bias", max_bias, -math.inf, math.inf)
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
@@ -126,4 +124,4 @@ class SRC(Recurrent):
 
     def _extra_options(self) -> dict[str, Any]:
         shown = {"gradient": self.options["gradient"], "max_bias": self.max_bias}
-        return shown | {name: x for name, x in self.options.items() if x != SRC_OPTIONS[name]}
+        return shown | {name: x for name, x in self.options.items() if x != src.OPTIONS[name]}

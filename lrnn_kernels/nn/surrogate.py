@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..calls.reference import surrogate
+from ..cell import surrogate
 
 
 def heaviside(u: Tensor, width: float) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import testing
-from ..registry import CELLS
+from ..cells import CELLS
 from . import Call, Error
 
 #: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces in time, on three threads; two channel
@@ -64,7 +64,7 @@ def run_check(
 
     Args:
         backends: those to check; by default every one that runs here. A named one that cannot run raises RuntimeError.
-        cells: names of ``registry.CELLS``; all by default.
+        cells: names of ``cells.CELLS``; all by default.
         progress: called with each row as it is ready.
     """
     known = testing.backends()
@@ -111,7 +111,7 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
     """One row per kernel and dtype, in the order of first appearance."""
     groups: dict[tuple, list[tuple[Call, dict]]] = {}
     for call, expected in checked:
-        groups.setdefault((call.kernel, call.dtype), []).append((call, expected))
+        groups.setdefault((call.kernel.name, call.dtype), []).append((call, expected))
     for (kernel, dtype), group in groups.items():
         values, gradients, bits, note = [], [], [], ""
         for call, expected in group:
@@ -134,13 +134,8 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
 
 
 def exact(call: Call) -> bool:
-    """Whether the forward pass is promised to equal the sequential loop of its own dtype bit for bit.
-
-    A BMRU only copies values, in any order; a CMRU adds, so its sums must be taken in the loop's order, in one piece.
-    """
-    eps = call.options.get("eps")
-    in_one_piece = call.dy[0].numel() < _SPLIT["T"] * _SPLIT["C"]
-    return call.cell.removeprefix("alpha_") in ("bmru", "cmru") and (eps == 0.0 or (eps == 1.0 and in_one_piece))
+    """Whether the forward pass is promised to equal the sequential loop of its own dtype bit for bit."""
+    return call.entry.exact(call.options, call.dy[0].numel() < _SPLIT["T"] * _SPLIT["C"])
 
 
 _HEAD = ("op", "kernel", "backend", "dtype", "value error", "allowed", "gradient error", "allowed", "bits", "")
