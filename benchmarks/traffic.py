@@ -18,26 +18,60 @@ from torch import Tensor
 
 import lrnn_kernels as lk
 from lrnn_kernels.backends import choose
+from lrnn_kernels.cell import Cell, Kernel
 from lrnn_kernels.cells import CELLS
 from lrnn_kernels.cells.src import CHECKPOINT_INTERVAL
 
 
 @dataclass(frozen=True)
 class Op:
-    """One operator: how to call it, and its streams read and written."""
+    """One operator as it is measured: how to call it, and on what. What it must read and write, the rows of cell and kernel say."""
 
     name: str
     cell: str  # a row's name
     call: Callable[..., tuple[Tensor, Tensor]]
-    forward: tuple[int, int]  # streams read, streams written
-    backward: tuple[int, int]
-    why: str  # what the backward pass reads
     params: Callable[[int, torch.dtype], list[Tensor]]
     streams: tuple[str, ...]  # how each input stream is drawn: "gate" in (0, 1), "normal"
-    complex: bool = False
-    bits: bool = False  # the backward pass reads, and a forward pass that saves for it writes, one bit per element
-    saved: float = 0  # values in the states' type that the backward pass reads per element, beside the streams
     options: Mapping[str, Any] = field(default_factory=dict)  # other than the cell's defaults
+
+    @property
+    def row(self) -> Cell:
+        return CELLS[self.cell]
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.row.kernel({**self.row.options, **self.options}, False)
+
+    @property
+    def complex(self) -> bool:
+        return self.row.dtypes[0].is_complex
+
+    @property
+    def bits(self) -> bool:
+        """Whether the backward pass reads, and a forward pass that saves for it writes, one bit per element."""
+        return self.kernel.saves == "bits"
+
+    @property
+    def interval(self) -> int:
+        """Steps between saved states, from which a backward pass runs forward again; 0 where it need not."""
+        numbers = self.row.numbers({**self.row.options, **self.options})
+        return int(numbers[0]) if self.kernel.checkpoints else 0
+
+    @property
+    def saved(self) -> float:
+        """Values in the states' type that the backward pass reads per element, beside the streams."""
+        return self.kernel.states / self.interval if self.interval else self.kernel.saved
+
+    @property
+    def forward(self) -> tuple[int, int]:
+        """Streams read, streams written: y."""
+        return len(self.row.inputs), 1
+
+    @property
+    def backward(self) -> tuple[int, int]:
+        """Streams read, dy and perhaps y among them; streams written, a gradient each. Gradients of parameters are summed."""
+        read = len(self.row.inputs if self.interval else self.kernel.reads)
+        return read + 1 + (self.kernel.saves == "y"), len(self.row.inputs)
 
     def itemsize(self, dtype: torch.dtype) -> int:
         """Bytes of one value of a stream; dtype is the real one."""
@@ -56,10 +90,9 @@ def _vectors(*ranges: tuple[float, float]) -> Callable[[int, torch.dtype], list[
     return lambda C, dtype: [torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges]
 
 
-def _src(name: str, read: int, saved: float, why: str, **options: Any) -> Op:
+def _src(name: str, **options: Any) -> Op:
     """An SRC, its bias from rest to firing by itself."""
-    call = partial(lk.src, **options)
-    return Op(name, "src", call, (1, 1), (read, 1), why, _vectors((-6.0, -4.0)), ("gate",), saved=saved, options=options)
+    return Op(name, "src", partial(lk.src, **options), _vectors((-6.0, -4.0)), ("gate",), options)
 
 
 def _lam(C: int, dtype: torch.dtype) -> list[Tensor]:
@@ -69,71 +102,24 @@ def _lam(C: int, dtype: torch.dtype) -> list[Tensor]:
 OPS: dict[str, Op] = {
     op.name: op
     for op in [
-        Op("linear_scan", "linear_scan", lk.linear_scan, (2, 1), (3, 2), "a, h, dy -> da, db", _vectors(), ("gate", "normal")),
+        Op("linear_scan", "linear_scan", lk.linear_scan, _vectors(), ("gate", "normal")),
         Op(
             "linear_scan (C,)",
             "linear_scan_per_channel",
             lambda b, a, **k: lk.linear_scan(a, b, **k),
-            (1, 1),
-            (2, 1),
-            "h, dy -> db; da is summed over b and t",
             _vectors((0.9, 0.999)),
             ("normal",),
         ),
-        Op("lru", "lru", lk.lru, (1, 1), (2, 1), "h, dy -> du, complex; dlam is summed", _lam, ("normal",), complex=True),
-        Op(
-            "bmru",
-            "bmru",
-            lk.bmru,
-            (2, 1),
-            (3, 2),
-            "c, beta, dy and 1 bit of h -> dc, dbeta",
-            _vectors((0.5, 1.5)),
-            ("normal", "normal"),
-            bits=True,
-        ),
-        Op("cmru", "cmru", lk.cmru, (2, 1), (3, 2), "c, beta, dy -> dc, dbeta: h cancels", _vectors((0.5, 1.5)), ("normal", "normal")),
-        Op(
-            "alpha_cmru",
-            "alpha_cmru",
-            lk.cmru,
-            (3, 1),
-            (4, 3),
-            "c, beta, alpha, dy -> dc, dbeta, dalpha",
-            _vectors(),
-            ("normal", "normal", "gate"),
-        ),
-        Op(
-            "fq_bmru",
-            "fq_bmru",
-            lk.fq_bmru,
-            (1, 1),
-            (3, 1),
-            "x, h, dy -> dx; the thresholds' gradients are summed",
-            _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)),
-            ("normal",),
-        ),
-        Op("min_gru", "min_gru", lk.min_gru, (2, 1), (4, 2), "k, v, h, dy -> dk, dv", _vectors(), ("normal", "normal")),
-        _src("src detached", 1, 2, "dy, tanh(i/rho), h -> du"),
-        _src("src full", 1, 3, "dy, tanh(i/rho), h, h_s -> du", gradient="full"),
-        _src(
-            "src checkpoint",
-            2,
-            3 / CHECKPOINT_INTERVAL,
-            "dy, u, and three states every 32 steps, run again -> du",
-            gradient="full",
-            memory=CHECKPOINT_INTERVAL,
-        ),
-        Op(
-            "brc",
-            "brc",
-            lk.brc,
-            (3, 1),
-            (5, 3),
-            "p_a, p_c, p_h, h, dy -> dp_a, dp_c, dp_h",
-            _vectors((0.5, 1.5), (0.5, 1.5)),
-            ("normal", "normal", "normal"),
-        ),
+        Op("lru", "lru", lk.lru, _lam, ("normal",)),
+        Op("bmru", "bmru", lk.bmru, _vectors((0.5, 1.5)), ("normal", "normal")),
+        Op("cmru", "cmru", lk.cmru, _vectors((0.5, 1.5)), ("normal", "normal")),
+        Op("alpha_cmru", "alpha_cmru", lk.cmru, _vectors(), ("normal", "normal", "gate")),
+        Op("fq_bmru", "fq_bmru", lk.fq_bmru, _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)), ("normal",)),
+        Op("min_gru", "min_gru", lk.min_gru, _vectors(), ("normal", "normal")),
+        _src("src detached"),
+        _src("src full", gradient="full"),
+        _src("src checkpoint", gradient="full", memory=CHECKPOINT_INTERVAL),
+        Op("brc", "brc", lk.brc, _vectors((0.5, 1.5), (0.5, 1.5)), ("normal", "normal", "normal")),
     ]
 }
 
@@ -143,9 +129,9 @@ class Calls:
 
     def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"):
         self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
-        cell = CELLS[op.cell]
+        cell = op.row
         self._options = {**cell.options, **op.options}
-        kernel = choose.kernel_on(backend, cell.kernel(self._options, False))
+        kernel = choose.kernel_on(backend, op.kernel)
         operators = getattr(torch.ops, choose.BACKENDS[backend].NAMESPACE)
         self._saves = kernel.saves
         # A pass is the compiled operator, called directly: what is compared with a copy is what moves bytes. (The other way, a
@@ -176,7 +162,7 @@ class Calls:
 
     def _loop(self, streams: list[Tensor], params: list[Tensor]) -> Tensor:
         """What one writes without kernels: torch calls, step after step. (unbind, since the gradient of x[:, t] is as long as x.)"""
-        cell = CELLS[self.op.cell]
+        cell = self.op.row
         states = tuple(torch.zeros_like(streams[0][:, 0]) for _ in cell.states)
         outputs = []
         for inputs in zip(*(x.unbind(1) for x in streams), strict=True):
