@@ -8,7 +8,8 @@ import torch
 from conftest import VARIANTS, assert_same, check, over
 
 import lrnn_kernels
-from lrnn_kernels import build, scan, testing
+from lrnn_kernels import scan, testing
+from lrnn_kernels.build import sources
 from lrnn_kernels.registry import CELLS
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -158,7 +159,7 @@ def test_streams_side_by_side(cell, options, backend):
 
 
 #: Bytes of all streams from which rows side by side are copied: the number in the source, so that longer calls here always copy.
-_NUMBER = re.search(r"kFromMemory = (\d+) << (\d+);", (build.source_dir() / "cpu/streams.h").read_text())
+_NUMBER = re.search(r"kFromMemory = (\d+) << (\d+);", (sources.csrc() / "cpu/streams.h").read_text())
 FROM_MEMORY = int(_NUMBER[1]) << int(_NUMBER[2])
 
 LONG = [
