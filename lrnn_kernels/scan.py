@@ -37,11 +37,15 @@ def run(
     reverse: bool = False,
     backend: str = "auto",
     packed: bool = False,
+    time_first: bool = False,
+    reached: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Runs a cell over time and returns (y, h_last).
 
     packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
     then comes back in one buffer too.
+    time_first: y is (T, B, C), a transposed view of the memory but no view to autograd.
+    reached: where there is no reset, a state that the scan does not read and a backward pass reaches, without a gradient.
     """
     entry = CELLS[cell]
     if torch.compiler.is_compiling():
@@ -61,12 +65,15 @@ def run(
     if asked:
         return explain_call(kernel, entry, inputs, params, entry.numbers(options), choice)
     if choice.backend == "reference":
-        return _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
+        if reached is not None and reset is None:
+            h0 = torch.where(torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype))
+        y, h = _reference(entry, layout, inputs, params, options, h0, reset, h_reset, reverse)
+        return (autograd.owned(y.transpose(0, 1)) if time_first else y), h
     saves, eps = entry.saves(kernel), options.get("eps")
     if isinstance(eps, Tensor):
         kernel, params = kernel + varying.SUFFIX, [*params, eps]
     static = autograd.Static(dispatch.OPERATORS[choice.backend], kernel, entry.numbers(options), saves, len(inputs), reverse)
-    return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
+    return autograd.apply(static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first)
 
 
 def check(entry: Cell, inputs, params, h0, reset, h_reset, packed):
