@@ -14,12 +14,12 @@ import triton.language as tl
 from torch import Tensor
 
 from ..reference import carry_dtype
-from ..transforms import STEPS_PER_WORD, STREAMS, _new_rows, _saved_shape
-from . import affine, latch
+from ..transforms import STEPS_PER_WORD, STREAMS, new_rows, saved_shape
+from .cell import StepCell
 from .cells import CELLS
 from .config import CARRIES, CONFIGS, REGISTERS, WARP, width
+from .engines import affine, latch
 from .plan import Plan, make_plan
-from .step_cells import STEP_CELLS
 
 
 class Launch(NamedTuple):
@@ -40,8 +40,8 @@ class Call:
 
     def __init__(self, kernel, inputs, params, options, h0, reset, h_reset, reverse, processors, chunks=None) -> None:
         first = inputs[0]
-        self.kernel, self.sequential = kernel, kernel in STEP_CELLS
-        self.cell = STEP_CELLS[kernel] if self.sequential else CELLS[kernel]
+        self.kernel, self.cell = kernel, CELLS[kernel]
+        self.sequential = isinstance(self.cell, StepCell)
         self.B, self.T, channels = first.shape
         self.dtype, self.device, self.first = first.dtype, first.device, first
         self.carry = carry_dtype(first.dtype)
@@ -120,9 +120,9 @@ class Call:
 
 def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
     """(y, h_last, saved) and the launches that fill them."""
-    y = _new_rows(call.first, call.width)
+    y = new_rows(call.first, call.width)
     h_last = call.new(call.B, call.width)
-    saved = call.new(*(_saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)), dtype=torch.int32)
+    saved = call.new(*(saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)), dtype=torch.int32)
     unroll = call.config.forward
     launches, start = [], call.start
     if call.plan.chunks > 1:
@@ -146,7 +146,7 @@ def backward(
     call: Call, states: Tensor | None, dy: Tensor | None, dh_last: Tensor | None
 ) -> tuple[list[Tensor], list[tuple], list[Launch]]:
     """Gradients of streams and h0, which the launches fill; (like, partial sums by row) of those that are yet to be summed; launches."""
-    inputs = [_new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
+    inputs = [new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
     dx = tuple(call.stream(x) for x in (inputs[0].split(call.width, dim=2) if call.packed else inputs))
     dh0 = call.new(call.B, call.width)
     partial = [call.by_row(torch.float64) for _ in call.params]

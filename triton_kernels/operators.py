@@ -11,14 +11,10 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from .. import transforms, varying
+from .. import transforms
 from ..transforms import NAMESPACE_TRITON as NAMESPACE
 from . import launch, step_launch
 from .cells import CELLS
-from .step_cells import STEP_CELLS
-
-#: Every operator.
-KERNELS = (*CELLS, *STEP_CELLS)
 
 _libraries: list[torch.library.Library] = []  # an operator lives as long as its library object
 
@@ -27,13 +23,12 @@ def register() -> None:
     """Defines every operator for CPU (the interpreter) and CUDA or HIP tensors."""
     library = torch.library.Library(NAMESPACE, "DEF")
     _libraries.append(library)
-    for kernel in KERNELS:
+    for kernel in CELLS:
         transforms.define(library, kernel)
         for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
-    transforms.register(NAMESPACE, KERNELS)
-    varying.register(NAMESPACE)
+    transforms.register(NAMESPACE, CELLS)
 
 
 @lru_cache
@@ -44,6 +39,12 @@ def _processors_of(device: torch.device) -> int:
 def processors(device: torch.device) -> int:
     """Multiprocessors of a GPU; 0 for the CPU, where the interpreter runs one program at a time."""
     return 0 if device.type == "cpu" else _processors_of(device)
+
+
+def plan(kernel: str, inputs: list[Tensor], params: list[Tensor]) -> tuple[int, int]:
+    """Channels and steps of a program of a forward pass."""
+    call = launch.Call(kernel, inputs, params, [], None, None, None, False, processors(inputs[0].device))
+    return call.plan.block, min(call.plan.steps, call.T)
 
 
 def forward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, save) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +75,7 @@ def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, 
 def _states_shape(call: launch.Call) -> tuple[int, ...] | None:
     """The shape of what a backward pass reads of the states; None if nothing."""
     if call.latch or (call.sequential and not call.cell.saves_output):
-        return transforms._saved_shape(call.kernel, call.B, call.T, call.C, call.options)
+        return transforms.saved_shape(call.kernel, call.B, call.T, call.C, call.options)
     return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
 
 

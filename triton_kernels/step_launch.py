@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..transforms import _new_rows, _saved_shape
-from . import step
+from ..transforms import new_rows, saved_shape
+from .engines import step
 from .launch import Call, Launch
 
 #: Plain numbers that every kernel of the engine takes.
@@ -15,10 +15,10 @@ NUMBERS = 13
 
 def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list[Launch]]:
     """(y, h_last, saved) and the launch that fills them."""
-    y = _new_rows(call.first, call.width)
+    y = new_rows(call.first, call.width)
     h_last = call.new(call.B, call.cell.states * call.C)
     save = save and not call.cell.saves_output
-    shape = _saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)
+    shape = saved_shape(call.kernel, call.B, call.T, call.C, call.options) if save else (0,)
     saved = call.new(*shape, dtype=torch.int32 if call.cell.saves_output else call.carry)
     memory = _memory(call) if save else "output"
     args = (call.x, call.p, call.start, call.resets, call.at_reset, call.stream(y), call.stream(h_last))
@@ -29,7 +29,7 @@ def forward(call: Call, save: bool) -> tuple[tuple[Tensor, Tensor, Tensor], list
 def backward(call: Call, states: Tensor, dy: Tensor | None, dh_last: Tensor | None) -> tuple[list[Tensor], list[tuple], list[Launch]]:
     """As launch.backward."""
     cell, memory = call.cell, _memory(call)
-    inputs = [_new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
+    inputs = [new_rows(call.first, x.shape[2]) for x in ([call.first] if call.packed else call.inputs)]
     dx = tuple(call.stream(x) for x in (inputs[0].split(call.width, dim=2) if call.packed else inputs))
     dh0 = call.new(call.B, cell.states * call.C)
     partial = [call.by_row(torch.float64) for _ in call.params]

@@ -11,8 +11,8 @@ rounds nothing. A piece is whole words. Forward, all of it has the bits of the l
 import triton
 import triton.language as tl
 
+from ..values import load, load_each, load_or_zero, store
 from .affine import _RUNTIME, _channels, _options, _rows, _time
-from .values import load, load_each, load_or_zero, store
 
 
 @triton.jit(do_not_specialize=_RUNTIME)

@@ -14,7 +14,7 @@ B, T, chunks and steps are never specialized: another length compiles nothing.
 import triton
 import triton.language as tl
 
-from .values import add, conj_multiply, full, is_zero, load, load_each, load_or_zero, multiply, spread, store, where
+from ..values import add, conj_multiply, full, is_zero, load, load_each, load_or_zero, multiply, spread, store, where
 
 _RUNTIME = ["B", "T", "chunks", "steps"]
 

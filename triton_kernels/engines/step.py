@@ -17,8 +17,8 @@ B, T and interval are never specialized: another length compiles nothing.
 import triton
 import triton.language as tl
 
+from ..values import load_each, load_or_zero, load_planes, load_states, select, spread, store_planes
 from .affine import _channels, _load_reset, _rows, _time
-from .values import load_each, load_or_zero, load_planes, load_states, select, spread, store_planes
 
 _RUNTIME = ["B", "T", "interval"]
 
