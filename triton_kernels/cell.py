@@ -11,6 +11,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
+class AffineFunctions(NamedTuple):
+    """The jit functions of an affine cell, as a kernel gets them."""
+
+    gate: Any
+    pullback: Any
+
+
+class StepFunctions(NamedTuple):
+    """The jit functions of a step cell, as a kernel gets them."""
+
+    step: Any
+    save: Any
+    pullback: Any
+
+
 class AffineCell(NamedTuple):
     """h[t] = a[t] h[t-1] + b[t], of one element.
 
@@ -25,6 +40,10 @@ class AffineCell(NamedTuple):
     pullback: Any
     uses_state: bool = True  # whether the pullback reads h_prev: if not, nothing need be saved
     saves_bits: bool = False  # engines/latch.py runs it, with eps = 0
+
+    @property
+    def functions(self) -> AffineFunctions:
+        return AffineFunctions(self.gate, self.pullback)
 
 
 class StepCell(NamedTuple):
@@ -49,3 +68,7 @@ class StepCell(NamedTuple):
     #: The cell's numbers, and KIND, which the pullback is compiled for, of the operator's options.
     numbers: Callable[[list[float]], tuple[float, ...]] = lambda options: ()
     kind: Callable[[list[float]], int] = lambda options: 0
+
+    @property
+    def functions(self) -> StepFunctions:
+        return StepFunctions(self.step, self.save, self.pullback)
