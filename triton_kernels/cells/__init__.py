@@ -1,4 +1,4 @@
-"""One file a recurrence, under the names of csrc/cells/; each declares its operators in ``CELLS``."""
+"""One file a recurrence, under the names of csrc/cells/; each declares its operators in CELLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _declared() -> dict[str, AffineCell | StepCell]:
     for file in iter_modules(__path__):
         declared = import_module(f"{__name__}.{file.name}").CELLS
         if twice := cells.keys() & declared:
-            raise ImportError(f"cells/{file.name}.py declares what another file does: {sorted(twice)}")
+            raise ImportError(f"cells/{file.name}.py declares {sorted(twice)}, as another does")
         cells |= declared
     return cells
 

@@ -70,7 +70,9 @@ def cmru_gate(x, p, options, PLANES: tl.constexpr):
 
 @triton.jit
 def cmru_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
-    dc, dbeta, dalpha = _hysteresis_pullback(x[0], x[1], p[0], options[1], g, g * _written(x[0], p[0]))
+    dc, dbeta, dalpha = _hysteresis_pullback(
+        x[0], x[1], p[0], options[1], g, g * _written(x[0], p[0])
+    )
     return (dc, dbeta), (dalpha,)
 
 
@@ -81,7 +83,9 @@ def cmru_per_step_gate(x, p, options, PLANES: tl.constexpr):
 
 @triton.jit
 def cmru_per_step_pullback(x, p, options, h_prev, g, PLANES: tl.constexpr):
-    dc, dbeta, dalpha = _hysteresis_pullback(x[0], x[1], x[2], options[1], g, g * _written(x[0], x[2]))
+    dc, dbeta, dalpha = _hysteresis_pullback(
+        x[0], x[1], x[2], options[1], g, g * _written(x[0], x[2])
+    )
     return (dc, dbeta, dalpha), ()
 
 

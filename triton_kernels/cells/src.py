@@ -108,13 +108,17 @@ def src_spikes_pullback(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr)
 
 @triton.jit
 def src_spikes_detached_pullback(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
-    return _src_detached(o, before, after, dy * _spike_slope(after[1] - o[10], o[12], KIND), adjoint)
+    slope = _spike_slope(after[1] - o[10], o[12], KIND)
+    return _src_detached(o, before, after, dy * slope, adjoint)
 
 
 def _src_numbers(options: list[float]) -> tuple[float, ...]:
-    """(leak, rho, 1/rho, r, r_s, z, 1/(1-z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint, width)"""
+    """(leak, rho, 1/rho, r, r_s, z, 1/(1-z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint,
+    width)
+    """
     leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, width = options[1:12]
-    return leak, rho, 1 / rho, r, r_s, z, 1 / (1 - z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint, width
+    constants = leak, rho, 1 / rho, r, r_s, z, 1 / (1 - z), z_hyp, z_dep - z_hyp
+    return *constants, slope, threshold, midpoint, width
 
 
 def _src_kind(options: list[float]) -> int:
@@ -128,5 +132,7 @@ CELLS = {
     "src": _SRC,
     "src_detached": _SRC._replace(pullback=src_detached_pullback, **_DETACHED),
     "src_spikes": _SRC._replace(step=src_step_spikes, pullback=src_spikes_pullback),
-    "src_spikes_detached": _SRC._replace(step=src_step_spikes, pullback=src_spikes_detached_pullback, **_DETACHED),
+    "src_spikes_detached": _SRC._replace(
+        step=src_step_spikes, pullback=src_spikes_detached_pullback, **_DETACHED
+    ),
 }
