@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
@@ -100,6 +100,7 @@ setup(
     packages=[
         *("lrnn_kernels", "lrnn_kernels.build", "lrnn_kernels.nn", "lrnn_kernels.fixed_point"),
         *("lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"),
+        *(f"lrnn_kernels.triton_kernels.{room}" for room in find_packages(ROOT / "triton_kernels")),
     ],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},

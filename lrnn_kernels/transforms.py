@@ -113,7 +113,7 @@ def _operator(name: str):
     return getattr(getattr(torch.ops, namespace), kernel)
 
 
-def _new_rows(like: Tensor, channels: int) -> Tensor:
+def new_rows(like: Tensor, channels: int) -> Tensor:
     """(B, T, channels) in the memory order of like: time-major where that is."""
     B, T, _ = like.shape
     if B > 1 and T > 1 and like.stride(0) != 0 and like.stride(0) < like.stride(1):
@@ -127,7 +127,8 @@ def _channels(kernel: str, inputs) -> int:
     return channels // STREAMS[kernel] if len(inputs) == 1 else channels
 
 
-def _saved_shape(kernel: str, B: int, T: int, C: int, options) -> tuple[int, ...]:
+def saved_shape(kernel: str, B: int, T: int, C: int, options) -> tuple[int, ...]:
+    """The shape of what a forward pass saves for the backward pass; (0,) where that reads y or nothing."""
     if kernel == "bmru":
         return (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, C)
     if kernel not in STATES:
@@ -145,9 +146,9 @@ def _forward_fake(kernel: str):
         B, T, _ = first.shape
         C, carry = _channels(kernel, inputs), carry_dtype(first.dtype)
         h_last = first.new_empty((B, STATES.get(kernel, (1,))[0] * C), dtype=carry)
-        saved = _saved_shape(kernel, B, T, C, options) if save else (0,)
+        saved = saved_shape(kernel, B, T, C, options) if save else (0,)
         steps = save and kernel in STATES
-        return _new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
+        return new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
 
     return fake
 
@@ -159,7 +160,7 @@ def _backward_fake(kernel: str):
         width = STATES.get(kernel, (1,))[0] * _channels(kernel, inputs)
         has_reset = reset is not None and h_reset is not None
         return [
-            *(_new_rows(first, x.shape[2]) for x in inputs),
+            *(new_rows(first, x.shape[2]) for x in inputs),
             *(p.new_empty(p.shape) for p in params),
             first.new_empty((first.shape[0], width), dtype=carry),
             h_reset.new_empty(h_reset.shape) if has_reset else first.new_empty((0,), dtype=carry),

@@ -11,14 +11,18 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-NAME = f"{__package__}.triton_kernels"
+from . import varying
+from .transforms import NAMESPACE_TRITON as NAMESPACE
+
 _INTERPRETER = "Triton runs CPU tensors only in its interpreter, for tests: set TRITON_INTERPRET=1 before the first import of lrnn_kernels"
 
 _failure: str | None = None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
+_operators: ModuleType | None = None  # triton_kernels.operators, once it is loaded
 
 
 def interpreted() -> bool:
@@ -37,14 +41,12 @@ def missing(device: str) -> str:
 
 def serves(kernel: str) -> bool:
     """Whether there is a Triton kernel of this name; asked after ``missing``."""
-    return kernel in sys.modules[f"{NAME}.operators"].KERNELS
+    return kernel in _operators.CELLS
 
 
 def plan(kernel: str, inputs: list[Tensor], params: list[Tensor]) -> tuple[str, int, int]:
     """Triton's version, and the channels and steps of a program of a forward pass."""
-    operators = sys.modules[f"{NAME}.operators"]
-    call = operators.launch.Call(kernel, inputs, params, [], None, None, None, False, operators.processors(inputs[0].device))
-    return importlib.metadata.version("triton"), call.plan.block, min(call.plan.steps, call.T)
+    return importlib.metadata.version("triton"), *_operators.plan(kernel, inputs, params)
 
 
 def load() -> str:
@@ -56,24 +58,29 @@ def load() -> str:
 
 
 def _load() -> str:
+    global _operators
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed (pip install triton)"
     try:
-        _import_kernels().register()
+        _find_kernels()
+        from .triton_kernels import operators
+
+        operators.register()
+        varying.register(NAMESPACE)
     except (ImportError, RuntimeError, OSError) as error:
         return f"the Triton kernels could not be loaded: {error}"
+    _operators = operators
     return ""
 
 
-def _import_kernels():
-    """lrnn_kernels.triton_kernels.operators; in a checkout the package lies beside this one instead of inside."""
-    beside = Path(__file__).resolve().parents[1] / "triton_kernels"
-    if importlib.util.find_spec(NAME) is None and beside.is_dir():
-        spec = importlib.util.spec_from_file_location(NAME, beside / "__init__.py", submodule_search_locations=[str(beside)])
+def _find_kernels() -> None:
+    """Makes lrnn_kernels.triton_kernels importable in a checkout, where it lies beside this package instead of inside."""
+    name, beside = f"{__package__}.triton_kernels", Path(__file__).resolve().parents[1] / "triton_kernels"
+    if importlib.util.find_spec(name) is None and beside.is_dir():
+        spec = importlib.util.spec_from_file_location(name, beside / "__init__.py", submodule_search_locations=[str(beside)])
         package = importlib.util.module_from_spec(spec)
-        sys.modules[NAME] = package
+        sys.modules[name] = package
         spec.loader.exec_module(package)
-    return importlib.import_module(f"{NAME}.operators")
 
 
 if importlib.util.find_spec("triton") and (torch.version.cuda or torch.version.hip or interpreted()):

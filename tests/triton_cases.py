@@ -384,7 +384,6 @@ def test_a_wrong_cell_is_caught(wrong, monkeypatch):
     cell, pair = WRONG[wrong]
     call = testing.random_call(cell, 2, 9, 5)
     _check(call)
-    table = launch.STEP_CELLS if call.entry.sequential else launch.CELLS
-    monkeypatch.setitem(table, dispatch.kernel_on("triton", call.kernel), pair)
+    monkeypatch.setitem(launch.CELLS, dispatch.kernel_on("triton", call.kernel), pair)
     with pytest.raises(AssertionError, match="d_" if "gate" not in wrong else "y"):
         _check(call)

@@ -1,1 +1,4 @@
-"""Triton kernels for the affine cells; see README.md. Imported, with triton, by lrnn_kernels.triton_backend when they are wanted."""
+"""Triton kernels of the recurrences; see README.md.
+
+lrnn_kernels.triton_backend imports them, and triton, when they are wanted.
+"""
