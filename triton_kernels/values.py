@@ -63,7 +63,7 @@ def is_zero(x, PLANES: tl.constexpr):
 
 @triton.jit
 def stepped(a, h, b, FORGETS: tl.constexpr, PLANES: tl.constexpr):
-    """a h + b; where an a of 0 is a choice and not a factor (FORGETS), it drops h, infinite or not."""
+    """a h + b; where an a of 0 is a choice, not a factor (FORGETS), it drops h, infinite or not."""
     moved = add(multiply(a, h, PLANES), b, PLANES)
     if FORGETS:
         return where(is_zero(a, PLANES), b, moved, PLANES)
