@@ -100,6 +100,7 @@ setup(
     packages=[
         *find_packages(str(ROOT), include=["lrnn_kernels", "lrnn_kernels.*"]),
         *("lrnn_kernels.csrc", "lrnn_kernels.triton_kernels"),
+        *(f"lrnn_kernels.triton_kernels.{room}" for room in find_packages(ROOT / "triton_kernels")),
     ],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},

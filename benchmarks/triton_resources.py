@@ -126,15 +126,14 @@ def launches(cell: str, storage: str) -> Iterator:
 
 def launches_of(call: testing.Call) -> Iterator:
     """Every launch of a call, which is cut in time where its engine can, forward and backward."""
-    from lrnn_kernels.triton_kernels import launch, step_launch
+    from lrnn_kernels.triton_kernels.launch import make_call
 
     numbers = call.entry.numbers(call.options)
     arguments = (list(call.inputs), list(call.params), numbers, call.h0, call.reset, call.h_reset, call.reverse)
-    described = launch.Call(call.kernel.name, *arguments, 0, 4)
-    engine = step_launch if described.sequential else launch
-    (y, _, saved), forward = engine.forward(described, True)
+    described = make_call(call.kernel.name, *arguments, processors=0, chunks=4)
+    (y, _, saved), forward = described.forward(True)
     yield from forward
-    backward = engine.backward(described, saved if saved.numel() else y, call.dy, call.dh_last)[2]
+    backward = described.backward(saved if saved.numel() else y, call.dy, call.dh_last).launches
     yield from (one for one in backward if one.kernel.fn.__name__ != "carries")
 
 

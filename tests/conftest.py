@@ -3,6 +3,7 @@
 import ctypes
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import executor
 import hypothesis
@@ -82,6 +83,13 @@ def refusals(found: list[str] | None = None, allowed: bool = True):
             raise
         if found is not None:
             found.append(str(error))
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A cache of this test's own."""
+    monkeypatch.setenv("LRNN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture

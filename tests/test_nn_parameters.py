@@ -160,7 +160,7 @@ def test_a_given_state_takes_the_initial_ones_place(name):
     layer = make(name, 5, 4, initial_state="learned")
     x = torch.randn(6, 3, 5, dtype=torch.float64)
     p = layer._parameters_of(0, False)
-    h_0 = layer._load(layer._initial(p).expand(1, 3, -1))
+    h_0 = layer._load([layer._initial(p).expand(3, -1)], torch.stack)
     assert_same(layer(x, h_0), layer(x))
     assert not torch.equal(layer(x, each(lambda h: h + 1, h_0))[0], layer(x)[0])
 

@@ -173,6 +173,10 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
     script = "from lrnn_kernels.backends.build import libraries; print(*map(libraries.digest, ('kernels', 'fixed_point', 'kernels-cuda')))"
     done = _run(["-c", script], tmp_path / "unpacked")
     assert done.stdout.split() == [libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")]
+    installed = tmp_path / "unpacked" / "lrnn_kernels"
+    expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob("*.py")]
+    expected += [path.relative_to(ROOT / "lrnn_kernels") for path in (ROOT / "lrnn_kernels").rglob("*.py")]
+    assert sorted(expected) == sorted(path.relative_to(installed) for path in installed.rglob("*.py"))
 
 
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):

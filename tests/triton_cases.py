@@ -388,7 +388,6 @@ def test_a_wrong_cell_is_caught(wrong, monkeypatch):
     cell, pair = WRONG[wrong]
     call = testing.random_call(cell, 2, 9, 5)
     _check(call)
-    table = launch.STEP_CELLS if call.entry.sequential else launch.CELLS
-    monkeypatch.setitem(table, choose.kernel_on("triton", call.kernel).name, pair)
+    monkeypatch.setitem(launch.CELLS, choose.kernel_on("triton", call.kernel).name, pair)
     with pytest.raises(AssertionError, match="d_" if "gate" not in wrong else "y"):
         _check(call)

@@ -1,1 +1,4 @@
-"""Triton kernels for the affine cells; see README.md. Imported, with triton, by lrnn_kernels.backends.triton when they are wanted."""
+"""Triton kernels of the recurrences; see README.md.
+
+lrnn_kernels.backends.triton imports them, and triton, when they are wanted.
+"""

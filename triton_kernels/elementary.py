@@ -44,3 +44,16 @@ def tanh(x):
 def _fma(x, y, z):
     """x y + z, for a number z."""
     return tl.fma(x, y, tl.full(x.shape, z, x.dtype))
+
+
+@triton.jit
+def dropped(h, eps):
+    """What an update drops of the state, (1 - eps) h: nothing where eps is 1, even of infinity."""
+    return tl.where(eps == 1.0, 0.0, h * (1.0 - eps))
+
+
+@triton.jit
+def surrogate(u, width):
+    """kappa(u) = w / (1 + (pi w u)^2), which stands for the derivative of a step."""
+    v = u * (3.14159265358979323846 * width)
+    return width / (v * v + 1.0)

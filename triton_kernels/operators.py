@@ -1,7 +1,8 @@
-"""The Triton kernels as operators, ``torch.ops.lrnn_triton``: the schemas of csrc/ops.cpp under another name.
+"""The Triton kernels as operators, ``torch.ops.lrnn_triton``: the C++ schemas under another name.
 
-Plain operators, not ``triton_op``: torch.compile has nothing to gain from seeing into a scan, the interpreter cannot be traced, and with
-one schema the fakes and batching rules of the C++ operators serve these too.
+Plain operators, not ``triton_op``: torch.compile has nothing to gain from seeing into a scan, the
+interpreter cannot be traced, and with one schema the fakes and batching rules of the C++ operators
+serve these too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,8 @@ from torch import Tensor
 
 from ..backends import operators as torch_operators
 from ..backends.operators import NAMESPACE_TRITON as NAMESPACE
-from . import launch, step_launch
 from .cells import CELLS
-from .step_cells import STEP_CELLS
-
-#: Every operator.
-KERNELS = (*CELLS, *STEP_CELLS)
+from .launch import Launch, make_call, on_device
 
 _libraries: list[torch.library.Library] = []  # an operator lives as long as its library object
 
@@ -27,13 +24,13 @@ def register() -> None:
     """Defines every operator for CPU (the interpreter) and CUDA or HIP tensors."""
     library = torch.library.Library(NAMESPACE, "DEF")
     _libraries.append(library)
-    for kernel in KERNELS:
+    for kernel in CELLS:
         torch_operators.define(library, kernel)
         for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
-    torch_operators.register(NAMESPACE, KERNELS)
-    torch_operators.register_varying(NAMESPACE, KERNELS)
+    torch_operators.register(NAMESPACE, CELLS)
+    torch_operators.register_varying(NAMESPACE, CELLS)
 
 
 @lru_cache
@@ -46,39 +43,48 @@ def processors(device: torch.device) -> int:
     return 0 if device.type == "cpu" else _processors_of(device)
 
 
-def forward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, save) -> tuple[Tensor, Tensor, Tensor]:
+def plan(kernel: str, inputs: list[Tensor], params: list[Tensor]) -> tuple[int, int]:
+    """Channels and steps of a program of a forward pass."""
+    call = make_call(
+        kernel, inputs, params, [], None, None, None, False, processors(inputs[0].device)
+    )
+    return call.plan.block, min(call.plan.steps, call.T)
+
+
+def forward(
+    kernel: str, inputs, params, options, h0, reset, h_reset, reverse, save
+) -> tuple[Tensor, Tensor, Tensor]:
     """(y, h_last, saved)."""
     device = inputs[0].device
-    call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
-    outputs, launches = (step_launch if call.sequential else launch).forward(call, save)
+    call = make_call(
+        kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device)
+    )
+    outputs, launches = call.forward(save)
     _run(launches, device)
     return outputs
 
 
-def backward(kernel: str, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last) -> list[Tensor]:
+def backward(
+    kernel: str, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last
+) -> list[Tensor]:
     """Gradients of inputs, params, h0 and h_reset (empty where there is none)."""
     device = inputs[0].device
-    call = launch.Call(kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device))
-    expected = _states_shape(call)
+    call = make_call(
+        kernel, inputs, params, options, h0, reset, h_reset, reverse, processors(device)
+    )
+    expected = call.reads()
     if expected and (states is None or states.shape != expected):
-        what = "y" if expected == (call.B, call.T, call.width) else "what was saved"
+        what = "y" if expected == call.y_shape else "what was saved"
         raise ValueError(f"{kernel}_backward: states must be {what} of the forward pass")
-    (*streams, dh0), sums, launches = (step_launch if call.sequential else launch).backward(call, states, dy, dh_last)
+    (*streams, dh0), sums, launches = call.backward(states, dy, dh_last)
     _run(launches, device)
-    totals = [launch.total(call, like, partial) for like, partial in sums]
-    if call.at_reset is None:
+    totals = [call.total(like, partial) for like, partial in sums]
+    if not call.at_reset:
         totals.append(call.new(0))
     return [*streams, *totals[:-1], dh0, totals[-1]]
 
 
-def _states_shape(call: launch.Call) -> tuple[int, ...] | None:
-    """The shape of what a backward pass reads of the states; None if nothing."""
-    if call.latch or (call.sequential and not call.cell.saves_output):
-        return torch_operators.saved_shape(torch_operators.KERNELS[call.kernel], call.B, call.T, call.C, call.options)
-    return (call.B, call.T, call.width) if call.sequential or call.cell.uses_state else None
-
-
-def _run(launches: list[launch.Launch], device: torch.device) -> None:
-    with launch.on_device(device):
+def _run(launches: list[Launch], device: torch.device) -> None:
+    with on_device(device):
         for one in launches:
             one.run()

@@ -1,7 +1,7 @@
 """Values of a cell: a tile of numbers, or, for complex cells, a pair of tiles (real, imaginary).
 
-PLANES, 1 or 2, says which. The few operations here are what makes real and complex cells one engine; all are inlined, so a real cell
-pays nothing for them.
+PLANES, 1 or 2, says which. The few operations here are what makes real and complex cells one
+engine; all are inlined, so a real cell pays nothing for them.
 """
 
 import triton
@@ -9,7 +9,9 @@ import triton.language as tl
 
 
 @triton.jit
-def full(number, ROWS: tl.constexpr, BLOCK_C: tl.constexpr, CARRY: tl.constexpr, PLANES: tl.constexpr):
+def full(
+    number, ROWS: tl.constexpr, BLOCK_C: tl.constexpr, CARRY: tl.constexpr, PLANES: tl.constexpr
+):
     """The same real number everywhere."""
     re = tl.full((ROWS, BLOCK_C), number, CARRY)
     if PLANES == 1:
@@ -61,7 +63,7 @@ def is_zero(x, PLANES: tl.constexpr):
 
 @triton.jit
 def stepped(a, h, b, FORGETS: tl.constexpr, PLANES: tl.constexpr):
-    """a h + b; where an a of 0 is a choice and not a factor (FORGETS), it drops h, infinite or not."""
+    """a h + b; where an a of 0 is a choice, not a factor (FORGETS), it drops h, infinite or not."""
     moved = add(multiply(a, h, PLANES), b, PLANES)
     if FORGETS:
         return where(is_zero(a, PLANES), b, moved, PLANES)
@@ -81,17 +83,19 @@ def handed_back(a, g, FORGETS: tl.constexpr, PLANES: tl.constexpr):
 
 @triton.jit
 def spread(number, mask):
-    """A plain number as a tile like this mask, to compare it there: the comparison of two plain numbers is no mask in the
-    interpreter of Triton 3.9, which makes a tile of integers of it.
+    """A plain number as a tile like this mask, to compare it there: the comparison of two plain
+    numbers is no mask in the interpreter of Triton 3.9, which makes a tile of integers of it.
     """
     return tl.zeros(mask.shape, tl.int32) + number
 
 
 @triton.jit
 def load(stream, b, t, c, mask, CARRY: tl.constexpr, PLANES: tl.constexpr):
-    """A tile of a stream at batch elements b, times t (or 0) and channels c, widened at once; 0 where masked.
+    """A tile of a stream at batch elements b, times t (or 0) and channels c, widened at once; 0
+    where masked.
 
-    Stream: (pointer, batch stride, time stride, channel stride, distance of the imaginary from the real parts), in real numbers.
+    Stream: (pointer, batch stride, time stride, channel stride, distance of the imaginary from the
+    real parts), in real numbers.
     """
     at = stream[0] + b * stream[1] + t * stream[2] + c * stream[3]
     re = tl.load(at, mask=mask, other=0.0).to(CARRY)
@@ -111,9 +115,19 @@ def load_each(streams, b, t, c, mask, CARRY: tl.constexpr, PLANES: tl.constexpr)
 
 
 @triton.jit
-def load_or_zero(stream, b, t, c, mask, ROWS: tl.constexpr, BLOCK_C: tl.constexpr, CARRY: tl.constexpr, PLANES: tl.constexpr):
+def load_or_zero(
+    stream,
+    b,
+    t,
+    c,
+    mask,
+    ROWS: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    CARRY: tl.constexpr,
+    PLANES: tl.constexpr,
+):
     """A tile of a stream that may be absent."""
-    if stream is None:
+    if len(stream) == 0:
         return full(0.0, ROWS, BLOCK_C, CARRY, PLANES)
     else:
         return load(stream, b, t, c, mask, CARRY, PLANES)
@@ -142,7 +156,7 @@ def load_planes(stream, b, t, c, mask, COUNT: tl.constexpr, CARRY: tl.constexpr)
 @triton.jit
 def load_states(stream, b, c, mask, COUNT: tl.constexpr, CARRY: tl.constexpr):
     """States, or zeros where there is no stream."""
-    if stream is None:
+    if len(stream) == 0:
         tiles = ()
         for _ in tl.static_range(COUNT):
             tiles = tiles + (tl.zeros(mask.shape, CARRY),)

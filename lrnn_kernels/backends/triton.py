@@ -44,7 +44,7 @@ def missing(device: str) -> str:
 
 def serves(kernel: Kernel) -> bool:
     """Whether there is a Triton kernel of this name; asked after ``missing``."""
-    return kernel.name in _operators.KERNELS
+    return kernel.name in _operators.CELLS
 
 
 def too_wide(kernel: Kernel, channels: int) -> str:
@@ -54,8 +54,7 @@ def too_wide(kernel: Kernel, channels: int) -> str:
 
 def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
     """The channels and steps of a program of a forward pass."""
-    call = _operators.launch.Call(kernel.name, inputs, params, [], None, None, None, False, _operators.processors(inputs[0].device))
-    channels, steps = call.plan.block, min(call.plan.steps, call.T)
+    channels, steps = _operators.plan(kernel.name, inputs, params)
     isa = f"Triton {importlib.metadata.version('triton')}"
     return Plan(isa, channels_per_task=channels, steps_per_task=steps, layout=f"programs of {channels} channels x {steps} steps")
 

@@ -41,23 +41,37 @@ class Leaf:
         self.static = static
 
 
-def apply(static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last)."""
+def apply(
+    static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor], time_first: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last), y (T,B,C) where time_first.
+
+    h_reset without reset is not read: a backward pass reaches it, with no gradient.
+    """
     if torch.compiler.is_compiling():
         if torch.is_grad_enabled():
-            return CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
-        return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+            y, h_last = CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
+        else:
+            y, h_last, _ = _forward(static, reset, h0, h_reset, tensors, save=False)
+        return (y.transpose(0, 1) if time_first else y), h_last
     try:
-        if torch._C._are_functorch_transforms_active():
-            if static.linear and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
-                return _dual_scan(static, reset, h0, h_reset, tensors)
-            return TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)[:2]
-        if torch.is_grad_enabled() or forward_ad._current_level >= 0:
-            return Scan.apply(static, reset, h0, h_reset, *tensors)
-        return _forward(static, reset, h0, h_reset, tensors, save=False)[:2]
+        return _run(static, reset, h0, h_reset, tensors, time_first)
     except RuntimeError:
         interrupts.reraise()
         raise
+
+
+def _run(static: Static, reset, h0, h_reset, tensors, time_first: bool) -> tuple[Tensor, Tensor]:
+    if torch._C._are_functorch_transforms_active():
+        if static.linear and torch._C._functorch.peek_interpreter_stack().key() == _JVP:
+            y, h_last = _dual_scan(static, reset, h0, h_reset, tensors)
+        else:
+            y, h_last, _ = TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)
+        return (y.transpose(0, 1) if time_first else y), h_last
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+        return Scan.apply(static, time_first, reset, h0, h_reset, *tensors)
+    y, h_last, _ = _forward(static, reset, h0, h_reset, tensors, save=False)
+    return (y.transpose_(0, 1) if time_first else y), h_last
 
 
 def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
@@ -71,6 +85,7 @@ def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
 def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
     operator = getattr(getattr(torch.ops, static.operators), static.kernel).default
     n = static.inputs
+    h_reset = None if reset is None else h_reset
     return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
 
 
@@ -79,7 +94,9 @@ _FIXED = len(Static._fields)  # leading arguments of the compiled form's apply, 
 
 def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
     states = {"y": y, "bits": saved, "states": saved, "nothing": None}[static.saves]
+    h_reset = h_reset if reset is not None else None
     ctx.static = static
+    ctx.time_first = False
     ctx.save_for_backward(states, reset, h0, h_reset, *tensors)
     if static.linear:
         ctx.save_for_forward(y, reset, h0, h_reset, *tensors)
@@ -90,6 +107,8 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
     """The gradients of reset, h0, h_reset and the tensors."""
     static: Static = ctx.static
     states, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    if ctx.time_first and static.saves == "y":
+        states = states.transpose(0, 1)
     if dy is None and dh_last is None:
         return (None,) * (3 + len(tensors))
     if not torch.is_grad_enabled():
@@ -111,25 +130,34 @@ def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors
 
 
 class Scan(Function):
-    """y, h_last = Scan.apply(static, reset, h0, h_reset, *tensors); saves nothing where nothing requires a gradient."""
+    """y, h_last = Scan.apply(static, time_first, reset, h0, h_reset, *tensors); saves nothing where nothing requires a gradient.
+
+    Where time_first, y is (T,B,C), in memory as it lies: no view, as a transposed output would be, so that users may change it in place.
+    """
 
     @staticmethod
-    def forward(ctx, static, reset, h0, h_reset, *tensors):
+    def forward(ctx, static, time_first, reset, h0, h_reset, *tensors):
         y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad))
+        if time_first:
+            y.transpose_(0, 1)
         _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
+        ctx.time_first = time_first
         return y, h_last
 
     @staticmethod
     def backward(ctx, dy, dh_last):
+        if ctx.time_first and dy is not None:
+            dy = dy.transpose(0, 1)
         try:
-            return (None, *_backward(ctx, dy, dh_last))
+            return (None, None, *_backward(ctx, dy, dh_last))
         except RuntimeError:
             interrupts.reraise()
             raise
 
     @staticmethod
-    def jvp(ctx, _, *tangents):
-        return _jvp(ctx, *tangents)
+    def jvp(ctx, _, __, *tangents):
+        t_y, t_last = _jvp(ctx, *tangents)
+        return (t_y.transpose(0, 1) if ctx.time_first else t_y), t_last
 
 
 class CompiledScan(Function):
@@ -307,6 +335,7 @@ def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
     if not static.linear:
         raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear recurrences")
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
+    y = y.transpose(0, 1) if ctx.time_first else y
     return linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
 
 

@@ -72,23 +72,30 @@ def run(
     reverse: bool = False,
     backend: str = "auto",
     packed: bool = False,
+    time_first: bool = False,
+    reached: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Runs a cell over time and returns (y, h_last).
 
     packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
     then comes back in one buffer too.
+    time_first: y is (T, B, C), a transposed view of the memory but no view to autograd.
+    reached: where there is no reset, a state that the scan does not read and a backward pass reaches, without a gradient.
     """
     kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
         row, inputs, params, options, h0, reset, h_reset, backend, packed
     )
     if choice.backend == "reference":
-        return _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
+        if reached is not None and reset is None:
+            h0 = torch.where(torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype))
+        y, h = _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
+        return (autograd.owned(y.transpose(0, 1)) if time_first else y), h
     name, varying = kernel.name, kernel.varying
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
     static = autograd.Static(namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse)
-    return autograd.apply(static, reset, h0, h_reset if reset is not None else None, [*inputs, *params])
+    return autograd.apply(static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first)
 
 
 def check(row: Cell, inputs, params, h0, reset, h_reset, packed):

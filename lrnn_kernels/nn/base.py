@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -115,6 +115,10 @@ class Recurrent(nn.Module):
         """The initial state, (C,) as the scan stores it, or None for zero."""
         return p.get("h0")
 
+    def _start(self, p: Mapping[str, Tensor]) -> Tensor | None:
+        """The parameter that ``_initial`` alone reads, (C,) as the scan stores states, or None."""
+        return p.get("s0", p.get("h0"))
+
     def _read_out(self, y: Tensor, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
         """The layer's output from its states and its input."""
         return y
@@ -123,12 +127,15 @@ class Recurrent(nn.Module):
         """A user's states as the scan stores them: one tensor, with the channels last."""
         return h
 
-    def _load(self, h: Tensor) -> State:
-        """The inverse of ``_store``, of a tensor of its own; gives tensors of their own too, which users may change in place."""
-        return h
+    def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
+        """The inverse of ``_store``, of all layers' and directions' states at once; join: torch.stack, or torch.cat without a batch.
+
+        Gives contiguous tensors that are no views, and nobody else's: users may change them in place.
+        """
+        return join(states)
 
     def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **ends) -> tuple[Tensor, Tensor]:
-        """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; ends: h0, reset, h_reset and reverse."""
+        """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; ends: h0, reset, h_reset and what else run takes."""
         streams = self._streams(drive)
         packed = len(streams) == 1
         return run(self.cell, streams, self._scan_params(p), self._scan_options(), backend=self.backend, packed=packed, **ends)
@@ -191,12 +198,12 @@ class Recurrent(nn.Module):
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
             out, states = self._stack(x, h_0, reset, None, self.batch_first)
-            return owned(out), self._load(torch.stack(states))
+            return owned(out), self._load(states, torch.stack)
         h_0 = self._stored("h_0", h_0, ())
         self._check_reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
         out, states = self._stack(x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True)
-        return owned(out.squeeze(0)), self._load(torch.cat(states))
+        return owned(out.squeeze(0)), self._load(states, torch.cat)
 
     def step(self, x: Tensor, state: State | None = None, reset: Tensor | None = None) -> tuple[Tensor, State]:
         """One time step of all layers, for streaming; the values are those of the scan.
@@ -237,10 +244,9 @@ class Recurrent(nn.Module):
         if h_0 is not None and order is not None:
             h_0 = h_0.index_select(1, order)
         out, states = self._stack(padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False)
-        h_n = torch.stack(states)
-        h_n = h_n if inverse is None else h_n.index_select(1, inverse)
+        states = states if inverse is None else [h.index_select(0, inverse) for h in states]
         packed = pack_padded_sequence(out, lengths)
-        return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(h_n)
+        return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(states, torch.stack)
 
     def _stack(self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool) -> tuple[Tensor, list[Tensor]]:
         """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest first, where sequences differ in length.
@@ -277,27 +283,29 @@ class Recurrent(nn.Module):
     def _direction(self, x: Tensor, p, h0, mask, reverse: bool, last: Tensor | None, batch_first: bool) -> tuple[Tensor, Tensor]:
         drive = self._drive(x, p)  # in the order of x, so that the GEMM reads and writes rows as they lie
         drive = drive if batch_first else drive.transpose(0, 1)
-        initial = self._initial(p) if h0 is None or mask is not None or torch.is_grad_enabled() else None
+        initial = self._initial(p) if h0 is None or mask is not None else None
         at_reset = None if mask is None else initial
-        at_ends = reverse and last is not None  # the reverse scan passes the padding first; it restarts at each sequence's last step
+        reached = None
         if h0 is None:
             h0 = None if initial is None else initial.expand(drive.shape[0], -1)
-        else:
-            if (mask is None or at_ends) and initial is not None and initial.requires_grad:
-                # Nothing reads the learned state. A gradient of zero reaches it: DistributedDataParallel waits for one of every parameter.
-                h0 = torch.where(torch.ones((), dtype=torch.bool, device=h0.device), h0, initial)
-            at_reset = h0 if at_ends else at_reset
+        elif mask is None:
+            reached = self._start(p)  # nothing reads it, but DistributedDataParallel waits for every parameter
+        elif reverse and last is not None:
+            # The reverse scan passes the padding first; the restart at a sequence's last step is its start.
+            at_reset = h0 if initial is None else torch.where(mask.new_ones(()), h0, initial)
         if last is None or reverse:
-            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse)
-        elif len(self.cell.states) == 1:
-            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False)
+            first = not batch_first
+            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=reverse, time_first=first, reached=reached)
+            return self._read_out(y, x, p), h
+        if len(self.cell.states) == 1:
+            y, h = self._scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False, reached=reached)
             h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
         else:
-            y, h = self._scan_to_each_end(drive, p, h0, mask, at_reset, last)
+            y, h = self._scan_to_each_end(drive, p, h0, mask, at_reset, last, reached)
         y = y if batch_first else y.transpose(0, 1)
         return self._read_out(y, x, p), h
 
-    def _scan_to_each_end(self, drive: Tensor, p, h0, mask, at_reset, last: Tensor) -> tuple[Tensor, Tensor]:
+    def _scan_to_each_end(self, drive: Tensor, p, h0, mask, at_reset, last: Tensor, reached: Tensor | None) -> tuple[Tensor, Tensor]:
         """A forward scan that stops wherever sequences end, for the states there, which the outputs do not tell."""
         B = drive.shape[0]
         ends = (last + 1).tolist()  # longest first, so that those still running are the first rows
@@ -308,7 +316,7 @@ class Recurrent(nn.Module):
         running = B
         for piece, start, stop in zip(pieces, starts, stops, strict=True):
             reset = None if mask is None else mask[:running, start:stop]
-            y, h = self._scan(piece[:running], p, h0=h0, reset=reset, h_reset=at_reset, reverse=False)
+            y, h = self._scan(piece[:running], p, h0=h0, reset=reset, h_reset=at_reset, reverse=False, reached=reached)
             outputs.append(F.pad(y, (0, 0, 0, 0, 0, B - running)))
             running = sum(end > stop for end in ends)
             states.append(h[running:])

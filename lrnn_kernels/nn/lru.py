@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -118,8 +118,8 @@ class LRU(Recurrent):
             raise TypeError(f"h_0 must be complex for the LRU, got {h.dtype}")
         return to_split(h)
 
-    def _load(self, h: Tensor) -> Tensor:
-        return to_complex(h)
+    def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> Tensor:
+        return to_complex(join(states))
 
     def _extra_options(self) -> dict[str, Any]:
         return {"r_min": self.r_min, "r_max": self.r_max, "max_phase": self.max_phase}

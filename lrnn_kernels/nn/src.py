@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -119,8 +119,9 @@ class SRC(Recurrent):
     def _store(self, h: State) -> Tensor:
         return torch.cat(h, -1)
 
-    def _load(self, h: Tensor) -> State:
-        return tuple(part.clone() for part in h.chunk(3, -1))
+    def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
+        parts = [part for kind in zip(*(h.chunk(3, -1) for h in states), strict=True) for part in kind]
+        return torch.unsafe_chunk(join(parts), 3)  # i, h, h_s, one behind the other; nobody has what they are chunks of
 
     def _extra_options(self) -> dict[str, Any]:
         shown = {"gradient": self.options["gradient"], "max_bias": self.max_bias}

@@ -1,36 +1,13 @@
-"""The step cells: what one element computes in one step, in pairs of jit functions that mirror csrc/cells/step.h.
+"""The SRC: bistable dynamics that fire, by a ReLU or in spikes; csrc/cells/src.h.
 
-    step(x, p, o, before) -> (after, y)
-    save(state, o) -> saved                 what the pullback reads of a state
-    pullback(x, p, o, before, after, dy, adjoint, KIND) -> (adjoint, dx, dp)
-
-x, p, before, after and adjoint are tuples: inputs, parameters, states. o holds the cell's numbers. In the pullback, before and
-after are what was saved around the step, or y itself; adjoint comes as that of the states after the step and goes as that of those before.
-The maths, with its sources, is in lrnn_kernels/cells/.
+States i, h and h_s. Gradients are full, or detached as in the cell's paper.
 """
-
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
 
-from .elementary import sigmoid, tanh
-
-
-class StepCell(NamedTuple):
-    """The jit functions of a cell, and what the engine must know of them."""
-
-    step: Any
-    pullback: Any
-    save: Any
-    states: int = 1
-    saved: int = 1  # values per step that ``save`` gives
-    saves_output: bool = False  # they are y
-    reads_inputs: bool = True  # whether the pullback does
-    #: The cell's numbers, and KIND, which the pullback is compiled for, of the operator's options.
-    numbers: Callable[[list[float]], tuple[float, ...]] = lambda options: ()
-    kind: Callable[[list[float]], int] = lambda options: 0
+from ..cell import StepCell
+from ..elementary import sigmoid, tanh
 
 
 @triton.jit
@@ -52,7 +29,8 @@ def _src_states(u, bias, o, before):
     h_s = before[2]
     z_s = tl.fma(_src_gate(h, o), o[8], o[7])
     driven = tanh(tl.fma(tanh(i * o[2]), o[1], tl.fma(h, o[3], tl.fma(h_s, o[4], bias))))
-    return i, tl.where(o[5] == 0, driven, tl.fma(h - driven, o[5], driven)), tl.fma(z_s, h_s, (1.0 - z_s) * h)
+    after = tl.where(o[5] == 0, driven, tl.fma(h - driven, o[5], driven))
+    return i, after, tl.fma(z_s, h_s, (1.0 - z_s) * h)
 
 
 @triton.jit
@@ -91,9 +69,11 @@ def _spike_slope(u, width, KIND: tl.constexpr):
 @triton.jit
 def _src_currents(o, before, after, dh, adjoint):
     """The adjoint of the current i, and that of the sum inside the outer tanh."""
-    # A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2 would change its sign.
+    # A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2
+    # would change its sign.
     mixed = (after[1] - before[1] * o[5]) * o[6]
-    driven = tl.where(o[5] == 0, after[1], tl.where(mixed > 1.0, 1.0, tl.where(mixed < -1.0, -1.0, mixed)))
+    mixed = tl.where(mixed > 1.0, 1.0, tl.where(mixed < -1.0, -1.0, mixed))
+    driven = tl.where(o[5] == 0, after[1], mixed)
     dpre = dh * (1.0 - o[5]) * (1.0 - driven * driven)
     return adjoint[0] + dpre * (1.0 - after[0] * after[0]), dpre
 
@@ -133,57 +113,31 @@ def src_spikes_pullback(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr)
 
 @triton.jit
 def src_spikes_detached_pullback(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
-    return _src_detached(o, before, after, dy * _spike_slope(after[1] - o[10], o[12], KIND), adjoint)
+    slope = _spike_slope(after[1] - o[10], o[12], KIND)
+    return _src_detached(o, before, after, dy * slope, adjoint)
 
 
 def _src_numbers(options: list[float]) -> tuple[float, ...]:
-    """(leak, rho, 1/rho, r, r_s, z, 1/(1-z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint, width)"""
+    """(leak, rho, 1/rho, r, r_s, z, 1/(1-z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint,
+    width)
+    """
     leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, width = options[1:12]
-    return leak, rho, 1 / rho, r, r_s, z, 1 / (1 - z), z_hyp, z_dep - z_hyp, slope, threshold, midpoint, width
+    constants = leak, rho, 1 / rho, r, r_s, z, 1 / (1 - z), z_hyp, z_dep - z_hyp
+    return *constants, slope, threshold, midpoint, width
 
 
 def _src_kind(options: list[float]) -> int:
     return int(options[12])
 
 
-@triton.jit
-def _brc_gates(x, p, h):
-    """tanh(p_a + w_a h), c, and the candidate."""
-    bend = tanh(tl.fma(p[0], h, x[0]))
-    return bend, sigmoid(tl.fma(p[1], h, x[1])), tanh(tl.fma(bend + 1.0, h, x[2]))
-
-
-@triton.jit
-def brc_step(x, p, o, before):
-    h = before[0]
-    _, c, candidate = _brc_gates(x, p, h)
-    after = tl.fma(c, h, (1.0 - c) * candidate)  # which holds h to the bit where c is 1
-    return (after,), after
-
-
-@triton.jit
-def brc_save(state, o):
-    return (state[0],)
-
-
-@triton.jit
-def brc_pullback(x, p, o, before, after, dy, adjoint, KIND: tl.constexpr):
-    h = before[0]
-    dh = adjoint[0] + dy
-    bend, c, candidate = _brc_gates(x, p, h)
-    dpre = dh * (1.0 - c) * (1.0 - candidate * candidate)
-    da = dpre * h * (1.0 - bend * bend)
-    dc = dh * (h - candidate) * (c * (1.0 - c))
-    return (dh * c + dpre * (bend + 1.0) + da * p[0] + dc * p[1],), (da, dc, dpre), (da * h, dc * h)
-
-
 _SRC = StepCell(src_step_relu, src_pullback, src_save, 3, 3, False, False, _src_numbers, _src_kind)
+_DETACHED = {"save": src_save_detached, "saved": 2}
 
-#: Every step cell by the name of its operator.
-STEP_CELLS = {
+CELLS = {
     "src": _SRC,
-    "src_detached": _SRC._replace(pullback=src_detached_pullback, save=src_save_detached, saved=2),
+    "src_detached": _SRC._replace(pullback=src_detached_pullback, **_DETACHED),
     "src_spikes": _SRC._replace(step=src_step_spikes, pullback=src_spikes_pullback),
-    "src_spikes_detached": _SRC._replace(step=src_step_spikes, pullback=src_spikes_detached_pullback, save=src_save_detached, saved=2),
-    "brc": StepCell(brc_step, brc_pullback, brc_save, saves_output=True),
+    "src_spikes_detached": _SRC._replace(
+        step=src_step_spikes, pullback=src_spikes_detached_pullback, **_DETACHED
+    ),
 }

@@ -1,0 +1,1 @@
+"""How cells run: one file a family of recurrences."""
