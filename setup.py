@@ -18,6 +18,10 @@ from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
 
+# setuptools expands what looks like a variable in the paths of this Python: one in a folder whose name has a $ must stay as it is.
+for name in re.findall(r"\$([A-Za-z_]\w*)", f"{sys.prefix} {sys.base_prefix}"):
+    os.environ[name] = f"${name}"
+
 
 def load_build_package():
     """lrnn_kernels.backends.build, without importing the package around it (which needs what may not be there yet)."""
