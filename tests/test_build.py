@@ -1,6 +1,7 @@
 """Building: content decides what is compiled, any path will do, and every environment variable means something or is refused."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -101,7 +102,8 @@ def test_every_file_that_a_kernel_includes_is_known(tmp_path):
             continue
         source = sources.csrc() / unit.source
         done = subprocess.run([*compiler.command, *unit.flags, "-MM", str(source)], capture_output=True, text=True, check=True)
-        read = {Path(word).resolve() for word in done.stdout.replace("\\\n", " ").split()[1:]}
+        words = re.split(r"(?<!\\)\s+", done.stdout.replace("\\\n", " ").strip())[1:]  # a Makefile's rule
+        read = {Path(word.replace("\\ ", " ").replace("$$", "$")).resolve() for word in words}
         assert read <= set(made.files(unit)), unit.label
 
 
