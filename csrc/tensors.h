@@ -101,7 +101,7 @@ inline void check_device(const Tensor& x, const Tensor& first, const char* what)
   STD_TORCH_CHECK(x.device() == first.device(), what, ": tensors must be on one device");
 }
 
-// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/transforms.py mirrors this.
+// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/backends/operators.py mirrors this.
 inline bool is_time_major(const Tensor& x) { return x.size(0) > 1 && x.size(1) > 1 && x.stride(0) != 0 && x.stride(0) < x.stride(1); }
 
 inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type, const Beside& beside) {

@@ -2,7 +2,7 @@
 
 Every file in cells/ declares its own in a table ``CELLS``, by the operators' names. x and p are
 tuples of tiles: inputs and parameters; so are dx and dp, their gradients. The maths, with its
-sources, is in lrnn_kernels/reference.py.
+sources, is in lrnn_kernels/cells/.
 """
 
 from __future__ import annotations
