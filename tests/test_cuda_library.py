@@ -56,7 +56,7 @@ def test_modes(monkeypatch):
         monkeypatch.setenv("LRNN_CUDA", mode)
         assert environment.cuda() == mode
     monkeypatch.setenv("LRNN_CUDA", "yes")
-    with pytest.raises(ValueError, match=re.escape("LRNN_CUDA must be 0, 1 or auto, got 'yes'")):
+    with pytest.raises(ValueError, match=re.escape("LRNN_CUDA must be one of 0, 1, auto, got 'yes'")):
         environment.cuda()
 
 
