@@ -41,6 +41,7 @@ def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[
     """The rows of one cell's kernels for one architecture. Raises RuntimeError on errors and on warnings."""
     number = architecture.removeprefix("sm_")
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "csrc").symlink_to(csrc, target_is_directory=True)  # nvcc's own shell reads its paths: none of ours is among them
         command = [
             *nvcc().command,
             *FLAGS,
@@ -49,11 +50,10 @@ def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[
             f"arch=compute_{number},code={architecture}",
             "--keep",
             "--keep-dir",
-            folder,
+            ".",
         ]
-        source = csrc / "cuda" / "kernel.cu"
         done = subprocess.run(
-            [*command, "-c", str(source), "-o", f"{folder}/out.o"], capture_output=True, text=True, check=False, cwd=folder
+            [*command, "-c", "csrc/cuda/kernel.cu", "-o", "out.o"], capture_output=True, text=True, check=False, cwd=folder
         )
         if done.returncode != 0:
             raise RuntimeError(f"{cell.name} for {architecture}:\n{done.stderr[-4000:]}")
