@@ -1,5 +1,8 @@
 """The public functions under torch.func, torch.compile, torch.export and autocast."""
 
+import re
+import sys
+
 import torch
 import torch._dynamo.testing
 from conftest import VARIANTS, over
@@ -112,6 +115,10 @@ def test_compile_with_dynamic_lengths(cell, options):
     assert compilations[1:] == compilations[:-1]  # the first may take two: numbers are specialized in a second attempt
 
 
+@pytest.mark.skipif(
+    re.search(r"[^\w/.+-]", sys.prefix) is not None,
+    reason="torch's own compiler puts the place of its headers into a shell's command, where this folder's name breaks it, with or without a GPU",
+)
 def test_compile_with_inductor():
     """Generated code around an operator: the projection before it and the loss after it."""
     torch._dynamo.reset()
