@@ -3,6 +3,7 @@
 import re
 import sys
 
+import pytest
 import torch
 import torch._dynamo.testing
 from conftest import VARIANTS, over
@@ -117,7 +118,7 @@ def test_compile_with_dynamic_lengths(cell, options):
 
 @pytest.mark.skipif(
     re.search(r"[^\w/.+-]", sys.prefix) is not None,
-    reason="torch's own compiler puts the place of its headers into a shell's command, where this folder's name breaks it, with or without a GPU",
+    reason="torch's own compiler does not run from a folder of this name, with or without a GPU",
 )
 def test_compile_with_inductor():
     """Generated code around an operator: the projection before it and the loss after it."""
