@@ -4,6 +4,8 @@ test_triton.py runs this file in a process of its own with TRITON_INTERPRET=1; o
 where hardware rounds to bfloat16: such values may be off by twice as much there.
 """
 
+import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -351,7 +353,9 @@ def test_opcheck_of_a_step_cell(memory):
 def test_compile_fullgraph(cell):
     """One graph, for any length."""
     torch._dynamo.reset()
-    run = torch.compile(lambda *args: testing.public(cell)(*args, backend="triton"), fullgraph=True, dynamic=True)
+    # torch's own compiler does not run from a folder of any name.
+    compiler = "inductor" if re.fullmatch(r"[\w/.+-]*", sys.prefix) else "aot_eager"
+    run = torch.compile(lambda *args: testing.public(cell)(*args, backend="triton"), fullgraph=True, dynamic=True, backend=compiler)
     for T in (4, 6):
         call = testing.random_call(cell, 2, T, 3).to(DEVICE)
         leaves = [x.requires_grad_() for x in (*call.inputs, *call.params)]
