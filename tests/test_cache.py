@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from small_builds import ROOT, answer, library, run, write
 
+from lrnn_kernels.backends import cpu
 from lrnn_kernels.backends.build import cache, environment, libraries
 from lrnn_kernels.backends.build.compiling import compile_library
 
@@ -77,7 +78,7 @@ def test_a_damaged_installed_library_is_not_loaded(tmp_path, own_cache, monkeypa
 def test_an_import_survives_a_cut_library(tmp_path):
     """It used to end by SIGBUS."""
     real = environment.cache()
-    if not list(real.glob("kernels-*.so")):
+    if cpu.extension().path.parent != real:  # which compiles it, if nothing has yet
         pytest.skip("the kernels under test are installed, not in the cache; needs no GPU but a checkout")
     shutil.copytree(real, tmp_path / "cache")
     for path in (tmp_path / "cache").glob("*.so"):
