@@ -1,8 +1,9 @@
 """Installs the package, and compiles what can be compiled here; the rest is compiled on first use.
 
-Under pip's build isolation torch is absent (naming it as a build requirement would fetch gigabytes only to build against another
-torch than the user's), so the sources are installed as package data. ``--no-build-isolation`` compiles the torch operators at install. The
-fixed-point network needs no torch: any compiler does.
+Under pip's build isolation torch is absent (naming it as a build requirement would fetch gigabytes
+only to build against another torch than the user's), so the sources are installed as package data.
+``--no-build-isolation`` compiles the torch operators at install. The fixed-point network needs no
+torch: any compiler does.
 """
 
 import importlib.util
@@ -18,15 +19,19 @@ from setuptools.errors import CompileError
 
 ROOT = Path(__file__).parent
 
-# setuptools expands what looks like a variable in the paths of this Python: one in a folder whose name has a $ must stay as it is.
+# setuptools expands what looks like a variable in the paths of this Python: one in a folder whose
+# name has a $ must stay as it is.
 for name in re.findall(r"\$([A-Za-z_]\w*)", f"{sys.prefix} {sys.base_prefix}"):
     os.environ[name] = f"${name}"
 
 
 def load_build_package():
-    """lrnn_kernels.backends.build, without importing the package around it (which needs what may not be there yet)."""
+    """lrnn_kernels.backends.build, without importing the package around it (which needs what may
+    not be there yet)."""
     folder = ROOT / "lrnn_kernels" / "backends" / "build"
-    spec = importlib.util.spec_from_file_location("lrnn_build", folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = importlib.util.spec_from_file_location(
+        "lrnn_build", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     sys.modules["lrnn_build"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["lrnn_build"])
 
@@ -46,10 +51,14 @@ from lrnn_build.compiling import compile_library  # noqa: E402
 
 
 def wants_cuda():
-    """Whether to compile the CUDA operators: where asked for, or where there is a compiler for a torch that has CUDA."""
+    """Whether to compile the CUDA operators: where asked for, or where there is a compiler for a
+    torch that has CUDA."""
     mode = environment.cuda()
     if mode == "1" and not torch_root():
-        raise RuntimeError("LRNN_CUDA=1 needs torch at install time: pip install torch, then pip install --no-build-isolation")
+        raise RuntimeError(
+            "LRNN_CUDA=1 needs torch at install time: pip install torch, then pip install "
+            "--no-build-isolation"
+        )
     if mode != "auto":
         return mode == "1"
     if not torch_root() or not toolchain.find_nvcc():
@@ -59,8 +68,11 @@ def wants_cuda():
 
 COMPILER = toolchain.find_compiler() if environment.build() else None
 EXTENSIONS = [Extension("lrnn_kernels._kernels", sources=[])] if COMPILER and torch_root() else []
-EXTENSIONS += [Extension("lrnn_kernels._kernels_cuda", sources=[])] if COMPILER and wants_cuda() else []
-# Optional: an installation without torch asked for no compiler before, and must not fail for one that is too old.
+EXTENSIONS += (
+    [Extension("lrnn_kernels._kernels_cuda", sources=[])] if COMPILER and wants_cuda() else []
+)
+# Optional: an installation without torch asked for no compiler before, and must not fail for one
+# that is too old.
 if COMPILER and not libraries.fixed_point_needs():
     EXTENSIONS.append(Extension("lrnn_kernels._fixed_point", sources=[], optional=True))
 
@@ -69,7 +81,9 @@ def library_of(ext):
     """What is compiled for an extension, and which library it is."""
     isas = toolchain.isas_to_build(portable=True)
     if ext.name == "lrnn_kernels._kernels_cuda":
-        return libraries.cuda(cache.nvcc(), toolchain.cuda_architectures(), torch_root()), "kernels-cuda"
+        return libraries.cuda(
+            cache.nvcc(), toolchain.cuda_architectures(), torch_root()
+        ), "kernels-cuda"
     if ext.name == "lrnn_kernels._fixed_point":
         return libraries.fixed_point(isas, COMPILER), "fixed_point"
     return libraries.operators(isas, COMPILER, torch_root()), "kernels"
@@ -79,7 +93,9 @@ class BuildKernels(build_ext):
     def get_ext_filename(self, fullname):
         *folders, name = fullname.split(".")
         # No Python's ABI: the operators are loaded by torch, not imported.
-        return os.path.join(*folders, libraries.FIXED_POINT_FILE if name == "_fixed_point" else name + ".so")
+        return os.path.join(
+            *folders, libraries.FIXED_POINT_FILE if name == "_fixed_point" else name + ".so"
+        )
 
     def build_extension(self, ext):
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
@@ -92,8 +108,9 @@ class BuildKernels(build_ext):
 
 
 class AnyPythonWheel(bdist_wheel):
-    """A wheel with kernels fits this platform, but any Python: the torch operators use torch's stable ABI only, and the fixed-point
-    network is compiled on first use where the one that is shipped is for another Python."""
+    """A wheel with kernels fits this platform, but any Python: the torch operators use torch's
+    stable ABI only, and the fixed-point network is compiled on first use where the one that is
+    shipped is for another Python."""
 
     def get_tag(self):
         _, _, platform = super().get_tag()
@@ -108,7 +125,10 @@ setup(
     ],
     # The top-level name triton_kernels belongs to another project.
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},
-    package_data={"lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"], "lrnn_kernels": ["*.hash"]},
+    package_data={
+        "lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"],
+        "lrnn_kernels": ["*.hash"],
+    },
     ext_modules=EXTENSIONS,
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},
 )

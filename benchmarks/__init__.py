@@ -1,1 +1,2 @@
-"""Speed beside what the memory allows, and learning: ``python -m benchmarks`` runs both in a few minutes."""
+"""Speed beside what the memory allows, and learning: ``python -m benchmarks`` runs both in a few
+minutes."""

@@ -1,4 +1,5 @@
-"""python -m benchmarks: check, then speed, then learning. python -m benchmarks gpu: all that a GPU can prove (see gpu.py)."""
+"""python -m benchmarks: check, then speed, then learning. python -m benchmarks gpu: all that a
+GPU can prove (see gpu.py)."""
 
 from __future__ import annotations
 
@@ -19,14 +20,29 @@ def main() -> int:
 
         return gpu.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--section", choices=SECTIONS, action="append", help="run only this; may be repeated. Speed always checks first.")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter sequences, less training")
-    parser.add_argument("--out", type=Path, default=HERE / "out", help="where the JSON and the plot go (default: benchmarks/out)")
+    parser.add_argument(
+        "--section",
+        choices=SECTIONS,
+        action="append",
+        help="run only this; may be repeated. Speed always checks first.",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds, shorter sequences, less training"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=HERE / "out",
+        help="where the JSON and the plot go (default: benchmarks/out)",
+    )
     args = parser.parse_args()
     sections = args.section or list(SECTIONS)
     started = time.perf_counter()
     about = machine.describe()
-    print(f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['threads']} threads; torch {about['torch']}")
+    print(
+        f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['threads']} threads; "
+        f"torch {about['torch']}"
+    )
 
     if ("check" in sections or "speed" in sections) and not check():
         print("\nThe check failed: the speed of wrong results is of no interest.", file=sys.stderr)
@@ -45,7 +61,11 @@ def main() -> int:
         from .learning import digits
 
         results["learning"] = digits.run(quick=args.quick)
-        print(report.table(digits.HEADER, [digits.cells(row) for row in results["learning"]], digits.TITLE))
+        print(
+            report.table(
+                digits.HEADER, [digits.cells(row) for row in results["learning"]], digits.TITLE
+            )
+        )
     results["seconds"] = round(time.perf_counter() - started, 1)
     if "speed" in sections or "learn" in sections:
         print(f"\nResults: {report.save(results, args.out, name)}")

@@ -1,11 +1,13 @@
 """python -m benchmarks gpu: all that a GPU can prove, in one command.
 
-Builds what is missing, runs the whole test suite (every backend of this machine, the GPU's among them), compares every operator with the
-float64 reference, runs compute-sanitizer over that where it is installed, captures training steps in CUDA graphs, scans
-more than 2^31 elements where memory allows, and measures throughput against sequence length beside a copy and the peers that are
+Builds what is missing, runs the whole test suite (every backend of this machine, the GPU's among
+them), compares every operator with the float64 reference, runs compute-sanitizer over that where it
+is installed, captures training steps in CUDA graphs, scans more than 2^31 elements where memory
+allows, and measures throughput against sequence length beside a copy and the peers that are
 installed. Writes a JSON and a plot. Exits with 1 if anything failed.
 
-With --tune, only the table of triton_kernels/config.py is measured, against what lies around its rows; see gpu_tune.py.
+With --tune, only the table of triton_kernels/config.py is measured, against what lies around its
+rows; see gpu_tune.py.
 """
 
 from __future__ import annotations
@@ -31,33 +33,64 @@ HERE = Path(__file__).parent
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks gpu",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds and lengths")
     parser.add_argument("--no-tests", action="store_true", help="leave the test suite out")
-    parser.add_argument("--out", type=Path, default=HERE / "out", help="where the JSON and the plot go (default: benchmarks/out)")
-    parser.add_argument("--tune", action="store_true", help="measure what lies around the config table of the Triton kernels instead")
-    parser.add_argument("--family", choices=gpu_tune.FAMILIES, action="append", help="with --tune: only this one; may be repeated")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=HERE / "out",
+        help="where the JSON and the plot go (default: benchmarks/out)",
+    )
+    parser.add_argument(
+        "--tune",
+        action="store_true",
+        help="measure what lies around the config table of the Triton kernels instead",
+    )
+    parser.add_argument(
+        "--family",
+        choices=gpu_tune.FAMILIES,
+        action="append",
+        help="with --tune: only this one; may be repeated",
+    )
     args = parser.parse_args(arguments)
     known = testing.backends()
     backends = [name for name in ("cuda", "triton") if not known[name]]
     if not torch.cuda.is_available() or not backends or (args.tune and known["triton"]):
         print("This command needs a GPU that runs our kernels:", file=sys.stderr)
-        print("\n".join(f"  backend {name}: {known[name] or 'available'}" for name in ("cuda", "triton")), file=sys.stderr)
+        print(
+            "\n".join(
+                f"  backend {name}: {known[name] or 'available'}" for name in ("cuda", "triton")
+            ),
+            file=sys.stderr,
+        )
         return 2
 
     started = time.perf_counter()
     about = machine.describe() | describe()
-    print(f"{about['gpu']}, CUDA {about['cuda']}, torch {about['torch']}; backends {', '.join(backends)}")
+    print(
+        f"{about['gpu']}, CUDA {about['cuda']}, torch {about['torch']}; backends "
+        f"{', '.join(backends)}"
+    )
     results: dict = {"machine": about, "quick": args.quick}
     name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}"
     if args.tune:
         results["tune"] = gpu_tune.main(args.quick, args.family or list(gpu_tune.FAMILIES))
-        print(f"\n{time.perf_counter() - started:.0f} s in all. Results: {report.save(results, args.out, name + '-tune')}")
+        print(
+            f"\n{time.perf_counter() - started:.0f} s in all. Results: "
+            f"{report.save(results, args.out, name + '-tune')}"
+        )
         return 1 if any(x["why"] == "WRONG" for x in results["tune"]["left_out"]) else 0
     if not args.no_tests:
         results["tests"] = run("the test suite", [sys.executable, "-m", "pytest", "-x"])
     results["check"] = check(backends)
-    results["sanitizer"] = sanitize() if "cuda" in backends else "there are no CUDA kernels to watch"
+    results["sanitizer"] = (
+        sanitize() if "cuda" in backends else "there are no CUDA kernels to watch"
+    )
     results["graphs"] = {backend: graphs(backend) for backend in backends}
     results["long"] = {backend: beyond_31_bits(backend) for backend in backends}
     speed = gpu_speed.Speed(backends, args.quick)
@@ -67,8 +100,15 @@ def main(arguments: list[str]) -> int:
     print(f"\nPlot: {gpu_speed.plot(speed, about, args.out, name)}")
     results["seconds"] = round(time.perf_counter() - started, 1)
     print(f"Results: {report.save(results, args.out, name)}")
-    failed = [part for part in ("tests", "check", "sanitizer", "graphs", "long") if "FAILED" in str(results.get(part))]
-    print(f"{results['seconds']:.0f} s in all. " + (f"FAILED: {', '.join(failed)}" if failed else "Nothing failed."))
+    failed = [
+        part
+        for part in ("tests", "check", "sanitizer", "graphs", "long")
+        if "FAILED" in str(results.get(part))
+    ]
+    print(
+        f"{results['seconds']:.0f} s in all. "
+        + (f"FAILED: {', '.join(failed)}" if failed else "Nothing failed.")
+    )
     return 1 if failed else 0
 
 
@@ -89,7 +129,11 @@ def describe() -> dict:
 def _driver() -> str | None:
     if shutil.which("nvidia-smi") is None:
         return None
-    query = ["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit", "--format=csv,noheader"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit",
+        "--format=csv,noheader",
+    ]
     return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -113,8 +157,19 @@ def sanitize() -> str:
     """The check once more, every memory access of it watched."""
     if shutil.which("compute-sanitizer") is None:
         return "compute-sanitizer is not installed"
-    command = ["compute-sanitizer", "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-c"]
-    script = "from lrnn_kernels.testing.check import run_check; report = run_check(backends=['cuda']); assert report.ok; print('no errors')"
+    command = [
+        "compute-sanitizer",
+        "--tool",
+        "memcheck",
+        "--error-exitcode",
+        "9",
+        sys.executable,
+        "-c",
+    ]
+    script = (
+        "from lrnn_kernels.testing.check import run_check; report = "
+        "run_check(backends=['cuda']); assert report.ok; print('no errors')"
+    )
     return run("compute-sanitizer", [*command, script])
 
 
@@ -143,7 +198,8 @@ def graphs(backend: str) -> str:
 
 
 def beyond_31_bits(backend: str, device: str = "cuda", T: int = (1 << 21) + 1) -> str:
-    """A scan of T x 1024 elements, more than 2^31: its end, and the beginning of its gradient, are those of a short one."""
+    """A scan of T x 1024 elements, more than 2^31: its end, and the beginning of its gradient,
+    are those of a short one."""
     C, tail = 1024, 64
     needed = 5 * 2 * T * C
     if device == "cuda" and torch.cuda.mem_get_info()[0] < needed:
@@ -153,10 +209,20 @@ def beyond_31_bits(backend: str, device: str = "cuda", T: int = (1 << 21) + 1) -
     y, _ = lrnn_kernels.linear_scan(a, b, backend=backend)  # what is older than 64 steps is gone
     dy = torch.randn(1, T, C, device=device, dtype=torch.bfloat16)
     (db,) = torch.autograd.grad(y, b, dy)
-    expected, _ = lrnn_kernels.linear_scan(a.double(), b[:, -2 * tail :].double(), backend="reference")
-    flow, _ = lrnn_kernels.linear_scan(a.double(), dy[:, : 2 * tail].double(), reverse=True, backend="reference")
-    errors = [(y[:, -tail:] - expected[:, -tail:]).abs().max().item(), (db[:, :tail] - flow[:, :tail]).abs().max().item()]
+    expected, _ = lrnn_kernels.linear_scan(
+        a.double(), b[:, -2 * tail :].double(), backend="reference"
+    )
+    flow, _ = lrnn_kernels.linear_scan(
+        a.double(), dy[:, : 2 * tail].double(), reverse=True, backend="reference"
+    )
+    errors = [
+        (y[:, -tail:] - expected[:, -tail:]).abs().max().item(),
+        (db[:, :tail] - flow[:, :tail]).abs().max().item(),
+    ]
     ok = max(errors) < 0.05  # half a bfloat16 step at values below 8 is 0.016
     elements = re.sub(r"(?<=\d)(?=(\d{3})+$)", ",", str(T * C))
-    print(f"{elements} elements, {backend}: largest errors {errors[0]:.3g} and {errors[1]:.3g} {'ok' if ok else 'FAILED'}")
+    print(
+        f"{elements} elements, {backend}: largest errors {errors[0]:.3g} and {errors[1]:.3g} "
+        f"{'ok' if ok else 'FAILED'}"
+    )
     return "ok" if ok else "FAILED"

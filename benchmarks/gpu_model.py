@@ -1,29 +1,40 @@
-"""python -m benchmarks.gpu_model: the share of a copy's bandwidth that the CUDA kernels should reach on an H100, from what they compile to.
+"""python -m benchmarks.gpu_model: the share of a copy's bandwidth that the CUDA kernels should
+reach on an H100, from what they compile to.
 
-A prediction to hold measurements against, not a measurement. It takes the kernels' registers and shared memory from
-results/gpu_resources/, their layout from their own plan (csrc/cuda/plan.cpp), and assumes of the device and of the code
+A prediction to hold measurements against, not a measurement. It takes the kernels' registers and
+shared memory from results/gpu_resources/, their layout from their own plan (csrc/cuda/plan.cpp),
+and assumes of the device and of the code
 
-- COPY bytes a second for a copy, read plus written, which no kernel exceeds; LATENCY from a load to its data on a busy device;
-- that a thread has the loads of one tile in flight while it works on another, and that stores wait for nobody (Little's law: loads
-  arrive at bytes in flight by LATENCY);
-- that a step of an affine cell takes STEP of a thread's time, twice if its tile is composed first, and a meeting of a block's
-  groups takes MEETING; that a step of a step cell takes CHAIN forward, and backward half of it, which computes one function in three,
-  unless nothing but y is saved, when it computes all; that a unit adjoint besides takes a quarter of CHAIN;
-- that a step of the nBRC, with matrices of float32, takes CHAIN, MEETING of its threads' sums, PRODUCT of a cycle for every product that
-  a multiprocessor takes (128 of a cycle, and a third of that for loads and sums), and, where several blocks hold the matrices, EXCHANGE:
-  the way of a store and a load through L2, and the half of another load that came too early;
-- LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared memory and threads allow; whole waves;
-- that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are run, and come from
-  there at CACHE_READ bytes a second, CACHE_LATENCY after they are asked for: all else, the last reading of an input and outputs, is marked
-  as the first to be evicted. CACHED is two thirds of L2: each half of an H100's serves
-  the multiprocessors beside it, so that a chunk which the other half reads the second time may be held twice. Public measurements of
-  H100s read about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a busy device;
-- that the summaries of cells which drop their state at some steps, the BMRU and first-quadrant BMRU with eps = 0, read all of a chunk, as
-  where it never is dropped: they read from a chunk's end to where all channels have dropped what was before, which may be a few steps;
-- that a lane of one channel of a step cell finds its rows in L2, whither it has fetched them kStepsAhead.
+- COPY bytes a second for a copy, read plus written, which no kernel exceeds; LATENCY from a load to
+    its data on a busy device;
+- that a thread has the loads of one tile in flight while it works on another, and that stores wait
+  for nobody (Little's law: loads arrive at bytes in flight by LATENCY);
+- that a step of an affine cell takes STEP of a thread's time, twice if its tile is composed first,
+  and a meeting of a block's groups takes MEETING; that a step of a step cell takes CHAIN forward,
+  and backward half of it, which computes one function in three, unless nothing but y is saved, when
+  it computes all; that a unit adjoint besides takes a quarter of CHAIN;
+- that a step of the nBRC, with matrices of float32, takes CHAIN, MEETING of its threads' sums,
+  PRODUCT of a cycle for every product that a multiprocessor takes (128 of a cycle, and a third of
+  that for loads and sums), and, where several blocks hold the matrices, EXCHANGE: the way of a
+  store and a load through L2, and the half of another load that came too early;
+- LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared
+    memory and threads allow; whole waves;
+- that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are
+  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after they are asked for: all
+  else, the last reading of an input and outputs, is marked as the first to be evicted. CACHED is
+  two thirds of L2: each half of an H100's serves the multiprocessors beside it, so that a chunk
+  which the other half reads the second time may be held twice. Public measurements of H100s read
+  about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a
+  busy device;
+- that the summaries of cells which drop their state at some steps, the BMRU and first-quadrant BMRU
+  with eps = 0, read all of a chunk, as where it never is dropped: they read from a chunk's end to
+  where all channels have dropped what was before, which may be a few steps;
+- that a lane of one channel of a step cell finds its rows in L2, whither it has fetched them
+    kStepsAhead.
 
-It knows of no other use of caches: a shape that fits into 50 MB of L2 whole may do better. Nor does it count instructions: where lanes are
-few, a step that computes much, as the BRC's, may take longer than CHAIN.
+It knows of no other use of caches: a shape that fits into 50 MB of L2 whole may do better. Nor does
+it count instructions: where lanes are few, a step that computes much, as the BRC's, may take longer
+than CHAIN.
 """
 
 from __future__ import annotations
@@ -53,7 +64,15 @@ ARCHITECTURE = "sm_90"
 ACCESS = 16
 
 SHAPES = ((8, 4096, 256), (32, 784, 256), (64, 4096, 256), (1, 65536, 64), (1, 65536, 256))
-NBRC_SHAPES = ((8, 784, 64), (8, 784, 128), (8, 784, 256), (33, 784, 256), (64, 784, 256), (132, 784, 256), (528, 784, 256))
+NBRC_SHAPES = (
+    (8, 784, 64),
+    (8, 784, 128),
+    (8, 784, 256),
+    (33, 784, 256),
+    (64, 784, 256),
+    (132, 784, 256),
+    (528, 784, 256),
+)
 #: The structs that the table names, by operator.
 STRUCTS = {
     "linear": "Linear",
@@ -67,8 +86,17 @@ STRUCTS = {
     "src_detached": "SrcDetached",
     "brc": "Brc",
 }
-#: Streams that a chunk's map depends on backward: dy, and what the gate's factor is made of. Forward it is all.
-MAP_READS = {"linear": 2, "linear_per_channel": 1, "bmru": 3, "cmru": 1, "cmru_per_step": 1, "fq_bmru": 2, "min_gru": 2}
+#: Streams that a chunk's map depends on backward: dy, and what the gate's factor is made of.
+#: Forward it is all.
+MAP_READS = {
+    "linear": 2,
+    "linear_per_channel": 1,
+    "bmru": 3,
+    "cmru": 1,
+    "cmru_per_step": 1,
+    "fq_bmru": 2,
+    "min_gru": 2,
+}
 #: Adjoints that a step cell carries from step to step.
 CARRIED = {"src": 3, "src_detached": 1, "brc": 1}
 
@@ -94,7 +122,10 @@ class Plan(Structure):
 class StepProblem(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [*((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")), ("may_cut", c_bool)]
+    _fields_ = [
+        *((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")),
+        ("may_cut", c_bool),
+    ]
 
 
 class NbrcLayout(Structure):
@@ -128,7 +159,10 @@ def plans() -> ctypes.CDLL:
     if compiler is None:
         raise RuntimeError("the plan of a launch is C++, and no C++ compiler was found")
     flags = ("-std=c++20", "-O1", "-fPIC")
-    units = (Unit("benchmarks", "gpu_plan.cpp", flags, "gpu_plan"), Unit("csrc", "cuda/plan.cpp", flags, "plan"))
+    units = (
+        Unit("benchmarks", "gpu_plan.cpp", flags, "gpu_plan"),
+        Unit("csrc", "cuda/plan.cpp", flags, "plan"),
+    )
     folders = {"benchmarks": Path(__file__).parent, "csrc": sources.csrc()}
     return ctypes.CDLL(str(by_content(Library("gpu-plan", compiler, units, (), folders))))
 
@@ -145,8 +179,11 @@ def resident_blocks(registers: int, shared: int, threads: int) -> int:
     return max(1, min(limits + ([SHARED // (shared + 1024)] if shared else [])))
 
 
-def predict(op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: bool, may_cut: bool = True) -> Prediction:
-    """What the kernels of an operator should take for a shape; of a step cell also where its backward pass might not be cut in time."""
+def predict(
+    op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: bool, may_cut: bool = True
+) -> Prediction:
+    """What the kernels of an operator should take for a shape; of a step cell also where its
+    backward pass might not be cut in time."""
     total = shape[0] * shape[1] * shape[2] * op.bytes_per_element(dtype, backward)
     if CELLS[op.cell].sequential:
         seconds, bound = _step(op, shape, dtype, backward, total, may_cut)
@@ -155,11 +192,16 @@ def predict(op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: b
     return Prediction(seconds, total / COPY / seconds, bound)
 
 
-def _in_chunks(total: float, read: float, first: float, rest: dict[str, float], chunks: int, enter: float) -> tuple[float, str]:
-    """Two passes: the first takes so long and reads so many bytes, which the second reads again among a total that it moves."""
+def _in_chunks(
+    total: float, read: float, first: float, rest: dict[str, float], chunks: int, enter: float
+) -> tuple[float, str]:
+    """Two passes: the first takes so long and reads so many bytes, which the second reads again
+    among a total that it moves."""
     rest = {"memory": max((total - min(read, CACHED)) / COPY, total / CACHE_READ), **rest}
     bound = max(rest, key=rest.__getitem__)
-    return 2 * LAUNCH + max(first, read / COPY) + enter + rest[bound], f"{bound}, in {chunks} chunks"
+    return 2 * LAUNCH + max(first, read / COPY) + enter + rest[
+        bound
+    ], f"{bound}, in {chunks} chunks"
 
 
 def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
@@ -172,46 +214,69 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     plans().lrnn_plan(byref(problem), byref(H100), byref(plan))
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
     blocks = -(-problem.lanes // plan.lanes) * chunks
-    at_once = resident_blocks(*_resources(STRUCTS[kernel], dtype, op.complex, backward), threads) * MULTIPROCESSORS
+    at_once = (
+        resident_blocks(*_resources(STRUCTS[kernel], dtype, op.complex, backward), threads)
+        * MULTIPROCESSORS
+    )
     waves, active = -(-blocks // at_once), min(blocks, at_once)
     loaded = B * T * C * reads * op.itemsize(dtype)
     by_latency = loaded * LATENCY / (active * threads * steps * reads * ACCESS)
     serial = plan.chunk / plan.groups * STEP * (2 if plan.groups > 1 else 1)
-    serial = waves * (serial + (plan.chunk / (plan.groups * steps) * MEETING if plan.groups > 1 else 0))
+    serial = waves * (
+        serial + (plan.chunk / (plan.groups * steps) * MEETING if plan.groups > 1 else 0)
+    )
     parts = {"memory": total / COPY, "latency": by_latency, "steps": serial}
     bound = max(parts, key=parts.__getitem__)
     if chunks == 1:
         return LAUNCH + parts[bound], bound
     map_reads = MAP_READS[kernel] if backward else reads
     read = loaded * map_reads / reads
-    first = max(read * LATENCY / (active * threads * steps * map_reads * ACCESS), plan.chunk / plan.groups * STEP)
+    first = max(
+        read * LATENCY / (active * threads * steps * map_reads * ACCESS),
+        plan.chunk / plan.groups * STEP,
+    )
     enter = -(-(chunks - 1) // plan.groups) * (CACHE_LATENCY + MEETING)
     if read == loaded <= CACHED:  # nothing that the second pass reads is new
         by_latency *= CACHE_LATENCY / LATENCY
     return _in_chunks(total, read, first, {"latency": by_latency, "steps": serial}, chunks, enter)
 
 
-def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_cut: bool) -> tuple[float, str]:
+def _step(
+    op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_cut: bool
+) -> tuple[float, str]:
     B, T, C = shape
     cell = CELLS[op.cell]
     kernel = cell.kernel({**cell.options, **op.options}, False)
     carry_bytes = max(dtype.itemsize, 4)
     again = backward and "memory" in op.options
-    problem, plan = StepProblem(B, T, C, ACCESS // carry_bytes, 0, may_cut and backward and not again), StepPlan()
+    problem, plan = (
+        StepProblem(B, T, C, ACCESS // carry_bytes, 0, may_cut and backward and not again),
+        StepPlan(),
+    )
     plans().lrnn_step_plan(byref(problem), byref(H100), byref(plan))
     narrow, chunks = plan.channels == 1, max(1, -(-T // plan.chunk))
-    name = f"{'step_backward_again' if again else 'step_backward' if backward else 'step_forward'}{'_chunks' if chunks > 1 else ''}"
-    at_once = resident_blocks(*_row(f"{name}<{STRUCTS[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"), plan.threads)
+    direction = (
+        "step_forward" if not backward else "step_backward_again" if again else "step_backward"
+    )
+    name = f"{direction}{'_chunks' if chunks > 1 else ''}"
+    at_once = resident_blocks(
+        *_row(f"{name}<{STRUCTS[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"),
+        plan.threads,
+    )
     waves = -(-plan.blocks * chunks // (at_once * MULTIPROCESSORS))
 
-    # A tile's loads are on their way while the tile before is computed. Rows that were brought into L2 before need not come from DRAM.
+    # A tile's loads are on their way while the tile before is computed. Rows that were brought into
+    # L2 before need not come from DRAM.
     streams = len(cell.inputs) + (1 + max(1, op.saved if not again else 3) if backward else 0)
     tile = plans().lrnn_step_tile(int(streams), plan.channels, carry_bytes)
     load = (CACHE_LATENCY if narrow else LATENCY) / tile
     step = CHAIN * (0.5 if backward and kernel.saves == "states" else 1)
     parts = {"the chain of a step": waves * plan.chunk * step, "latency": waves * plan.chunk * load}
     if again:  # and forward once more
-        parts = {"the chain of a step": waves * T * (step + CHAIN), "latency": waves * T * (load + CACHE_LATENCY / (8 if narrow else 4))}
+        parts = {
+            "the chain of a step": waves * T * (step + CHAIN),
+            "latency": waves * T * (load + CACHE_LATENCY / (8 if narrow else 4)),
+        }
     if chunks == 1:
         parts["memory"] = total / COPY
         bound = max(parts, key=parts.__getitem__)
@@ -219,7 +284,9 @@ def _step(op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_c
     read = B * T * C * (op.backward[0] * dtype.itemsize + op.saved * carry_bytes)
     first = waves * plan.chunk * max(load, step + CHAIN * CARRIED[kernel.name] / 4)
     maps_at_once = 4 if CARRIED[kernel.name] > 1 else 16
-    return _in_chunks(total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY)
+    return _in_chunks(
+        total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY
+    )
 
 
 def _storage(dtype: torch.dtype) -> str:
@@ -227,12 +294,17 @@ def _storage(dtype: torch.dtype) -> str:
 
 
 def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
-    """How a call of the nBRC with matrices of float32 lies over the device, and the seconds of a pass, either way."""
+    """How a call of the nBRC with matrices of float32 lies over the device, and the seconds of a
+    pass, either way."""
     B, T, C = shape
     layout = NbrcLayout()
     plans().lrnn_nbrc_layout(*map(c_int64, (128, 64, B, C)), byref(H100), byref(layout))
     held = next(width for width in (32, 64, 128, 256) if width >= C)  # the kernels' widths
-    step = CHAIN + MEETING + PRODUCT * layout.elements * 2 * held * min(held, 64 if layout.blocks > 1 else held)
+    step = (
+        CHAIN
+        + MEETING
+        + PRODUCT * layout.elements * 2 * held * min(held, 64 if layout.blocks > 1 else held)
+    )
     if layout.blocks > 1:
         return layout, LAUNCH + T * (step + EXCHANGE) * -(-B // (layout.groups * layout.elements))
     return layout, LAUNCH + T * step * -(-B // MULTIPROCESSORS)
@@ -241,17 +313,28 @@ def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
 def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -> tuple[int, int]:
     """Registers and shared memory of an affine kernel, from the table."""
     storage = _storage(dtype)
-    io = f"ComplexValues<{storage}, {'true' if dtype.itemsize == 2 else 'false'}" if complex else f"Real<{storage}"
+    io = (
+        f"ComplexValues<{storage}, {'true' if dtype.itemsize == 2 else 'false'}"
+        if complex
+        else f"Real<{storage}"
+    )
     direction = "Backward" if backward else "Forward"
     latch = struct == "Latch"  # passes of its own
-    name = f"affine<{'Latch' if latch else ''}{direction}, {'Hysteresis<kPerChannel>' if latch else struct}, {io}"
+    name = (
+        f"affine<{'Latch' if latch else ''}{direction}, "
+        f"{'Hysteresis<kPerChannel>' if latch else struct}, {io}"
+    )
     return _row(name)
 
 
 @functools.cache
 def _row(name: str) -> tuple[int, int]:
     """Registers and shared memory of the kernel whose name begins so."""
-    rows = [row for row in gpu_resources.read() if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE]
+    rows = [
+        row
+        for row in gpu_resources.read()
+        if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE
+    ]
     if not rows:
         raise LookupError(f"{gpu_resources.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
     return int(rows[0]["registers"]), int(rows[0]["shared_bytes"])
@@ -264,15 +347,35 @@ def main() -> int:
             rows = []
             for op in OPS.values():
                 found = [predict(op, shape, dtype, backward) for backward in (False, True)]
-                rows.append([op.name, *(text for p in found for text in (f"{p.seconds * 1e3:.3f}", f"{p.share:.2f}", p.bound))])
-            title = f"{list(shape)}, {str(dtype).removeprefix('torch.')}: ms, share of the copy, bound by"
-            print(report.table(["operator", "forward", "share", "by", "backward", "share", "by"], rows, title))
+                rows.append(
+                    [
+                        op.name,
+                        *(
+                            text
+                            for p in found
+                            for text in (f"{p.seconds * 1e3:.3f}", f"{p.share:.2f}", p.bound)
+                        ),
+                    ]
+                )
+            title = (
+                f"{list(shape)}, {str(dtype).removeprefix('torch.')}: ms, share of the copy, "
+                "bound by"
+            )
+            print(
+                report.table(
+                    ["operator", "forward", "share", "by", "backward", "share", "by"], rows, title
+                )
+            )
     rows = []
     for shape in NBRC_SHAPES:
         layout, seconds = predict_nbrc(shape)
         lies = f"{layout.groups} x {layout.blocks} blocks, {layout.elements} at a time"
-        rows.append([str(list(shape)), lies, f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"])
-    print(report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC"))
+        rows.append(
+            [str(list(shape)), lies, f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"]
+        )
+    print(
+        report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC")
+    )
     return 0
 
 

@@ -1,9 +1,12 @@
-"""python -m benchmarks.gpu_resources [CELL ...]: what every CUDA kernel takes of a GPU, from the compiler; no GPU is needed.
+"""python -m benchmarks.gpu_resources [CELL ...]: what every CUDA kernel takes of a GPU, from the
+compiler; no GPU is needed.
 
-Compiles csrc/cuda/kernel.cu for each line of csrc/cells/list.h whose sources have changed since it was measured (or those that are
-named) and for each architecture, and writes results/gpu_resources/CELL.csv: registers, bytes in local memory (spilled), shared memory
-per kernel and architecture, and how many 16-byte and narrower accesses to global memory its code holds. The narrower ones are the
-tails of rows, the ends of sequences, and lanes of one channel; a kernel of wide lanes without 16-byte ones would be a mistake.
+Compiles csrc/cuda/kernel.cu for each line of csrc/cells/list.h whose sources have changed since it
+was measured (or those that are named) and for each architecture, and writes
+results/gpu_resources/CELL.csv: registers, bytes in local memory (spilled), shared memory per kernel
+and architecture, and how many 16-byte and narrower accesses to global memory its code holds. The
+narrower ones are the tails of rows, the ends of sequences, and lanes of one channel; a kernel of
+wide lanes without 16-byte ones would be a mistake.
 """
 
 from __future__ import annotations
@@ -28,20 +31,33 @@ TABLES = HERE / "results" / "gpu_resources"
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FLAGS = ["-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xptxas", "-v"]
 
-COLUMNS = ("kernel", "architecture", "registers", "spilled_bytes", "shared_bytes", "wide_accesses", "narrow_accesses")
+COLUMNS = (
+    "kernel",
+    "architecture",
+    "registers",
+    "spilled_bytes",
+    "shared_bytes",
+    "wide_accesses",
+    "narrow_accesses",
+)
 
 
 def source_hash(cell: libraries.Cell) -> str:
     """A digest of all that a cell's kernels are compiled from."""
     also = (CSRC / "cells" / f"{cell.header}.h", CSRC / "cuda" / f"{cell.engine}_launch.cuh")
-    return sources.digest([*FLAGS, *cell.flags], sources.reached(CSRC / "cuda" / "kernel.cu", also=also), CSRC)
+    return sources.digest(
+        [*FLAGS, *cell.flags], sources.reached(CSRC / "cuda" / "kernel.cu", also=also), CSRC
+    )
 
 
 def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[dict[str, str]]:
-    """The rows of one cell's kernels for one architecture. Raises RuntimeError on errors and on warnings."""
+    """The rows of one cell's kernels for one architecture. Raises RuntimeError on errors and on
+    warnings."""
     number = architecture.removeprefix("sm_")
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "csrc").symlink_to(csrc, target_is_directory=True)  # nvcc's own shell reads its paths: none of ours is among them
+        (Path(folder) / "csrc").symlink_to(
+            csrc, target_is_directory=True
+        )  # nvcc's own shell reads its paths: none of ours is among them
         command = [
             *nvcc().command,
             *FLAGS,
@@ -53,7 +69,11 @@ def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[
             ".",
         ]
         done = subprocess.run(
-            [*command, "-c", "csrc/cuda/kernel.cu", "-o", "out.o"], capture_output=True, text=True, check=False, cwd=folder
+            [*command, "-c", "csrc/cuda/kernel.cu", "-o", "out.o"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{cell.name} for {architecture}:\n{done.stderr[-4000:]}")
@@ -69,7 +89,10 @@ def rows(log: str, ptx: str, architecture: str) -> list[dict[str, str]]:
     found = {}
     for part in log.split("Compiling entry function ")[1:]:
         symbol = re.match(r"'(\w+)'", part)[1]
-        spilled = sum(int(n) for n in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", part))
+        spilled = sum(
+            int(n)
+            for n in re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", part)
+        )
         shared = re.search(r"(\d+) bytes smem", part)
         found[symbol] = {
             "architecture": architecture,
@@ -88,9 +111,17 @@ def rows(log: str, ptx: str, architecture: str) -> list[dict[str, str]]:
 
 def readable(symbols: list[str]) -> list[str]:
     """affine<Forward, Linear, Real<float, float>> for the linker's name of it."""
-    done = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True)
-    short = [re.sub(r"^void |lrnn::(?:gpu::)?|\(lrnn::(?:ScanArgs|Sums).*", "", name) for name in done.stdout.splitlines()]
-    short = [re.sub(r"\(Alpha\)(\d)", lambda m: ("kPerChannel", "kPerStep")[int(m[1])], name) for name in short]
+    done = subprocess.run(
+        ["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True
+    )
+    short = [
+        re.sub(r"^void |lrnn::(?:gpu::)?|\(lrnn::(?:ScanArgs|Sums).*", "", name)
+        for name in done.stdout.splitlines()
+    ]
+    short = [
+        re.sub(r"\(Alpha\)(\d)", lambda m: ("kPerChannel", "kPerStep")[int(m[1])], name)
+        for name in short
+    ]
     return [name.replace(" >", ">").split("(")[0] for name in short]
 
 
@@ -127,11 +158,26 @@ def write(cell: libraries.Cell, found: list[dict[str, str]]) -> None:
 def main() -> int:
     cells = {cell.name: cell for cell in libraries.cells()}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_resources", description=__doc__)
-    parser.add_argument("cells", nargs="*", choices=[*cells, []], metavar="CELL", help="all that changed, if none is named")
-    chosen = parser.parse_args().cells or [name for name, cell in cells.items() if digest_of(cell) != source_hash(cell)]
-    print(f"measuring {', '.join(chosen) or 'nothing: all tables are of these sources'}", flush=True)
+    parser.add_argument(
+        "cells",
+        nargs="*",
+        choices=[*cells, []],
+        metavar="CELL",
+        help="all that changed, if none is named",
+    )
+    chosen = parser.parse_args().cells or [
+        name for name, cell in cells.items() if digest_of(cell) != source_hash(cell)
+    ]
+    print(
+        f"measuring {', '.join(chosen) or 'nothing: all tables are of these sources'}", flush=True
+    )
     with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
-        jobs = {name: [pool.submit(measure, cells[name], architecture) for architecture in ARCHITECTURES] for name in chosen}
+        jobs = {
+            name: [
+                pool.submit(measure, cells[name], architecture) for architecture in ARCHITECTURES
+            ]
+            for name in chosen
+        }
         for name, parts in jobs.items():
             write(cells[name], [row for part in parts for row in part.result()])
             print(f"  {name}", flush=True)
@@ -140,7 +186,10 @@ def main() -> int:
     found = read()
     worst = max(found, key=lambda row: int(row["registers"]))
     spills = [row for row in found if row["spilled_bytes"] != "0"]
-    print(f"{len(found)} rows; most registers {worst['registers']} ({worst['kernel']}, {worst['architecture']}); {len(spills)} spill")
+    print(
+        f"{len(found)} rows; most registers {worst['registers']} ({worst['kernel']}, "
+        f"{worst['architecture']}); {len(spills)} spill"
+    )
     for row in spills:
         print(f"SPILL {row['kernel']} {row['architecture']}: {row['spilled_bytes']} bytes")
     return 1 if spills else 0

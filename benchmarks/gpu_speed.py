@@ -1,7 +1,9 @@
-"""Throughput on a GPU: every operator and backend against sequence length, beside a copy of the same bytes and the peers installed.
+"""Throughput on a GPU: every operator and backend against sequence length, beside a copy of the
+same bytes and the peers installed.
 
-Kernel times come from CUDA graphs of several calls, so that no time on the processor is in them; copies are captured and interleaved with
-them in the same way. What Python adds to a single call is a row of its own.
+Kernel times come from CUDA graphs of several calls, so that no time on the processor is in them;
+copies are captured and interleaved with them in the same way. What Python adds to a single call is
+a row of its own.
 """
 
 from __future__ import annotations
@@ -102,7 +104,9 @@ def random_calls(op: Op, shape: Shape, dtype: torch.dtype, backend: str, device:
 
 def copy_of(total: float, device: str) -> Callable[[], object]:
     """A copy that reads and writes so many bytes in all."""
-    source, target = (torch.randint(256, (int(total) // 2,), dtype=torch.uint8, device=device) for _ in range(2))
+    source, target = (
+        torch.randint(256, (int(total) // 2,), dtype=torch.uint8, device=device) for _ in range(2)
+    )
     return lambda: target.copy_(source)
 
 
@@ -131,17 +135,26 @@ class Speed:
 
     def run(self) -> None:
         shapes = list(dict.fromkeys([(SWEEP[0], T, SWEEP[1]) for T in self.lengths] + self.shapes))
-        jobs = [(shape, op, dtype) for shape in shapes for op in self.ops.values() for dtype in DTYPES]
+        jobs = [
+            (shape, op, dtype) for shape in shapes for op in self.ops.values() for dtype in DTYPES
+        ]
         for shape, op, dtype in tqdm(jobs, desc="speed", leave=False):
             self._measure(op, shape, dtype)
         self.calls_us = {backend: self._call_us(backend) for backend in self.backends}
 
     def as_json(self) -> dict:
-        return {"rows": [asdict(row) for row in self.rows], "ratios": self.ratios, "small_call_us": self.calls_us}
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "ratios": self.ratios,
+            "small_call_us": self.calls_us,
+        }
 
     def row(self, op: str, backend: str, shape: Shape, dtype: str, direction: str) -> Row | None:
         wanted = (op, backend, shape, dtype, direction)
-        return next((r for r in self.rows if (r.op, r.backend, r.shape, r.dtype, r.direction) == wanted), None)
+        return next(
+            (r for r in self.rows if (r.op, r.backend, r.shape, r.dtype, r.direction) == wanted),
+            None,
+        )
 
     def _measure(self, op: Op, shape: Shape, dtype: torch.dtype) -> None:
         elements = shape[0] * shape[1] * shape[2]
@@ -151,23 +164,55 @@ class Speed:
             calls.prepare_backward()
             cases |= {f"{backend} forward": calls.forward, f"{backend} backward": calls.backward}
         for direction in ("forward", "backward"):
-            cases[f"copy {direction}"] = copy_of(elements * op.bytes_per_element(dtype, direction == "backward"), self.device)
+            cases[f"copy {direction}"] = copy_of(
+                elements * op.bytes_per_element(dtype, direction == "backward"), self.device
+            )
         if dtype is torch.float32 and shape == MAIN:
-            cases |= {f"peer {name}": call for name, call in gpu_peers.of(op, random_calls(op, shape, dtype, "cuda", self.device)).items()}
-        times = interleave({name: self.clock.prepare(call) for name, call in cases.items()}, self.rounds)
+            cases |= {
+                f"peer {name}": call
+                for name, call in gpu_peers.of(
+                    op, random_calls(op, shape, dtype, "cuda", self.device)
+                ).items()
+            }
+        times = interleave(
+            {name: self.clock.prepare(call) for name, call in cases.items()}, self.rounds
+        )
         name = str(dtype).removeprefix("torch.")
         for backend in self.backends:
             for direction in ("forward", "backward"):
                 case, copy = f"{backend} {direction}", f"copy {direction}"
                 total = elements * op.bytes_per_element(dtype, direction == "backward")
                 seconds = median(times[case])
-                rates = (elements / seconds / 1e9, total / seconds / 1e9, total / median(times[copy]) / 1e9)
-                self.rows.append(Row(op.name, backend, shape, name, direction, seconds, *rates, ratio(times, copy, case)))
+                rates = (
+                    elements / seconds / 1e9,
+                    total / seconds / 1e9,
+                    total / median(times[copy]) / 1e9,
+                )
+                self.rows.append(
+                    Row(
+                        op.name,
+                        backend,
+                        shape,
+                        name,
+                        direction,
+                        seconds,
+                        *rates,
+                        ratio(times, copy, case),
+                    )
+                )
                 for peer in (c for c in times if c.startswith("peer ") and c.endswith(direction)):
-                    self.ratios.append({"what": peer, "op": op.name, "backend": backend, "ratio": ratio(times, peer, case)})
+                    self.ratios.append(
+                        {
+                            "what": peer,
+                            "op": op.name,
+                            "backend": backend,
+                            "ratio": ratio(times, peer, case),
+                        }
+                    )
 
     def _call_us(self, backend: str) -> float:
-        """Microseconds of a small call, forward and without gradients: what Python and the launch cost."""
+        """Microseconds of a small call, forward and without gradients: what Python and the
+        launch cost."""
         calls = random_calls(OPS["min_gru"], (1, 8, 16), torch.float32, backend, self.device)
         for _ in range(20):
             calls.call()
@@ -187,20 +232,45 @@ def print_tables(speed: Speed) -> None:
             for direction in ("forward", "backward"):
                 rows = []
                 for op in speed.ops:
-                    found = [speed.row(op, backend, (B, T, C), dtype, direction) for T in speed.lengths]
-                    rows.append([op, *(f"{r.gelem_s:.1f} {r.gbytes_s:5.0f} {r.share:5.2f}" for r in found)])
-                title = f"{backend}, {direction}, {dtype}, B={B} C={C}: Gelem/s, GB/s, share of the copy"
+                    found = [
+                        speed.row(op, backend, (B, T, C), dtype, direction) for T in speed.lengths
+                    ]
+                    rows.append(
+                        [op, *(f"{r.gelem_s:.1f} {r.gbytes_s:5.0f} {r.share:5.2f}" for r in found)]
+                    )
+                title = (
+                    f"{backend}, {direction}, {dtype}, B={B} C={C}: Gelem/s, GB/s, share of "
+                    "the copy"
+                )
                 print(report.table(["operator", *(f"T={T}" for T in speed.lengths)], rows, title))
-        header = ["operator", *(f"{list(shape)} {d}" for shape in speed.shapes for d in ("fwd", "bwd"))]
+        header = [
+            "operator",
+            *(f"{list(shape)} {d}" for shape in speed.shapes for d in ("fwd", "bwd")),
+        ]
         rows = []
         for op in speed.ops:
-            found = [speed.row(op, backend, shape, "float32", d) for shape in speed.shapes for d in ("forward", "backward")]
+            found = [
+                speed.row(op, backend, shape, "float32", d)
+                for shape in speed.shapes
+                for d in ("forward", "backward")
+            ]
             rows.append([op, *(f"{r.seconds * 1e3:.3f} {r.share:5.2f}" for r in found)])
         print(report.table(header, rows, f"{backend}, float32: ms, share of the copy"))
     if speed.ratios:
-        rows = [[r["op"], r["backend"], r["what"].removeprefix("peer "), f"{r['ratio']:.2f}"] for r in speed.ratios]
-        print(report.table(["operator", "backend", "peer", "its time by ours"], rows, f"{list(MAIN)}, float32"))
-    print("\nA call of min_gru on [1, 8, 16] takes " + ", ".join(f"{us} us ({backend})" for backend, us in speed.calls_us.items()) + ".")
+        rows = [
+            [r["op"], r["backend"], r["what"].removeprefix("peer "), f"{r['ratio']:.2f}"]
+            for r in speed.ratios
+        ]
+        print(
+            report.table(
+                ["operator", "backend", "peer", "its time by ours"], rows, f"{list(MAIN)}, float32"
+            )
+        )
+    print(
+        "\nA call of min_gru on [1, 8, 16] takes "
+        + ", ".join(f"{us} us ({backend})" for backend, us in speed.calls_us.items())
+        + "."
+    )
 
 
 def plot(speed: Speed, about: dict, folder: Path, name: str) -> Path | None:
@@ -214,18 +284,44 @@ def plot(speed: Speed, about: dict, folder: Path, name: str) -> Path | None:
         return None
     B, C = SWEEP
     size = (12, 4.5 * len(speed.backends))
-    figure, axes = plt.subplots(len(speed.backends), 2, figsize=size, sharex=True, squeeze=False, constrained_layout=True)
+    figure, axes = plt.subplots(
+        len(speed.backends), 2, figsize=size, sharex=True, squeeze=False, constrained_layout=True
+    )
     colors = plt.get_cmap("tab20").colors
     for backend, panels in zip(speed.backends, axes, strict=True):
         for direction, ax in zip(("forward", "backward"), panels, strict=True):
             for color, op in zip(colors, speed.ops, strict=False):
-                found = [speed.row(op, backend, (B, T, C), "float32", direction) for T in speed.lengths]
-                ax.plot(speed.lengths, [r.gbytes_s for r in found], "o-", color=color, label=op, markersize=4)
-            copies = [speed.row("linear_scan", backend, (B, T, C), "float32", direction).copy_gbytes_s for T in speed.lengths]
+                found = [
+                    speed.row(op, backend, (B, T, C), "float32", direction) for T in speed.lengths
+                ]
+                ax.plot(
+                    speed.lengths,
+                    [r.gbytes_s for r in found],
+                    "o-",
+                    color=color,
+                    label=op,
+                    markersize=4,
+                )
+            copies = [
+                speed.row("linear_scan", backend, (B, T, C), "float32", direction).copy_gbytes_s
+                for T in speed.lengths
+            ]
             ax.plot(speed.lengths, copies, "k--", label="copy")
-            ax.set(title=f"{backend}, {direction}, float32", xscale="log", xlabel="sequence length T", ylabel="GB/s", ylim=(0, None))
+            ax.set(
+                title=f"{backend}, {direction}, float32",
+                xscale="log",
+                xlabel="sequence length T",
+                ylabel="GB/s",
+                ylim=(0, None),
+            )
             ax.grid(alpha=0.3)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9, frameon=False)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=7,
+        fontsize=9,
+        frameon=False,
+    )
     figure.suptitle(f"lrnn-kernels {about['lrnn_kernels']}, {about['gpu']}, B={B} C={C}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"

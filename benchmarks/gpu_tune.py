@@ -1,10 +1,12 @@
-"""python -m benchmarks gpu --tune: measures what lies around each row of triton_kernels/config.py, and prints the table to paste there.
+"""python -m benchmarks gpu --tune: measures what lies around each row of triton_kernels/config.py,
+and prints the table to paste there.
 
-For every family of kernels and every width, tiles and steps are tried first, the two directions each on its own, then the numbers that
-decide when time is cut. A candidate is measured only if its kernels keep all their values in registers and its results are those of
-the row in the table. All are timed on the main shapes, in rounds beside the row in the table and a copy of the same bytes; a candidate's
-score is its time by the row's, the geometric mean over operators and shapes. Nothing is written into the package: one GPU's winners are to
-be read before they become everybody's.
+For every family of kernels and every width, tiles and steps are tried first, the two directions
+each on its own, then the numbers that decide when time is cut. A candidate is measured only if its
+kernels keep all their values in registers and its results are those of the row in the table. All
+are timed on the main shapes, in rounds beside the row in the table and a copy of the same bytes; a
+candidate's score is its time by the row's, the geometric mean over operators and shapes. Nothing is
+written into the package: one GPU's winners are to be read before they become everybody's.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from .traffic import OPS, Op
 
 DIRECTIONS = ("forward", "backward")
 DTYPES = {"half": torch.bfloat16, "single": torch.float32, "double": torch.float64}
-#: Operators that stand for a family: few and many streams, sums, complex numbers; saved states and checkpoints.
+#: Operators that stand for a family: few and many streams, sums, complex numbers; saved states and
+#: checkpoints.
 FAMILIES = {
     "affine": ("linear_scan", "min_gru", "alpha_cmru", "linear_scan (C,)", "lru"),
     "latch": ("bmru",),
@@ -46,9 +49,17 @@ VALUES = {
     "wanted": (4, 8, 16),
     "shortest": (32, 64, 128, 256),
 }
-#: Of these, in the step family: more elements make its chains longer, and long turns compile for long.
+#: Of these, in the step family: more elements make its chains longer, and long turns compile for
+#:     long.
 STEP_VALUES = {"elements": (1, 2), "forward": (2, 4, 8), "backward": (2, 4, 8)}
-QUICK = VALUES | {"elements": (1, 2, 4), "warps": (1, 2), "forward": (4, 8), "backward": (2, 4), "enough": (4,), "shortest": (64,)}
+QUICK = VALUES | {
+    "elements": (1, 2, 4),
+    "warps": (1, 2),
+    "forward": (4, 8),
+    "backward": (2, 4),
+    "enough": (4,),
+    "shortest": (64,),
+}
 #: A candidate must be faster than the row in the table by this, or noise would decide.
 MARGIN = 0.02
 #: Candidates whose graphs are in memory together.
@@ -75,7 +86,13 @@ class Row:
 class Tuner:
     """Tries configurations, and keeps what was measured and why the others were not."""
 
-    def __init__(self, quick: bool, spills: Callable[[Key, tuple, str], bool], clock=None, device: str = "cuda"):
+    def __init__(
+        self,
+        quick: bool,
+        spills: Callable[[Key, tuple, str], bool],
+        clock=None,
+        device: str = "cuda",
+    ):
         from lrnn_kernels.triton_kernels import config
 
         self.table = config.CONFIGS
@@ -92,15 +109,32 @@ class Tuner:
             self.best[key] = self._when_cut(key, self._tile(key))
 
     def as_json(self) -> dict:
-        chosen = [{"family": f, "width": w, "table": self.table[f, w], "best": best} for (f, w), best in self.best.items()]
-        return {"chosen": chosen, "rows": [asdict(row) for row in self.rows], "left_out": self.left_out, "text": text(self.best)}
+        chosen = [
+            {"family": f, "width": w, "table": self.table[f, w], "best": best}
+            for (f, w), best in self.best.items()
+        ]
+        return {
+            "chosen": chosen,
+            "rows": [asdict(row) for row in self.rows],
+            "left_out": self.left_out,
+            "text": text(self.best),
+        }
 
-    def score(self, key: Key, config: tuple, directions: tuple[str, ...] = DIRECTIONS, op: str | None = None) -> float:
-        """The time of a measured configuration by that of the row in the table, over operators and shapes."""
+    def score(
+        self,
+        key: Key,
+        config: tuple,
+        directions: tuple[str, ...] = DIRECTIONS,
+        op: str | None = None,
+    ) -> float:
+        """The time of a measured configuration by that of the row in the table, over operators
+        and shapes."""
         found = [
             row.ratio
             for row in self.rows
-            if (row.family, row.width, row.config) == (*key, tuple(config)) and row.direction in directions and op in (None, row.op)
+            if (row.family, row.width, row.config) == (*key, tuple(config))
+            and row.direction in directions
+            and op in (None, row.op)
         ]
         return exp(mean(map(log, found)))
 
@@ -108,17 +142,30 @@ class Tuner:
         """The best tile, with the best steps of each direction in it."""
         now, values = self.table[key], self.values
         if key[0] == "step":
-            values = values | {name: tuple(x for x in values[name] if x in kept) for name, kept in STEP_VALUES.items()}
-        tiles = [now._replace(elements=e, warps=w) for e, w in product(values["elements"], values["warps"])]
+            values = values | {
+                name: tuple(x for x in values[name] if x in kept)
+                for name, kept in STEP_VALUES.items()
+            }
+        tiles = [
+            now._replace(elements=e, warps=w)
+            for e, w in product(values["elements"], values["warps"])
+        ]
         of_tile = {}
         for direction in DIRECTIONS:
-            tried = [tile._replace(**{direction: steps}) for tile in tiles for steps in values[direction]]
+            tried = [
+                tile._replace(**{direction: steps}) for tile in tiles for steps in values[direction]
+            ]
             for config in self._measured(key, tried, (direction,)):
-                of_tile.setdefault((config.elements, config.warps), {}).setdefault(direction, []).append(config)
+                of_tile.setdefault((config.elements, config.warps), {}).setdefault(
+                    direction, []
+                ).append(config)
         scores = {now: 1.0}
         for found in of_tile.values():
             if len(found) == len(DIRECTIONS):
-                ends = {d: min(found[d], key=lambda config, d=d: self.score(key, config, (d,))) for d in DIRECTIONS}
+                ends = {
+                    d: min(found[d], key=lambda config, d=d: self.score(key, config, (d,)))
+                    for d in DIRECTIONS
+                }
                 both = ends["forward"]._replace(backward=ends["backward"].backward)
                 scores[both] = mean(self.score(key, ends[d], (d,)) for d in DIRECTIONS)
         return self._winner(now, scores)
@@ -128,9 +175,16 @@ class Tuner:
         if not now.enough:
             return now
         columns = ("enough", "wanted", "shortest")
-        tried = [now._replace(**dict(zip(columns, x, strict=True))) for x in product(*(self.values[name] for name in columns))]
+        tried = [
+            now._replace(**dict(zip(columns, x, strict=True)))
+            for x in product(*(self.values[name] for name in columns))
+        ]
         found = self._measured(key, [now, *tried], DIRECTIONS)
-        return self._winner(now, {config: self.score(key, config) for config in found}) if now in found else self.table[key]
+        return (
+            self._winner(now, {config: self.score(key, config) for config in found})
+            if now in found
+            else self.table[key]
+        )
 
     def _winner(self, now, scores: dict):
         best = min(scores, key=scores.get)
@@ -138,14 +192,22 @@ class Tuner:
 
     def _measured(self, key: Key, configs: list, directions: tuple[str, ...]) -> list:
         """Those of the configurations that may be measured, measured in these directions."""
-        usable = [config for config in dict.fromkeys(configs) if config == self.table[key] or self._usable(key, config, directions)]
+        usable = [
+            config
+            for config in dict.fromkeys(configs)
+            if config == self.table[key] or self._usable(key, config, directions)
+        ]
         for op, shape in product(self.ops(key), self.shapes):
             elements, dtype = shape[0] * shape[1] * shape[2], DTYPES[key[1]]
             calls = random_calls(op, shape, dtype, "triton", self.device)
             calls.prepare_backward()
             for direction in directions:
                 call = getattr(calls, direction)
-                copy = self.clock.prepare(copy_of(elements * op.bytes_per_element(dtype, direction == "backward"), self.device))
+                copy = self.clock.prepare(
+                    copy_of(
+                        elements * op.bytes_per_element(dtype, direction == "backward"), self.device
+                    )
+                )
                 for first in range(0, len(usable), TOGETHER):
                     some = usable[first : first + TOGETHER]
                     timed = {"copy": copy, "table": self.clock.prepare(call)}
@@ -154,12 +216,19 @@ class Tuner:
                             timed[config] = self.clock.prepare(call)
                     times = interleave(timed, self.rounds)
                     for config in some:
-                        found = (median(times[config]), ratio(times, "copy", config), ratio(times, config, "table"))
-                        self.rows.append(Row(*key, tuple(config), op.name, shape, direction, *found))
+                        found = (
+                            median(times[config]),
+                            ratio(times, "copy", config),
+                            ratio(times, config, "table"),
+                        )
+                        self.rows.append(
+                            Row(*key, tuple(config), op.name, shape, direction, *found)
+                        )
         return usable
 
     def _usable(self, key: Key, config, directions: tuple[str, ...]) -> bool:
-        """Whether a configuration compiles without spills and computes what that of the table does; says why not in ``left_out``."""
+        """Whether a configuration compiles without spills and computes what that of the table
+        does; says why not in ``left_out``."""
         why = ""
         with self._using(key, config):
             if any(self.spills(key, config, direction) for direction in directions):
@@ -167,7 +236,15 @@ class Tuner:
         if not why and not all(self._same(key, config, op) for op in self.ops(key)):
             why = "WRONG"
         if why:
-            self.left_out.append({"family": key[0], "width": key[1], "config": config, "directions": directions, "why": why})
+            self.left_out.append(
+                {
+                    "family": key[0],
+                    "width": key[1],
+                    "config": config,
+                    "directions": directions,
+                    "why": why,
+                }
+            )
         return not why
 
     def _same(self, key: Key, config, op: Op) -> bool:
@@ -189,7 +266,9 @@ class Tuner:
 
     def ops(self, key: Key) -> list[Op]:
         """The operators of a family that have numbers of this width."""
-        return [OPS[name] for name in FAMILIES[key[0]] if not (OPS[name].complex and key[1] == "double")]
+        return [
+            OPS[name] for name in FAMILIES[key[0]] if not (OPS[name].complex and key[1] == "double")
+        ]
 
 
 def example(op: Op, shape: Shape, dtype: torch.dtype) -> testing.Call:
@@ -197,12 +276,17 @@ def example(op: Op, shape: Shape, dtype: torch.dtype) -> testing.Call:
     options = {**testing.variants(op.cell)[0], **op.options}
     types = {torch.float32: torch.complex64, torch.bfloat16: torch.bfloat16} if op.complex else {}
     split = op.complex and dtype == torch.bfloat16
-    reset = CELLS[op.cell].kernel(options, False) == CELLS[op.cell].kernel(options, True)  # the latch has none
-    return testing.random_call(op.cell, *shape, dtype=types.get(dtype, dtype), options=options, reset=reset, split=split)
+    reset = CELLS[op.cell].kernel(options, False) == CELLS[op.cell].kernel(
+        options, True
+    )  # the latch has none
+    return testing.random_call(
+        op.cell, *shape, dtype=types.get(dtype, dtype), options=options, reset=reset, split=split
+    )
 
 
 class Compiler:
-    """Says whether the kernels of a configuration, which the table holds just now, spill on this GPU."""
+    """Says whether the kernels of a configuration, which the table holds just now, spill on this
+    GPU."""
 
     def __init__(self, driver, ops: Callable[[Key], list[Op]]):
         self.driver, self.ops = driver, ops  # Triton's, of this GPU
@@ -221,7 +305,12 @@ class Compiler:
 
         try:
             calls = [example(op, (2, 128, MAIN[2]), DTYPES[key[1]]) for op in self.ops(key)]
-            launches = [one for call in calls for one in launches_of(call) if one.kernel.fn.__name__.endswith(direction)]
+            launches = [
+                one
+                for call in calls
+                for one in launches_of(call)
+                if one.kernel.fn.__name__.endswith(direction)
+            ]
             return any(usage(one, self.driver.get_current_target())[1] for one in launches)
         finally:
             triton.runtime.driver.set_active(self.driver)
@@ -232,7 +321,11 @@ def text(table: dict) -> str:
     lines = []
     for key, config in table.items():
         name = '("{}", "{}"):'.format(*key)
-        lines.append(f"    {name:<22}Config(" + ", ".join(f"{x:>{len(column)}}" for column, x in config._asdict().items()) + "),")
+        lines.append(
+            f"    {name:<22}Config("
+            + ", ".join(f"{x:>{len(column)}}" for column, x in config._asdict().items())
+            + "),"
+        )
     return "\n".join(lines)
 
 
@@ -240,18 +333,41 @@ def print_tables(tuner: Tuner, keys: list[Key]) -> None:
     for key in keys:
         now, best = tuner.table[key], tuner.best[key]
         rows = [row for row in tuner.rows if (row.family, row.width) == key]
-        configs = sorted({row.config for row in rows}, key=lambda config: mean(r.ratio for r in rows if r.config == config))
+        configs = sorted(
+            {row.config for row in rows},
+            key=lambda config: mean(r.ratio for r in rows if r.config == config),
+        )
         lines = []
         for config in dict.fromkeys([tuple(now), tuple(best), *configs[:10]]):
-            found = {d: [row for row in rows if row.config == config and row.direction == d] for d in DIRECTIONS}
-            shares = [f"{mean(r.share for r in x):.2f} {tuner.score(key, config, (d,)):.2f}" if x else "-" for d, x in found.items()]
-            lines.append([" ".join(map(str, config)), *shares, "table" * (config == now), "best" * (config == best)])
+            found = {
+                d: [row for row in rows if row.config == config and row.direction == d]
+                for d in DIRECTIONS
+            }
+            shares = [
+                f"{mean(r.share for r in x):.2f} {tuner.score(key, config, (d,)):.2f}" if x else "-"
+                for d, x in found.items()
+            ]
+            lines.append(
+                [
+                    " ".join(map(str, config)),
+                    *shares,
+                    "table" * (config == now),
+                    "best" * (config == best),
+                ]
+            )
         out = sum((x["family"], x["width"]) == key for x in tuner.left_out)
-        title = f"{key[0]}, {key[1]}: mean share of the copy, time by the table's; {len(configs)} measured, {out} left out"
+        title = (
+            f"{key[0]}, {key[1]}: mean share of the copy, time by the table's; {len(configs)} "
+            f"measured, {out} left out"
+        )
         print(report.table([" ".join(now._fields), *DIRECTIONS, "", ""], lines, title))
     wrong = [x for x in tuner.left_out if x["why"] == "WRONG"]
     print("\n".join(f"WRONG: {x}" for x in wrong))
-    print("\nFor triton_kernels/config.py" + ("" if tuner.best != tuner.table else ", which is the best already") + ":\n")
+    print(
+        "\nFor triton_kernels/config.py"
+        + ("" if tuner.best != tuner.table else ", which is the best already")
+        + ":\n"
+    )
     print(text(tuner.best))
 
 

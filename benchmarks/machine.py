@@ -21,7 +21,9 @@ def describe() -> dict:
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "caches": caches(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
@@ -33,23 +35,36 @@ def describe() -> dict:
         "torch": torch.__version__,
         "lrnn_kernels": lrnn_kernels.__version__,
         "sources": libraries.digest("kernels"),
-        "packages": {name: version for name in ("numpy", "numba", "scikit-learn") if (version := _version(name))},
+        "packages": {
+            name: version
+            for name in ("numpy", "numba", "scikit-learn")
+            if (version := _version(name))
+        },
     }
 
 
 def slug(machine: dict) -> str:
     """A file name: the date and the processor."""
-    words = re.sub(r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores {machine['isa']}".lower()).strip("-")
+    words = re.sub(
+        r"[^a-z0-9]+", "-", f"{machine['cpu']} {machine['cores']} cores {machine['isa']}".lower()
+    ).strip("-")
     return f"{machine['date'][:10]}-{words}"
 
 
 def cpu_model() -> str:
-    """The processor's name, with the family and model that virtual machines leave when they hide the rest of it."""
-    about = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", _read("/proc/cpuinfo") or "", re.MULTILINE))
+    """The processor's name, with the family and model that virtual machines leave when they hide
+    the rest of it."""
+    about = dict(
+        re.findall(
+            r"^(model name|cpu family|model)\s*: (.*)$", _read("/proc/cpuinfo") or "", re.MULTILINE
+        )
+    )
     if "model name" not in about:
         return platform.processor() or platform.machine()
     name = about["model name"].strip()
-    return f"{name} (family {about['cpu family']} model {about['model']})" if len(about) == 3 else name
+    return (
+        f"{name} (family {about['cpu family']} model {about['model']})" if len(about) == 3 else name
+    )
 
 
 def caches() -> dict[str, str]:

@@ -1,9 +1,11 @@
 """The strongest peer: the loop that an expert writes by hand in numba, with its backward pass.
 
-Rows in address order with time outermost, contiguous channels innermost (which LLVM vectorizes), batch elements in parallel, fast-math. Its
-outputs are allocated once, on huge pages, while ours are allocated in every call: the comparison is of loops, and any doubt goes to
-the peer. Linear, BMRU and the full SRC. The BMRU saves y, as one would who does not know that a bit is enough; the SRC saves what ours
-does, and its tanh is the rational form, which vectorizes, where numba's own is a call per element.
+Rows in address order with time outermost, contiguous channels innermost (which LLVM vectorizes),
+batch elements in parallel, fast-math. Its outputs are allocated once, on huge pages, while ours are
+allocated in every call: the comparison is of loops, and any doubt goes to the peer. Linear, BMRU
+and the full SRC. The BMRU saves y, as one would who does not know that a bit is enough; the SRC
+saves what ours does, and its tanh is the rational form, which vectorizes, where numba's own is a
+call per element.
 """
 
 from __future__ import annotations
@@ -82,7 +84,9 @@ def _compile() -> dict[str, Callable]:
                     through_gate = g * (alpha[k] * sign - before[k]) * kappa
                     updates = u >= zero
                     written = g if updates else zero
-                    dc[i, t, k] = through_gate * sign + written * alpha[k] * np.float32(2) / (one + pi2 * x * x)
+                    dc[i, t, k] = through_gate * sign + written * alpha[k] * np.float32(2) / (
+                        one + pi2 * x * x
+                    )
                     dbeta[i, t, k] = -through_gate if b >= zero else through_gate
                     total[k] += written * sign
                     carry[k] = zero if updates else g
@@ -90,8 +94,20 @@ def _compile() -> dict[str, Callable]:
 
     rho, decay, r, r_s, hyper, slope, half = (np.float32(x) for x in (3, 0.9, 2, -7, 0.9, 10, 0.5))
     one32 = np.float32(1)
-    P = tuple(np.float32(x) for x in (9.9999999276e-1, 1.3438352233e-1, 3.5641861138e-3, 2.1766365584e-5, 1.5035073450e-8))
-    Q = tuple(np.float32(x) for x in (1, 4.6771678825e-1, 2.6136553386e-2, 3.3989259930e-4, 8.4465841255e-7))
+    P = tuple(
+        np.float32(x)
+        for x in (
+            9.9999999276e-1,
+            1.3438352233e-1,
+            3.5641861138e-3,
+            2.1766365584e-5,
+            1.5035073450e-8,
+        )
+    )
+    Q = tuple(
+        np.float32(x)
+        for x in (1, 4.6771678825e-1, 2.6136553386e-2, 3.3989259930e-4, 8.4465841255e-7)
+    )
     limit = np.float32(8.1)
 
     @numba.njit(fastmath=True, inline="always")
@@ -115,13 +131,23 @@ def _compile() -> dict[str, Callable]:
                     before = h1[c]
                     h1[c] = tanh(rho * bend + r * before + r_s * h2[c] + bias[c])
                     h2[c] = z_s * h2[c] + (one32 - z_s) * before
-                    y[b, t, c], x[b, t, c], h[b, t, c], slow[b, t, c] = max(h1[c], np.float32(0)), bend, h1[c], h2[c]
+                    y[b, t, c], x[b, t, c], h[b, t, c], slow[b, t, c] = (
+                        max(h1[c], np.float32(0)),
+                        bend,
+                        h1[c],
+                        h2[c],
+                    )
 
     @jit
     def src_backward(x, h, slow, dy, du, dbias):
         B, T, C = x.shape
         for b in numba.prange(B):
-            di, dh, ds, total = (np.zeros(C, np.float32), np.zeros(C, np.float32), np.zeros(C, np.float32), np.zeros(C, np.float32))
+            di, dh, ds, total = (
+                np.zeros(C, np.float32),
+                np.zeros(C, np.float32),
+                np.zeros(C, np.float32),
+                np.zeros(C, np.float32),
+            )
             start = np.zeros(C, np.float32)
             for t in range(T - 1, -1, -1):
                 h_before, slow_before = (h[b, t - 1], slow[b, t - 1]) if t > 0 else (start, start)
@@ -130,7 +156,13 @@ def _compile() -> dict[str, Callable]:
                     dpre = g * (one32 - h[b, t, c] * h[b, t, c])
                     sigma = half + half * tanh(half * slope * (h_before[c] - half))
                     z_s = hyper * (one32 - sigma)
-                    gate = ds[c] * (slow_before[c] - h_before[c]) * (-hyper * slope) * sigma * (one32 - sigma)
+                    gate = (
+                        ds[c]
+                        * (slow_before[c] - h_before[c])
+                        * (-hyper * slope)
+                        * sigma
+                        * (one32 - sigma)
+                    )
                     dh[c] = dpre * r + ds[c] * (one32 - z_s) + gate
                     ds[c] = ds[c] * z_s + dpre * r_s
                     carried = di[c] + dpre * (one32 - x[b, t, c] * x[b, t, c])
@@ -159,7 +191,10 @@ def _loops() -> dict[str, Callable]:
 
 
 def _outputs(like: Tensor, count: int) -> list[np.ndarray]:
-    return [huge_empty(like.numel() * like.element_size()).view(like.dtype).view(like.shape).numpy() for _ in range(count)]
+    return [
+        huge_empty(like.numel() * like.element_size()).view(like.dtype).view(like.shape).numpy()
+        for _ in range(count)
+    ]
 
 
 def _linear(calls: Calls) -> dict[str, Callable[[], object]]:
@@ -173,7 +208,10 @@ def _linear(calls: Calls) -> dict[str, Callable[[], object]]:
 
 
 def _bmru(calls: Calls) -> dict[str, Callable[[], object]]:
-    loops, c, beta, alpha, dy = _loops(), *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy))
+    loops, c, beta, alpha, dy = (
+        _loops(),
+        *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy)),
+    )
     y, dc, dbeta = _outputs(calls.dy, 3)
     dalpha = np.zeros((c.shape[0], c.shape[2]), np.float32)
     loops["bmru_forward"](c, beta, alpha, y)

@@ -1,4 +1,5 @@
-"""The nBRC beside its matrix products alone: what its elementwise part and its loop over time cost."""
+"""The nBRC beside its matrix products alone: what its elementwise part and its loop over time
+cost."""
 
 from __future__ import annotations
 
@@ -11,11 +12,16 @@ WHAT = "nbrc's time by that of its products"
 
 
 def measure(rounds: int) -> list[dict]:
-    """One row per shape and direction: forward while saving, and backward, by torch.mm on the whole batch, step by step.
+    """One row per shape and direction: forward while saving, and backward, by torch.mm on the whole
+    batch, step by step.
 
-    The weights' gradient is one product over all steps here; the operator takes it in pieces of a bounded size.
+    The weights' gradient is one product over all steps here; the operator takes it in pieces of a
+    bounded size.
     """
-    op, backward_op = torch.ops.lrnn_kernels.nbrc.default, torch.ops.lrnn_kernels.nbrc_backward.default
+    op, backward_op = (
+        torch.ops.lrnn_kernels.nbrc.default,
+        torch.ops.lrnn_kernels.nbrc_backward.default,
+    )
     rows = []
     for B, T, C in SHAPES:
         packed = torch.randn(B, T, 3 * C)
@@ -31,7 +37,9 @@ def measure(rounds: int) -> list[dict]:
             for _ in range(T):
                 torch.mm(h, to_gates, out=gates)
 
-        def products_backward(dgates=dgates, stacked=stacked, dh=dh, T=T, all_h=all_h, all_dgates=all_dgates):
+        def products_backward(
+            dgates=dgates, stacked=stacked, dh=dh, T=T, all_h=all_h, all_dgates=all_dgates
+        ):
             for _ in range(T):
                 torch.mm(dgates, stacked, out=dh)
             torch.mm(all_dgates.t(), all_h)
@@ -46,5 +54,13 @@ def measure(rounds: int) -> list[dict]:
             times = interleave(cases, rounds)
         for direction in ("forward", "backward"):
             value = ratio(times, direction, f"{direction} products")
-            rows.append({"what": WHAT, "op": "nbrc", "shape": (B, T, C), "direction": direction, "ratio": value})
+            rows.append(
+                {
+                    "what": WHAT,
+                    "op": "nbrc",
+                    "shape": (B, T, C),
+                    "direction": direction,
+                    "ratio": value,
+                }
+            )
     return rows

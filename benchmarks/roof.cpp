@@ -1,4 +1,5 @@
-// The roof: copies that run on torch's own threads, so that the operators and what they are compared with wake the same workers.
+// The roof: copies that run on torch's own threads, so that the operators and what they are
+// compared with wake the same workers.
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -35,7 +36,8 @@ void copy_nontemporal(char* dst, const char* src, size_t bytes) {
     _mm256_stream_si256(reinterpret_cast<__m256i*>(dst + i + 32), high);
 #else
     for (size_t k = 0; k < kLine; k += 16)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(dst + i + k), _mm_load_si128(reinterpret_cast<const __m128i*>(src + i + k)));
+      _mm_stream_si128(reinterpret_cast<__m128i*>(dst + i + k),
+                       _mm_load_si128(reinterpret_cast<const __m128i*>(src + i + k)));
 #endif
   }
   _mm_sfence();
@@ -44,7 +46,8 @@ void copy_nontemporal(char* dst, const char* src, size_t bytes) {
 #endif
 }
 
-// Vector loads and plain stores. memcpy would switch to non-temporal stores by itself at some size, and the two must stay apart.
+// Vector loads and plain stores. memcpy would switch to non-temporal stores by itself at some size,
+// and the two must stay apart.
 void copy_plain(char* dst, const char* src, size_t bytes) {
 #if defined(__AVX__)
   for (size_t i = 0; i < bytes; i += kLine) {
@@ -61,14 +64,16 @@ void copy_plain(char* dst, const char* src, size_t bytes) {
 
 void work(void* context) {
   Copy& copy = *static_cast<Copy*>(context);
-  // Not by thread number: should the runtime grant fewer threads than asked for, the remaining pieces are still copied.
+  // Not by thread number: should the runtime grant fewer threads than asked for, the remaining
+  // pieces are still copied.
   for (size_t start; (start = copy.next.fetch_add(copy.piece)) < copy.bytes;) {
     const size_t n = copy.bytes - start < copy.piece ? copy.bytes - start : copy.piece;
     (copy.nontemporal ? copy_nontemporal : copy_plain)(copy.dst + start, copy.src + start, n);
   }
 }
 
-// A pass that only moves: reads several streams, writes several past the caches, adds so that nothing is left out.
+// A pass that only moves: reads several streams, writes several past the caches, adds so that
+// nothing is left out.
 struct Streams {
   const float* const* reads;
   float* const* writes;
@@ -129,9 +134,11 @@ void work_streams(void* context) {
 
 using GompParallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 
-// Copies bytes, rounded down to cache lines, between buffers aligned to 64 bytes. gomp_parallel: the address of that function
-// in the OpenMP runtime that torch uses; null makes threads of its own.
-extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int nontemporal, int threads, void* gomp_parallel) {
+// Copies bytes, rounded down to cache lines, between buffers aligned to 64 bytes. gomp_parallel:
+// the address of that function in the OpenMP runtime that torch uses; null makes threads of its
+// own.
+extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int nontemporal,
+                               int threads, void* gomp_parallel) {
   bytes = bytes / kLine * kLine;
   Copy copy{dst, src, bytes, (bytes / threads / kLine + 1) * kLine, nontemporal != 0};
   if (threads == 1) return work(&copy);
@@ -142,9 +149,10 @@ extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int non
   for (auto& helper : helpers) helper.join();
 }
 
-// Reads floats values of each of num_reads (1 to 5) streams and writes num_writes (1 to 3); returns 0 where this is not implemented.
-extern "C" int lrnn_roof_streams(const float* const* reads, int num_reads, float* const* writes, int num_writes, size_t floats, int threads,
-                                 void* gomp_parallel) {
+// Reads floats values of each of num_reads (1 to 5) streams and writes num_writes (1 to 3); returns
+// 0 where this is not implemented.
+extern "C" int lrnn_roof_streams(const float* const* reads, int num_reads, float* const* writes,
+                                 int num_writes, size_t floats, int threads, void* gomp_parallel) {
 #if defined(__SSE2__)
   floats = floats / 16 * 16;
   Streams streams{reads, writes, num_reads, num_writes, floats, (floats / threads / 16 + 1) * 16};

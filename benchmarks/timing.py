@@ -1,7 +1,8 @@
 """Timing of several things side by side.
 
-What is compared is interleaved in one loop, since a shared machine's speed drifts by a factor of two within seconds: only ratios
-taken within one round mean anything, and their median is what is reported.
+What is compared is interleaved in one loop, since a shared machine's speed drifts by a factor of
+two within seconds: only ratios taken within one round mean anything, and their median is what is
+reported.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ except ImportError:  # not a Unix
 Times = dict[str, list[float]]  # seconds per call, one entry a round
 
 MIN_SECONDS = 300e-6  # per timed piece: below that, the clock and the call around it would show
-WARM_SECONDS = 2e-3  # before it: what fits into a shared cache has settled there after 5 to 8 calls, not after one
+#: Before it: what fits into a shared cache has settled there after 5 to 8 calls, not after one.
+WARM_SECONDS = 2e-3
 MIN_ROUNDS = 3
 TRIES = 2  # of a piece that was preempted
 
-#: Timed pieces so far, and how many of them another program cut into to the end: how quiet the machine was.
+#: Timed pieces so far, and how many of them another program cut into to the end: how quiet the
+#: machine was.
 pieces = {"timed": 0, "preempted": 0}
 
 
@@ -33,10 +36,11 @@ def interleave(
     budget: float = 2.0,
     before: Callable[[str], object] = lambda name: None,
 ) -> Times:
-    """Seconds per call of every case, round after round, for at most about ``budget`` seconds; before(name) runs first, untimed.
+    """Seconds per call of every case, round after round, for at most about ``budget`` seconds;
+    before(name) runs first, untimed.
 
-    Every round has an order of its own: what a case leaves in the caches, and how fast the memory happens to be, must not always meet
-    the same other.
+    Every round has an order of its own: what a case leaves in the caches, and how fast the memory
+    happens to be, must not always meet the same other.
     """
     order, shuffle = list(cases.items()), random.Random(0).shuffle
     stop = time.perf_counter() + budget
@@ -51,8 +55,9 @@ def interleave(
         shuffle(order)
         for name, call in order:
             before(name)
-            # Untimed: wakes the threads of this case, lets those of the case before it go to sleep, and brings its data back to the caches.
-            # Copies, whose buffers several cases share, need that less than operators.
+            # Untimed: wakes the threads of this case, lets those of the case before it go to sleep,
+            # and brings its data back to the caches. Copies, whose buffers several cases share,
+            # need that less than operators.
             for _ in range(_calls(WARM_SECONDS, seconds[name])):
                 call()
             times[name].append(_timed(call, _calls(MIN_SECONDS, seconds[name])))
@@ -60,7 +65,8 @@ def interleave(
 
 
 def _timed(call: Callable[[], object], n: int) -> float:
-    """Seconds per call. A piece that another program preempted is timed again, whatever it is that is timed; the fastest try counts."""
+    """Seconds per call. A piece that another program preempted is timed again, whatever it is
+    that is timed; the fastest try counts."""
     best = float("inf")
     pieces["timed"] += 1
     for _ in range(TRIES):

@@ -1,9 +1,11 @@
-"""The operators under measurement: their inputs, and the least bytes per element that each must move.
+"""The operators under measurement: their inputs, and the least bytes per element that each must
+move.
 
-One element is one (batch, time, channel) position; every stream holds one value there, of ``itemsize`` bytes (complex64: 8). A pass over
-memory cannot be avoided for: forward, every input stream read and y written; backward, the streams whose values the
-gradient depends on, the incoming gradient dy, the states (or what replaces them) read, and one gradient per stream written. Parameters,
-h0 and gradients of either are 1/(B T) or 1/T of that and count as nothing.
+One element is one (batch, time, channel) position; every stream holds one value there, of
+``itemsize`` bytes (complex64: 8). A pass over memory cannot be avoided for: forward, every input
+stream read and y written; backward, the streams whose values the gradient depends on, the incoming
+gradient dy, the states (or what replaces them) read, and one gradient per stream written.
+Parameters, h0 and gradients of either are 1/(B T) or 1/T of that and count as nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from lrnn_kernels.cells.src import CHECKPOINT_INTERVAL
 
 @dataclass(frozen=True)
 class Op:
-    """One operator as it is measured: how to call it, and on what. What it must read and write, the rows of cell and kernel say."""
+    """One operator as it is measured: how to call it, and on what. What it must read and write,
+    the rows of cell and kernel say."""
 
     name: str
     cell: str  # a row's name
@@ -48,18 +51,21 @@ class Op:
 
     @property
     def bits(self) -> bool:
-        """Whether the backward pass reads, and a forward pass that saves for it writes, one bit per element."""
+        """Whether the backward pass reads, and a forward pass that saves for it writes, one bit
+        per element."""
         return self.kernel.saves == "bits"
 
     @property
     def interval(self) -> int:
-        """Steps between saved states, from which a backward pass runs forward again; 0 where it need not."""
+        """Steps between saved states, from which a backward pass runs forward again; 0 where it
+        need not."""
         numbers = self.row.numbers({**self.row.options, **self.options})
         return int(numbers[0]) if self.kernel.checkpoints else 0
 
     @property
     def saved(self) -> float:
-        """Values in the states' type that the backward pass reads per element, beside the streams."""
+        """Values in the states' type that the backward pass reads per element, beside the
+        streams."""
         return self.kernel.states / self.interval if self.interval else self.kernel.saved
 
     @property
@@ -69,7 +75,8 @@ class Op:
 
     @property
     def backward(self) -> tuple[int, int]:
-        """Streams read, dy and perhaps y among them; streams written, a gradient each. Gradients of parameters are summed."""
+        """Streams read, dy and perhaps y among them; streams written, a gradient each. Gradients
+        of parameters are summed."""
         read = len(self.row.inputs if self.interval else self.kernel.reads)
         return read + 1 + (self.kernel.saves == "y"), len(self.row.inputs)
 
@@ -79,7 +86,9 @@ class Op:
 
     def bytes_per_element(self, dtype: torch.dtype, backward: bool) -> float:
         beside = (0.125 if self.bits else 0) + self.saved * _carry(dtype).itemsize
-        return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (beside if backward else 0)
+        return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (
+            beside if backward else 0
+        )
 
 
 def _carry(dtype: torch.dtype) -> torch.dtype:
@@ -87,7 +96,9 @@ def _carry(dtype: torch.dtype) -> torch.dtype:
 
 
 def _vectors(*ranges: tuple[float, float]) -> Callable[[int, torch.dtype], list[Tensor]]:
-    return lambda C, dtype: [torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges]
+    return lambda C, dtype: [
+        torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges
+    ]
 
 
 def _src(name: str, **options: Any) -> Op:
@@ -114,7 +125,13 @@ OPS: dict[str, Op] = {
         Op("bmru", "bmru", lk.bmru, _vectors((0.5, 1.5)), ("normal", "normal")),
         Op("cmru", "cmru", lk.cmru, _vectors((0.5, 1.5)), ("normal", "normal")),
         Op("alpha_cmru", "alpha_cmru", lk.cmru, _vectors(), ("normal", "normal", "gate")),
-        Op("fq_bmru", "fq_bmru", lk.fq_bmru, _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)), ("normal",)),
+        Op(
+            "fq_bmru",
+            "fq_bmru",
+            lk.fq_bmru,
+            _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)),
+            ("normal",),
+        ),
         Op("min_gru", "min_gru", lk.min_gru, _vectors(), ("normal", "normal")),
         _src("src detached"),
         _src("src full", gradient="full"),
@@ -125,17 +142,21 @@ OPS: dict[str, Op] = {
 
 
 class Calls:
-    """One operator on given streams as functions: both passes by themselves, the public call without gradients, and the training step."""
+    """One operator on given streams as functions: both passes by themselves, the public call
+    without gradients, and the training step."""
 
-    def __init__(self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"):
+    def __init__(
+        self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"
+    ):
         self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
         cell = op.row
         self._options = {**cell.options, **op.options}
         kernel = choose.kernel_on(backend, op.kernel)
         operators = getattr(torch.ops, choose.BACKENDS[backend].NAMESPACE)
         self._saves = kernel.saves
-        # A pass is the compiled operator, called directly: what is compared with a copy is what moves bytes. (The other way, a
-        # training step minus a forward pass would be the backward pass: a difference of two noisy times, with autograd's own work in it.)
+        # A pass is the compiled operator, called directly: what is compared with a copy is what
+        # moves bytes. (The other way, a training step minus a forward pass would be the backward
+        # pass: a difference of two noisy times, with autograd's own work in it.)
         common = (streams, params, cell.numbers(self._options), None, None, None, False)
         self._forward = partial(getattr(operators, kernel.name).default, *common)
         self._backward = partial(getattr(operators, kernel.name + "_backward").default, *common)
@@ -161,7 +182,8 @@ class Calls:
         torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)
 
     def _loop(self, streams: list[Tensor], params: list[Tensor]) -> Tensor:
-        """What one writes without kernels: torch calls, step after step. (unbind, since the gradient of x[:, t] is as long as x.)"""
+        """What one writes without kernels: torch calls, step after step. (unbind, since the
+        gradient of x[:, t] is as long as x.)"""
         cell = self.op.row
         states = tuple(torch.zeros_like(streams[0][:, 0]) for _ in cell.states)
         outputs = []
@@ -173,7 +195,11 @@ class Calls:
     def prepare_backward(self) -> None:
         """Runs the forward pass once more, to keep what the backward pass reads."""
         y, _, saved = self._forward(True)
-        self._kept = {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves], self.dy, None
+        self._kept = (
+            {"y": y, "bits": saved, "states": saved, "nothing": None}[self._saves],
+            self.dy,
+            None,
+        )
 
     def train(self) -> None:
         y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)

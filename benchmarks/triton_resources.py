@@ -1,11 +1,16 @@
-"""What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared memory, width of memory accesses.
+"""What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared
+memory, width of memory accesses.
 
-python -m benchmarks.triton_resources --write               # every variant, into results/triton-VERSION.tsv; minutes
-python -m benchmarks.triton_resources --write --cell bmru   # those of a cell, and what the table lacks; the other rows are kept
-python -m benchmarks.triton_resources                       # a part of them, against that table; exits 1 on a spill or a difference
+python -m benchmarks.triton_resources --write               # every variant, into
+                                                            results/triton-VERSION.tsv; minutes
+python -m benchmarks.triton_resources --write --cell bmru   # those of a cell, and what the table
+                                                            lacks; the other rows are kept
+python -m benchmarks.triton_resources                       # a part of them, against that table;
+                                                            exits 1 on a spill or a difference
 
-The launches are those of a real call, described from tensors on the CPU, so that what is compiled here is what a GPU would run, but for
-the alignment of sizes that a caller chooses (here all are multiples of 16).
+The launches are those of a real call, described from tensors on the CPU, so that what is compiled
+here is what a GPU would run, but for the alignment of sizes that a caller chooses (here all are
+multiples of 16).
 """
 
 from __future__ import annotations
@@ -53,7 +58,10 @@ CELLS = {
     "src, checkpoints": ("src", {**SRC_OPTIONS, "gradient": "full", "memory": 32}),
     "src_detached, checkpoints": ("src", {**SRC_OPTIONS, "memory": 32}),
     **{
-        f"src_spikes{suffix}, {surrogate}": ("src", {**SRC_OPTIONS, "gradient": gradient, "threshold": 0.5, "surrogate": surrogate})
+        f"src_spikes{suffix}, {surrogate}": (
+            "src",
+            {**SRC_OPTIONS, "gradient": gradient, "threshold": 0.5, "surrogate": surrogate},
+        )
         for suffix, gradient in (("", "full"), ("_detached", "detached"))
         for surrogate in SPIKE_SURROGATES
     },
@@ -61,7 +69,8 @@ CELLS = {
 #: The cell of kernels that are the same for all cells.
 ANY = "any"
 _LINEAR = ("linear", "linear_per_channel")
-#: Cells whose kernels differ from another's by a few operations are compiled in float32 only: no type makes a difference between them.
+#: Cells whose kernels differ from another's by a few operations are compiled in float32 only: no
+#: type makes a difference between them.
 _ALIKE = tuple(cell for cell in CELLS if "," in cell)
 #: Storage: cells (None: all), dtype, split storage, with states and resets or without.
 STORAGE = {
@@ -120,7 +129,18 @@ def launches(cell: str, storage: str) -> Iterator:
     name, options = CELLS[cell]
     name = "lru" if split else name
     reset = states and cell != "bmru"  # which has none
-    call = testing.random_call(name, 2, 128, 256, dtype=dtype, options=options, split=split, h0=states, reset=reset, reverse=states)
+    call = testing.random_call(
+        name,
+        2,
+        128,
+        256,
+        dtype=dtype,
+        options=options,
+        split=split,
+        h0=states,
+        reset=reset,
+        reverse=states,
+    )
     yield from launches_of(call)
 
 
@@ -129,7 +149,15 @@ def launches_of(call: testing.Call) -> Iterator:
     from lrnn_kernels.triton_kernels.launch import make_call
 
     numbers = call.entry.numbers(call.options)
-    arguments = (list(call.inputs), list(call.params), numbers, call.h0, call.reset, call.h_reset, call.reverse)
+    arguments = (
+        list(call.inputs),
+        list(call.params),
+        numbers,
+        call.h0,
+        call.reset,
+        call.h_reset,
+        call.reverse,
+    )
     described = make_call(call.kernel.name, *arguments, processors=0, chunks=4)
     (y, _, saved), forward = described.forward(True)
     yield from forward
@@ -163,8 +191,12 @@ def _nvidia(binary) -> tuple[int, ...]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(binary.asm["cubin"])
         file.flush()
-        text = subprocess.run([cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
-    registers, stack, local = map(int, re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text).groups())
+        text = subprocess.run(
+            [cuobjdump, "-res-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    registers, stack, local = map(
+        int, re.search(r"REG:(\d+) STACK:(\d+) SHARED:\d+ LOCAL:(\d+)", text).groups()
+    )
 
     def widest(what: str) -> int:
         found = re.findall(rf"\b{what}\.global\S*?(?:\.v(\d))?\.b(\d+)", binary.asm["ptx"])
@@ -180,18 +212,29 @@ def _amd(binary) -> tuple[int, ...]:
         return int(re.search(rf"\.{name}:\s*(\d+)", text).group(1))
 
     def widest(what: str) -> int:
-        found = re.findall(rf"\b(?:global|buffer|flat)_{what}_(?:dword(?:x(\d))?|b(\d+)|ubyte|short|ushort)", text)
+        found = re.findall(
+            rf"\b(?:global|buffer|flat)_{what}_(?:dword(?:x(\d))?|b(\d+)|ubyte|short|ushort)", text
+        )
         return max((int(bits) // 8 if bits else 4 * int(count or 1)) for count, bits in found)
 
     spilled = number("private_segment_fixed_size")
-    return number("vgpr_count"), spilled, number("sgpr_spill_count"), binary.metadata.shared, widest("load"), widest("store")
+    return (
+        number("vgpr_count"),
+        spilled,
+        number("sgpr_spill_count"),
+        binary.metadata.shared,
+        widest("load"),
+        widest("store"),
+    )
 
 
 def every() -> Iterator[tuple]:
     """All (cell, storage, launch, target)."""
     along = set()
     for storage, (cells, _, _, _) in STORAGE.items():
-        for cell in cells or (CELLS if storage == "float32" else [cell for cell in CELLS if cell not in _ALIKE]):
+        for cell in cells or (
+            CELLS if storage == "float32" else [cell for cell in CELLS if cell not in _ALIKE]
+        ):
             for one in launches(cell, storage):
                 if one.kernel.fn.__name__ == "carries":
                     if storage in along:
@@ -202,7 +245,8 @@ def every() -> Iterator[tuple]:
 
 
 def some() -> Iterator[tuple]:
-    """A part that compiles in seconds: the largest kernel of every cell, and every kernel of one."""
+    """A part that compiles in seconds: the largest kernel of every cell, and every kernel of
+    one."""
     for cell in (cell for cell in CELLS if cell not in _ALIKE or cell == "src, checkpoints"):
         for one in launches(cell, "float32"):
             if cell in ("hysteresis", "src") or one.kernel.fn.__name__ == "backward":
@@ -225,8 +269,15 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--write", action="store_true", help="compile every variant and write the table")
-    parser.add_argument("--cell", choices=CELLS, action="append", help="with --write: compile only this one's kernels; may be repeated")
+    parser.add_argument(
+        "--write", action="store_true", help="compile every variant and write the table"
+    )
+    parser.add_argument(
+        "--cell",
+        choices=CELLS,
+        action="append",
+        help="with --write: compile only this one's kernels; may be repeated",
+    )
     args = parser.parse_args(argv)
     write = args.write
     if reason := triton_backend.failure():
@@ -238,7 +289,13 @@ def main(argv: list[str] | None = None) -> int:
         known = table.get(key_of(*variant))
         row = known if write and known and variant[0] not in args.cell else compiled(*variant)
         rows.append(row)
-        wrong = "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and not write and row != known else ""
+        wrong = (
+            "SPILLS"
+            if row.scratch
+            else f"DIFFERS from {known}"
+            if table and not write and row != known
+            else ""
+        )
         failed += bool(wrong)
         if wrong or not write:
             print(row, wrong or "ok", flush=True)
@@ -246,7 +303,11 @@ def main(argv: list[str] | None = None) -> int:
         head = [field.name for field in fields(Row)]
         lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
         table_path().write_text("\n".join(lines) + "\n")
-    against = f"the table of triton {triton.__version__}" if table else "no table: only spills were looked for"
+    against = (
+        f"the table of triton {triton.__version__}"
+        if table
+        else "no table: only spills were looked for"
+    )
     print(f"{len(rows)} kernels, {failed} failed ({'written' if write else against})")
     return 1 if failed else 0
 

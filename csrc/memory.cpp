@@ -22,17 +22,19 @@ constexpr unsigned long long kMostMebibytes = INT64_MAX >> 20;
 // Whole huge pages, and a small one for what an offset pushes over their end.
 size_t rounded(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage + kPage; }
 
-// By default an eighth of the machine's memory may stay cached; LRNN_POOL_MB sets another limit in MiB. lrnn_kernels/memory.py refuses
-// what is no such number; where no Python is, it counts as not set.
+// By default an eighth of the machine's memory may stay cached; LRNN_POOL_MB sets another limit in
+// MiB. lrnn_kernels/memory.py refuses what is no such number; where no Python is, it counts as not
+// set.
 int64_t default_limit() {
   const char* const wanted = getenv("LRNN_POOL_MB");
   const size_t length = wanted ? strlen(wanted) : 0;
-  if (length > 0 && strspn(wanted, "0123456789") == length) return std::min(strtoull(wanted, nullptr, 10), kMostMebibytes) << 20;
+  if (length > 0 && strspn(wanted, "0123456789") == length)
+    return std::min(strtoull(wanted, nullptr, 10), kMostMebibytes) << 20;
   return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE) / 8;
 }
 
-// Blocks that are free, by size. A block in use keeps its node: to hand it back, nothing need be allocated, which at the end of memory
-// would fail in a destructor.
+// Blocks that are free, by size. A block in use keeps its node: to hand it back, nothing need be
+// allocated, which at the end of memory would fail in a destructor.
 using Cached = std::multimap<size_t, void*>;
 
 struct Pool {
@@ -48,7 +50,8 @@ Pool& pool() {
   static Pool* const instance = [] {
     auto* const created = new Pool;
     // A child must not inherit a mutex that some other thread of its parent held.
-    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+    pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); },
+                   [] { pool().mutex.unlock(); });
     return created;
   }();
   return *instance;
@@ -57,7 +60,8 @@ Pool& pool() {
 // Null where the system has no memory left.
 void* map_block(size_t size) {
   // Over-allocate by a huge page and trim, since mmap promises only page alignment.
-  char* const raw = static_cast<char*>(mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* const raw = static_cast<char*>(
+      mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   if (raw == MAP_FAILED) return nullptr;
   const size_t head = (kHugePage - reinterpret_cast<uintptr_t>(raw) % kHugePage) % kHugePage;
   if (head) munmap(raw, head);
@@ -68,7 +72,8 @@ void* map_block(size_t size) {
   return raw + head;
 }
 
-// Unmaps cached blocks, largest first, until they fit the limit; how many bytes they held. The mutex is held.
+// Unmaps cached blocks, largest first, until they fit the limit; how many bytes they held. The
+// mutex is held.
 int64_t trim(Pool& p, int64_t limit) {
   const int64_t before = p.cached_bytes;
   while (p.cached_bytes > limit) {
@@ -98,7 +103,8 @@ Cached::node_type take(Pool& p, size_t size) {
   return one.extract(block);
 }
 
-// Makes a block the first of its size, to be the next that is handed out: what was last in use is still in the caches. The mutex is held.
+// Makes a block the first of its size, to be the next that is handed out: what was last in use is
+// still in the caches. The mutex is held.
 void put(Pool& p, Cached::node_type&& node) {
   p.cached_bytes += node.key();
   p.cached.insert(p.cached.lower_bound(node.key()), std::move(node));

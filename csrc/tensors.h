@@ -1,7 +1,8 @@
-// From tensors to the plain arguments of a kernel: checks that keep memory safe, layouts, and output buffers.
+// From tensors to the plain arguments of a kernel: checks that keep memory safe, layouts, and
+// output buffers.
 //
-// Messages for users come from lrnn_kernels/checks.py, which sees the public argument names; what fails here was called through
-// torch.ops directly.
+// Messages for users come from lrnn_kernels/checks.py, which sees the public argument names; what
+// fails here was called through torch.ops directly.
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
@@ -40,14 +41,18 @@ inline int64_t scalar_bytes(ScalarType type) {
   }
 }
 
-inline bool is_complex(ScalarType type) { return type == ScalarType::ComplexFloat || type == ScalarType::ComplexDouble; }
+inline bool is_complex(ScalarType type) {
+  return type == ScalarType::ComplexFloat || type == ScalarType::ComplexDouble;
+}
 
 // The type that states and parameters of a stream hold.
 inline ScalarType carry_type(ScalarType type) {
   return type == ScalarType::BFloat16 || type == ScalarType::Half ? ScalarType::Float : type;
 }
 
-inline ScalarType complex_of(ScalarType type) { return type == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble; }
+inline ScalarType complex_of(ScalarType type) {
+  return type == ScalarType::Float ? ScalarType::ComplexFloat : ScalarType::ComplexDouble;
+}
 
 // The bytes of a tensor; it is an error if they do not fit an int64_t.
 inline int64_t tensor_bytes(const std::vector<int64_t>& sizes, ScalarType type) {
@@ -72,20 +77,25 @@ struct Beside {
   }
 };
 
-// An uninitialized tensor on the device that the operators at hand run on. Each backend's library has its own.
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside& beside = {});
+// An uninitialized tensor on the device that the operators at hand run on. Each backend's library
+// has its own.
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                  ScalarType type, const Beside& beside = {});
 
 // The same by torch's own allocator, index -1 for the CPU.
-inline Tensor torch_empty(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type,
-                          torch::headeronly::DeviceType device, int32_t index) {
+inline Tensor torch_empty(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                          ScalarType type, torch::headeronly::DeviceType device, int32_t index) {
   AtenTensorHandle handle;
-  const auto code = [](auto x) { return torch::stable::detail::to<int32_t>(torch::stable::detail::from(x)); };
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(), code(type), code(device), index, &handle));
+  const auto code = [](auto x) {
+    return torch::stable::detail::to<int32_t>(torch::stable::detail::from(x));
+  };
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(sizes.size(), sizes.data(), strides.data(),
+                                                         code(type), code(device), index, &handle));
   return Tensor(handle);
 }
 
-inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type, const Beside& beside = {}) {
+inline Tensor new_contiguous(const std::vector<int64_t>& sizes, ScalarType type,
+                             const Beside& beside = {}) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
   return new_tensor(sizes, strides, type, beside);
@@ -101,10 +111,14 @@ inline void check_device(const Tensor& x, const Tensor& first, const char* what)
   STD_TORCH_CHECK(x.device() == first.device(), what, ": tensors must be on one device");
 }
 
-// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input. lrnn_kernels/backends/operators.py mirrors this.
-inline bool is_time_major(const Tensor& x) { return x.size(0) > 1 && x.size(1) > 1 && x.stride(0) != 0 && x.stride(0) < x.stride(1); }
+// Time-major memory (T,B,C) seen as (B,T,C); outputs take the order of the first input.
+// lrnn_kernels/backends/operators.py mirrors this.
+inline bool is_time_major(const Tensor& x) {
+  return x.size(0) > 1 && x.size(1) > 1 && x.stride(0) != 0 && x.stride(0) < x.stride(1);
+}
 
-inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type, const Beside& beside) {
+inline Tensor new_rows(int64_t B, int64_t T, int64_t C, bool time_major, ScalarType type,
+                       const Beside& beside) {
   if (time_major) return new_tensor({B, T, C}, {C, B * C, 1}, type, beside);
   return new_tensor({B, T, C}, {T * C, C, 1}, type, beside);
 }
@@ -117,7 +131,8 @@ inline Tensor without_gaps(const Tensor& x) {
   return copy;
 }
 
-// x with unit channel stride. What has none is copied; of an expanded tensor (the gradient of a sum) only what is there.
+// x with unit channel stride. What has none is copied; of an expanded tensor (the gradient of a
+// sum) only what is there.
 inline Tensor unit_rows(Tensor x) {
   const int64_t last = x.dim() - 1;
   if (x.stride(last) == 1 || x.size(last) <= 1 || x.numel() == 0) return x;
@@ -129,18 +144,22 @@ inline Tensor unit_rows(Tensor x) {
   x = without_gaps(x);
   for (int64_t d = 0; d <= last; ++d) strides[d] = x.size(d) == sizes[d] ? x.stride(d) : 0;
   AtenTensorHandle view;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch__reinterpret_tensor(x.get(), x.dim(), sizes.data(), strides.data(), 0, &view));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch__reinterpret_tensor(x.get(), x.dim(), sizes.data(), strides.data(), 0, &view));
   return Tensor(view);
 }
 
-// A stream of (B,T,C) or, with time = false, of (B,C) or (C,); scalars is how many storage scalars a channel takes (interleaved: 2).
+// A stream of (B,T,C) or, with time = false, of (B,C) or (C,); scalars is how many storage scalars
+// a channel takes (interleaved: 2).
 template <class Void>
 Stream<Void> stream(const Tensor& x, int64_t scalars, int64_t plane, int64_t first_channel = 0) {
   Stream<Void> s;
   using T = std::remove_const_t<Void>;
   char* const base = const_cast<char*>(static_cast<const char*>(x.const_data_ptr()));
-  s.data = static_cast<T*>(static_cast<void*>(base + first_channel * scalar_bytes(x.scalar_type())));
-  // One element has no next one, and any stride, up to 2^63; that of a contiguous tensor then serves.
+  s.data =
+      static_cast<T*>(static_cast<void*>(base + first_channel * scalar_bytes(x.scalar_type())));
+  // One element has no next one, and any stride, up to 2^63; that of a contiguous tensor then
+  // serves.
   s.stride_b = x.dim() >= 2 && x.size(0) > 1 ? x.stride(0) * scalars : 0;
   s.stride_t = x.dim() == 3 ? (x.size(1) > 1 ? x.stride(1) : x.size(2)) * scalars : 0;
   s.plane = plane;

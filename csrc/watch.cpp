@@ -5,8 +5,9 @@
 namespace lrnn {
 namespace {
 
-constexpr int64_t kLook = 1 << 18;           // work between two looks at the clock
-constexpr int64_t kInterval = 50 * 1000000;  // nanoseconds between two questions, each of which takes Python's lock
+constexpr int64_t kLook = 1 << 18;  // work between two looks at the clock
+constexpr int64_t kInterval =
+    50 * 1000000;  // nanoseconds between two questions, each of which takes Python's lock
 
 int64_t now() {
   timespec t;

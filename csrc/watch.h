@@ -8,12 +8,14 @@
 
 namespace lrnn {
 
-// One call's. The thread that makes the call asks, at most every 50 ms; other threads that work for it learn the answer. Nothing here is
-// inline, since kernels are compiled for several instruction sets and may share no code.
+// One call's. The thread that makes the call asks, at most every 50 ms; other threads that work for
+// it learn the answer. Nothing here is inline, since kernels are compiled for several instruction
+// sets and may share no code.
 class Watch {
  public:
   explicit Watch(bool (*interrupted)());  // null: nobody interrupts
-  // Called between stretches of work, in elements that take about a nanosecond each; false: leave, the result is of no use.
+  // Called between stretches of work, in elements that take about a nanosecond each; false: leave,
+  // the result is of no use.
   bool go_on(int64_t work);
   void stop();
   bool stopped() const;

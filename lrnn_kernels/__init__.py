@@ -1,9 +1,11 @@
-"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC and BRC, with gradients.
+"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC and
+BRC, with gradients.
 
 y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.cells
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
-network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes it; works without torch, too
+network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
+                                                      it; works without torch, too
 """
 
 from . import fixed_point

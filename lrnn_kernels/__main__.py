@@ -7,8 +7,8 @@ import sys
 USAGE = """usage: python -m lrnn_kernels COMMAND
 
   build   compile what would be compiled when it is first used, and say where it lies
-  check   compare every operator on every backend of this machine with the float64 reference, and the fixed-point network with its own;
-          exit status 1 if one fails
+  check   compare every operator on every backend of this machine with the float64 reference, and
+          the fixed-point network with its own; exit status 1 if one fails
   info    version, build, instruction set, backends"""
 
 

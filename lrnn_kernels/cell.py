@@ -1,7 +1,8 @@
-"""What a recurrence is to all that runs, checks, tests and measures one. Nothing here knows a recurrence.
+"""What a recurrence is to all that runs, checks, tests and measures one. Nothing here knows a
+recurrence.
 
-A recurrence is a file in cells/: its rows (``Cell``) say what it is in Python, the ``Kernel``s of its
-rows what it is in C++, CUDA and Triton.
+A recurrence is a file in cells/: its rows (``Cell``) say what it is in Python, the ``Kernel``s of
+its rows what it is in C++, CUDA and Triton.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 COMPLEX = (torch.complex64, torch.complex128)
 
 #: What kernels are made of, as csrc/cells/list.h names it: h[t] = a[t] h[t-1] + b[t], cut in time
-#: where that helps; the same of a cell that copies values and saves bits; step by step; step by step
-#: with matrix products.
+#: where that helps; the same of a cell that copies values and saves bits; step by step; step by
+#: step with matrix products.
 ENGINES = ("affine", "latch", "step", "matrix")
 
 
@@ -38,7 +39,9 @@ class Kernel:
     streams: int
     engine: str = "affine"
     states: int = 1
-    saves: str = "y"  # what its backward pass reads: "y", "bits", "states" (saved ones) or "nothing"
+    saves: str = (
+        "y"  # what its backward pass reads: "y", "bits", "states" (saved ones) or "nothing"
+    )
     saved: int = 0  # where that is "states": values per channel and step
     checkpoints: bool = False  # its first number is K: the states before every K-th step are saved
     reads: tuple[str, ...] = ()  # the streams that its backward pass reads, beside dy
@@ -55,8 +58,8 @@ class Kernel:
 class Cell:
     """One recurrence in one form: what its public function runs, or one of two where shapes decide.
 
-    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors (or matrices), in the order in
-    which ``step`` and the kernels take them; ``states`` names what it carries from step to step.
+    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors (or matrices), in the order
+    in which ``step`` and the kernels take them; ``states`` names what it carries from step to step.
     """
 
     name: str
@@ -80,13 +83,13 @@ class Cell:
     numbers: Callable[[Mapping[str, Any]], list[float]] = lambda options: []
     dtypes: tuple[torch.dtype, ...] = REAL
     states: tuple[str, ...] = ("h",)
-    #: How random (inputs, params) are drawn for tests, in float64 or complex128: where rounding is not
-    #: amplified, and with the cases that break kernels planted. By default normal numbers.
+    #: How random (inputs, params) are drawn for tests, in float64 or complex128: where rounding is
+    #: not amplified, and with the cases that break kernels planted. By default normal numbers.
     draw: Callable[[Any, Cell], tuple[list[Tensor], list[Tensor]]] | None = None
     #: The options, beside defaults, that reach each kernel and each branch of the formulas.
     variants: tuple[Mapping[str, Any], ...] = ({},)
-    #: Whether the forward pass is promised to equal the loop bit for bit: for options, and whether time
-    #: is in one piece.
+    #: Whether the forward pass is promised to equal the loop bit for bit: for options, and whether
+    #: time is in one piece.
     exact: Callable[[Mapping[str, Any], bool], bool] = lambda options, in_one_piece: False
 
     def __post_init__(self) -> None:
@@ -124,7 +127,8 @@ def affine(step: Callable[..., Tensor]) -> Callable[..., tuple[tuple[Tensor], Te
 
 
 def surrogate(u: Tensor, width: float) -> Tensor:
-    """kappa(u) = w / (1 + (pi w u)^2), which stands for the derivative of H; S = 2H - 1 gets twice that."""
+    """kappa(u) = w / (1 + (pi w u)^2), which stands for the derivative of H; S = 2H - 1 gets
+    twice that."""
     return width / (1 + (math.pi * width * u) ** 2)
 
 

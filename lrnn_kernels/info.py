@@ -27,12 +27,15 @@ def report() -> str:
 
 
 def libraries() -> list[tuple[str, str, bool]]:
-    """Each library's name, what there is of it, compiled if it must be, and whether it is there where it is wanted."""
+    """Each library's name, what there is of it, compiled if it must be, and whether it is there
+    where it is wanted."""
     lines = [("fixed point", text := _fixed_point(), not text.startswith("none"))]
     if torch:
         lines.append(("kernels", _kernels(), cpu.ready()))
         state = cuda.current()
-        wanted = environment.cuda() != "0" and (environment.cuda() == "1" or torch.cuda.device_count() > 0)
+        wanted = environment.cuda() != "0" and (
+            environment.cuda() == "1" or torch.cuda.device_count() > 0
+        )
         lines.append(("CUDA kernels", _cuda_kernels(), state.path is not None or not wanted))
     return lines
 
@@ -42,7 +45,12 @@ def _torch() -> list[tuple[str, str]]:
     if cpu.ready():
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
-    lines += [("CUDA", f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices")]
+    lines += [
+        (
+            "CUDA",
+            f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices",
+        )
+    ]
     lines += [(f"backend {name}", why or "available") for name, why in choose.available().items()]
     return [*lines, ("backend reference", "available")]
 
@@ -57,16 +65,21 @@ def _fixed_point() -> str:
 
 def _kernels() -> str:
     found = cpu.extension()
-    return f"none: {found.reason}" if found.path is None else f"{_place(found.path)}, {found.reason}"
+    return (
+        f"none: {found.reason}" if found.path is None else f"{_place(found.path)}, {found.reason}"
+    )
 
 
 def _cuda_kernels() -> str:
     state = cuda.current()
-    return f"none: {state.reason}" if state.path is None else f"{_place(state.path)}, {state.reason}"
+    return (
+        f"none: {state.reason}" if state.path is None else f"{_place(state.path)}, {state.reason}"
+    )
 
 
 def _place(path: Path) -> str:
-    """Where the library lies, relative to what a user knows: the package, the cache or the home directory."""
+    """Where the library lies, relative to what a user knows: the package, the cache or the home
+    directory."""
     for name, root in (("the package", Path(__file__).parent), ("the cache", environment.cache())):
         if path.is_relative_to(root):
             return f"{path.relative_to(root)} in {name}"
@@ -75,7 +88,9 @@ def _place(path: Path) -> str:
 
 def _isa() -> str:
     library = cpu.extension().library
-    available = [name for number, name in enumerate(toolchain.X86_ISAS) if library.lrnn_isa_available(number)]
+    available = [
+        name for number, name in enumerate(toolchain.X86_ISAS) if library.lrnn_isa_available(number)
+    ]
     return f"{library.lrnn_isa().decode()}, of {', '.join(available)}"
 
 
@@ -83,5 +98,10 @@ def _pool() -> str:
     from . import memory
 
     stats = memory.stats()
-    numbers = {"in use": stats.in_use, "cached": stats.cached, "limit": stats.limit, "mapped since the start": stats.mapped_total}
+    numbers = {
+        "in use": stats.in_use,
+        "cached": stats.cached,
+        "limit": stats.limit,
+        "mapped since the start": stats.mapped_total,
+    }
     return ", ".join(f"{name} {value / 2**20:.0f} MiB" for name, value in numbers.items())

@@ -1,21 +1,26 @@
-"""Control of the output pool, which keeps large CPU outputs mapped between calls instead of returning them to the system.
+"""Control of the output pool, which keeps large CPU outputs mapped between calls instead of
+returning them to the system.
 
-A training step with 32 MiB activations spends most of its time on page faults without it. Blocks of 1 MiB and more are kept
-up to a limit: an eighth of the machine's memory, or ``LRNN_POOL_MB`` MiB; 0 switches the pool off.
+A training step with 32 MiB activations spends most of its time on page faults without it. Blocks of
+1 MiB and more are kept up to a limit: an eighth of the machine's memory, or ``LRNN_POOL_MB`` MiB; 0
+switches the pool off.
 
-At the end of memory an operator first gives back all that the pool keeps and runs once more; where that does not do, it raises what torch
-raises: a RuntimeError whose message holds "DefaultCPUAllocator: can't allocate memory", by which training loops know it, and says what was
-asked for, in use and cached. Nothing is lost by it. Torch's own operators do not know the pool: before they need all of the machine's
-memory, call ``empty_cache``.
+At the end of memory an operator first gives back all that the pool keeps and runs once more; where
+that does not do, it raises what torch raises: a RuntimeError whose message holds
+"DefaultCPUAllocator: can't allocate memory", by which training loops know it, and says what was
+asked for, in use and cached. Nothing is lost by it. Torch's own operators do not know the pool:
+before they need all of the machine's memory, call ``empty_cache``.
 
-A tensor of the pool is one like others, but torch makes no storage over memory that it has not allocated resizable. What replaces the
-memory under a tensor, ``y.untyped_storage().resize_(0)`` to free it early or ``y.resize_`` to enlarge it, raises "Trying to resize storage
-that is not resizable" and changes nothing. Where a program does that, ``set_limit(0)`` or LRNN_POOL_MB=0 makes all outputs torch's own, and
-``y.clone()`` one of them.
+A tensor of the pool is one like others, but torch makes no storage over memory that it has not
+allocated resizable. What replaces the memory under a tensor, ``y.untyped_storage().resize_(0)`` to
+free it early or ``y.resize_`` to enlarge it, raises "Trying to resize storage that is not
+resizable" and changes nothing. Where a program does that, ``set_limit(0)`` or LRNN_POOL_MB=0 makes
+all outputs torch's own, and ``y.clone()`` one of them.
 
-In a child of fork() whose parent had used threads, operators run on one thread: the threads of torch's pool are not inherited, and
-who waits for them, as torch's own operators do there, waits for ever. ``torch.set_num_threads(1)`` in the child helps those; processes
-started by "spawn" or "forkserver" need nothing.
+In a child of fork() whose parent had used threads, operators run on one thread: the threads of
+torch's pool are not inherited, and who waits for them, as torch's own operators do there, waits for
+ever. ``torch.set_num_threads(1)`` in the child helps those; processes started by "spawn" or
+"forkserver" need nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +37,8 @@ _MOST_BYTES = 2**63 - 1
 
 @dataclass(frozen=True)
 class PoolStats:
-    """Bytes: in living tensors, cached for reuse, the limit of the cache, and mapped since the start (which only grows)."""
+    """Bytes: in living tensors, cached for reuse, the limit of the cache, and mapped since the
+    start (which only grows)."""
 
     in_use: int
     cached: int
@@ -43,7 +49,10 @@ class PoolStats:
 def _library() -> ctypes.CDLL:
     found = cpu.extension()
     if found.library is None:
-        raise RuntimeError(f"the output pool is part of the compiled kernels, which are not available: {found.reason}")
+        raise RuntimeError(
+            "the output pool is part of the compiled kernels, which are not available: "
+            f"{found.reason}"
+        )
     return found.library
 
 
@@ -60,7 +69,8 @@ def empty_cache() -> None:
 
 
 def set_limit(num_bytes: int) -> None:
-    """Sets how many bytes may stay cached, from 0, which switches the pool off, to 2^63 - 1; raises TypeError and ValueError otherwise."""
+    """Sets how many bytes may stay cached, from 0, which switches the pool off, to 2^63 - 1;
+    raises TypeError and ValueError otherwise."""
     try:
         value = operator.index(None if isinstance(num_bytes, bool) else num_bytes)
     except TypeError:
@@ -74,7 +84,8 @@ def set_limit(num_bytes: int) -> None:
 
 @contextmanager
 def poisoned():
-    """Within the block, every output buffer starts as NaN: an element that no kernel wrote shows. For tests."""
+    """Within the block, every output buffer starts as NaN: an element that no kernel wrote
+    shows. For tests."""
     _library().lrnn_pool_poison(1)
     try:
         yield

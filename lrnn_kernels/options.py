@@ -1,4 +1,5 @@
-"""The plain numbers among a call's options, checked: errors name the option, what was got and what was expected."""
+"""The plain numbers among a call's options, checked: errors name the option, what was got and
+what was expected."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ def number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """A plain number in [low, high], without low where open_low, without high where open_high; always
-    finite, and none that kernels, which take it in float32, would make an infinity or a zero of.
+    """A plain number in [low, high], without low where open_low, without high where open_high;
+    always finite, and none that kernels, which take it in float32, would make an infinity or a zero
+    of.
     """
     if type(x) is float and abs(x) <= _LARGEST:  # at once: an operator may have a dozen options
         if low < x < high and abs(x) >= _SMALLEST:
@@ -85,5 +87,8 @@ def varying(option: Varying, x: object) -> float | Tensor:
     if torch.compiler.is_compiling():
         return x
     if torch._C._functorch.is_functorch_wrapped_tensor(x):
-        raise ValueError(f"{name} must not be transformed by torch.func: it has no derivative, and is one for all that is mapped")
+        raise ValueError(
+            f"{name} must not be transformed by torch.func: it has no derivative, and is one for "
+            "all that is mapped"
+        )
     return number(name, x.item(), low, high)

@@ -1,4 +1,5 @@
-"""What the tests share: the grid of cells, options and types, the backends of this machine, threads, poisoned buffers."""
+"""What the tests share: the grid of cells, options and types, the backends of this machine,
+threads, poisoned buffers."""
 
 import ctypes
 import os
@@ -14,12 +15,19 @@ from lrnn_kernels import memory, testing
 from lrnn_kernels.backends import cuda, operators
 from lrnn_kernels.cells import CELLS
 
-# Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a failure.
-hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=25, print_blob=True)
+# Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a
+# failure.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, max_examples=25, print_blob=True
+)
 hypothesis.settings.load_profile("suite")
 
-#: The compiled CPU kernels are ours to provide: where they are missing every test fails, rather than being skipped.
-BACKENDS = ["cpu", *(name for name, missing in testing.backends().items() if not missing and name != "cpu")]
+#: The compiled CPU kernels are ours to provide: where they are missing every test fails, rather
+#: than being skipped.
+BACKENDS = [
+    "cpu",
+    *(name for name, missing in testing.backends().items() if not missing and name != "cpu"),
+]
 
 #: Every cell with each of its option sets.
 VARIANTS = [(cell, options) for cell in CELLS for options in testing.variants(cell)]
@@ -45,7 +53,9 @@ def name_of(value) -> str | None:
     """Test ids: cells as they are, options as eps0.5, types as bfloat16."""
     if isinstance(value, dict):
         if "surrogate" in value:  # the SRC has many constants, the same in all variants
-            return "-".join(str(value[name]) for name in ("gradient", "threshold", "surrogate", "memory"))
+            return "-".join(
+                str(value[name]) for name in ("gradient", "threshold", "surrogate", "memory")
+            )
         return "-".join(f"{name}{x:g}" for name, x in value.items() if name != "width") or "plain"
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
@@ -58,13 +68,20 @@ def over(names: str, values) -> pytest.MarkDecorator:
 
 
 def check(call: testing.Call, backend: str, **kwargs) -> None:
-    """Asserts that values and all gradients of a call are those of the float64 reference, or that the call is refused where it must be."""
+    """Asserts that values and all gradients of a call are those of the float64 reference, or
+    that the call is refused where it must be."""
     if not testing.serves(backend, call.kernel, call.channels):
         with pytest.raises(NotImplementedError):
             testing.run(call.to(testing.device_of(backend)), backend)
         return
-    bad = [e for e in testing.check_call(call.to(testing.device_of(backend)), backend, **kwargs) if not e.ok]
-    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
+    bad = [
+        e
+        for e in testing.check_call(call.to(testing.device_of(backend)), backend, **kwargs)
+        if not e.ok
+    ]
+    assert not bad, "\n".join(
+        f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad
+    )
 
 
 def assert_same(got: dict, expected: dict) -> None:
@@ -75,7 +92,8 @@ def assert_same(got: dict, expected: dict) -> None:
 
 @contextmanager
 def refusals(found: list[str] | None = None, allowed: bool = True):
-    """Lets autograd refuse a backward pass whose saved tensors were changed in place, and collects what it says."""
+    """Lets autograd refuse a backward pass whose saved tensors were changed in place, and
+    collects what it says."""
     try:
         yield
     except RuntimeError as error:
@@ -102,14 +120,19 @@ def poisoned():
 @pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
     """Each backend that runs here; Triton has no nBRC."""
-    if request.param == "triton" and getattr(request.node, "callspec", None) and request.node.callspec.params.get("cell") == "nbrc":
+    if (
+        request.param == "triton"
+        and getattr(request.node, "callspec", None)
+        and request.node.callspec.params.get("cell") == "nbrc"
+    ):
         pytest.skip("there is no Triton kernel of the nBRC; this GPU has others")
     return request.param
 
 
 @pytest.fixture(scope="session")
 def operators_on_executor():
-    """The library of CUDA operators for CPU tensors, loaded into torch once: torch.ops.lrnn_on_executor."""
+    """The library of CUDA operators for CPU tensors, loaded into torch once:
+    torch.ops.lrnn_on_executor."""
     path = executor.compile_operators()
     operators.define_all("lrnn_on_executor")
     torch.ops.load_library(str(path))
@@ -120,7 +143,8 @@ def operators_on_executor():
 
 @pytest.fixture
 def cuda_on_cpu(operators_on_executor, monkeypatch, request):
-    """Calls of backend="cuda" go to the executor, with another plan and another order of threads for every test."""
+    """Calls of backend="cuda" go to the executor, with another plan and another order of threads
+    for every test."""
     library, state = operators_on_executor
     seed = sum(map(ord, request.node.name))
     library.configure(resident=1 + seed % 5, seed=seed)
@@ -132,9 +156,14 @@ def cuda_on_cpu(operators_on_executor, monkeypatch, request):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """With LRNN_NO_SKIPS=1 a skipped test fails, unless it needs a GPU: nothing is left out by accident."""
+    """With LRNN_NO_SKIPS=1 a skipped test fails, unless it needs a GPU: nothing is left out by
+    accident."""
     report = yield
-    if report.skipped and os.environ.get("LRNN_NO_SKIPS") == "1" and "GPU" not in str(report.longrepr):
+    if (
+        report.skipped
+        and os.environ.get("LRNN_NO_SKIPS") == "1"
+        and "GPU" not in str(report.longrepr)
+    ):
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
     return report

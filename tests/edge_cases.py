@@ -1,8 +1,9 @@
-"""Calls with numbers at the edge planted in them, and whether what became of them is what became of them in the reference.
+"""Calls with numbers at the edge planted in them, and whether what became of them is what became of
+them in the reference.
 
-The rule is in the docstring of lrnn_kernels.cells. Channels do not meet in an elementwise cell, so one call takes every case at once:
-every other channel holds one case, and those between hold none. What is planted in a stream, a state or an incoming gradient is in one
-batch element alone.
+The rule is in the docstring of lrnn_kernels.cells. Channels do not meet in an elementwise cell, so
+one call takes every case at once: every other channel holds one case, and those between hold none.
+What is planted in a stream, a state or an incoming gradient is in one batch element alone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from lrnn_kernels.cells import CELLS
 
 INF, NAN = float("inf"), float("nan")
 
-#: Batch element and step that take what is planted, of 2 and 8; the step before which a call with resets has one.
+#: Batch element and step that take what is planted, of 2 and 8; the step before which a call with
+#: resets has one.
 BATCH, STEP, RESET = 1, 2, 5
 
-#: Beyond this share of a type's largest number, one order of the same operations overflows and another does not.
+#: Beyond this share of a type's largest number, one order of the same operations overflows and
+#: another does not.
 ROOM = 1e-3
 
 Run = Callable[[testing.Call], Mapping[str, Tensor]]
@@ -56,13 +59,18 @@ def _targets(call: testing.Call) -> dict[str, Tensor]:
 
 def _values(dtype: torch.dtype) -> list[float]:
     info = torch.finfo(dtype)
-    huge = {torch.float16: 65504.0, torch.float64: 1e307}.get(torch.zeros(0, dtype=dtype).abs().dtype, 1e38)
+    huge = {torch.float16: 65504.0, torch.float64: 1e307}.get(
+        torch.zeros(0, dtype=dtype).abs().dtype, 1e38
+    )
     return [INF, -INF, NAN, huge, -huge, info.tiny / 4, -info.tiny / 4, -0.0, 100.0, -100.0]
 
 
 def _recovered(call: testing.Call, plant: Plant) -> bool:
-    """Whether a state is beyond what the SRC can take a tanh out of again, where z > 0 mixes them; see lrnn_kernels.src."""
-    mixes = call.options.get("z", 0.0) > 0 and plant.target in ("h0", "h_reset") and plant.plane == 1
+    """Whether a state is beyond what the SRC can take a tanh out of again, where z > 0 mixes
+    them; see lrnn_kernels.src."""
+    mixes = (
+        call.options.get("z", 0.0) > 0 and plant.target in ("h0", "h_reset") and plant.plane == 1
+    )
     return not (mixes and abs(plant.value) > 10)
 
 
@@ -74,7 +82,11 @@ def plants(call: testing.Call) -> list[Plant]:
         for plane in range(states if target in ("h0", "h_reset", "dh_last") else 1):
             found += [Plant(target, plane, value) for value in _values(x.dtype)]
     # A recurrent weight of 100 is no edge: it amplifies rounding a hundredfold.
-    return [p for p in found if _recovered(call, p) and not (p.target in call.entry.params and abs(p.value) == 100)]
+    return [
+        p
+        for p in found
+        if _recovered(call, p) and not (p.target in call.entry.params and abs(p.value) == 100)
+    ]
 
 
 def pairs(call: testing.Call, count: int = 150) -> list[tuple[Plant, Plant]]:
@@ -94,11 +106,15 @@ class Planted:
     cases: list[tuple[Plant, ...]]
 
 
-def planted(cell: str, options: Mapping[str, Any], dtype: torch.dtype, which: str = "single", **features) -> Planted:
+def planted(
+    cell: str, options: Mapping[str, Any], dtype: torch.dtype, which: str = "single", **features
+) -> Planted:
     """which: "single", every value in every place; "pairs"; or "some" of both, in 128 channels."""
 
     def make(channels: int) -> testing.Call:
-        call = testing.random_call(cell, 2, 8, channels, dtype=dtype, options=options, seed=3, **features)
+        call = testing.random_call(
+            cell, 2, 8, channels, dtype=dtype, options=options, seed=3, **features
+        )
         if call.reset is not None:
             call.reset[:] = False
             call.reset[:, RESET] = True
@@ -121,8 +137,9 @@ def planted(cell: str, options: Mapping[str, Any], dtype: torch.dtype, which: st
 def differences(case: Planted, run: Run, cut: bool = False, twice: bool = True) -> list[str]:
     """What a run does with numbers at the edge that the reference does not, in words.
 
-    cut: a run that cuts time, whose sums of infinities may be NaN. twice: channels and batch elements that hold nothing must not change by
-    a bit, which a second run shows; otherwise they are compared with the reference.
+    cut: a run that cuts time, whose sums of infinities may be NaN. twice: channels and batch
+    elements that hold nothing must not change by a bit, which a second run shows; otherwise they
+    are compared with the reference.
     """
     got, clean = run(case.call), run(case.clean) if twice else None
     exact = testing.run(case.call.double(), "reference")
@@ -131,7 +148,10 @@ def differences(case: Planted, run: Run, cut: bool = False, twice: bool = True) 
     beyond = _beyond(case.call, got["y"], exact["y"])
     found = []
     for name, x in got.items():
-        bad = ~(_agrees(name, case.call, x, exact[name], cut) | _agrees(name, case.call, x, narrow[name], cut))
+        bad = ~(
+            _agrees(name, case.call, x, exact[name], cut)
+            | _agrees(name, case.call, x, narrow[name], cut)
+        )
         channel = torch.arange(x.shape[-1]) % C
         if (cut or name.startswith("d_")) and case.call.dtype in testing.HALVES:
             bad &= ~beyond[channel]
@@ -141,7 +161,10 @@ def differences(case: Planted, run: Run, cut: bool = False, twice: bool = True) 
         for at in bad.nonzero()[:20].tolist():
             held = case.cases[at[-1] % C // 2] if at[-1] % C % 2 == 0 else "nothing"
             values = [z[tuple(at)].item() for z in (x, exact[name], narrow[name])]
-            found.append(f"{name}{at} of {held}: got {values[0]}, reference {values[1]}, in float32 {values[2]}")
+            found.append(
+                f"{name}{at} of {held}: got {values[0]}, reference {values[1]}, in float32 "
+                f"{values[2]}"
+            )
     return found
 
 
@@ -165,7 +188,9 @@ def _beyond(call: testing.Call, y: Tensor, exact: Tensor) -> Tensor:
     beyond = (~y.isfinite() & exact.isfinite()).any(0).any(0)
     for ends in (call.h0, call.h_reset):
         if ends is not None:
-            lost = (ends.isfinite() & ~ends.to(call.dtype).isfinite()).view(-1, ends.shape[-1] // C, C)
+            lost = (ends.isfinite() & ~ends.to(call.dtype).isfinite()).view(
+                -1, ends.shape[-1] // C, C
+            )
             beyond = beyond | lost.any(0).any(0)
     return beyond
 
@@ -176,8 +201,8 @@ def _shared(call: testing.Call, case: tuple[Plant, ...]) -> bool:
 
 
 def _agrees(name: str, call: testing.Call, got: Tensor, expected: Tensor, cut: bool) -> Tensor:
-    """Elementwise: the same number up to rounding, the same infinity, or NaN; in gradients, complex numbers and where time is cut,
-    finite or not.
+    """Elementwise: the same number up to rounding, the same infinity, or NaN; in gradients, complex
+    numbers and where time is cut, finite or not.
     """
     expected = expected.to(got.dtype)  # of which the largest number is the largest there is
     limit = torch.finfo(got.dtype).max
@@ -192,12 +217,24 @@ def _agrees(name: str, call: testing.Call, got: Tensor, expected: Tensor, cut: b
     while scale.dim() > 1:
         scale = scale.amax(0)
     # An incoming gradient takes part in what cancels.
-    given = torch.stack([x.abs().double().nan_to_num(0, 0, 0).amax(tuple(range(x.dim() - 1))) for x in _edges(call)]).amax(0)
-    scale = torch.maximum(scale, given.repeat(scale.shape[0] // given.shape[0])) if name.startswith("d_") else scale
+    given = torch.stack(
+        [x.abs().double().nan_to_num(0, 0, 0).amax(tuple(range(x.dim() - 1))) for x in _edges(call)]
+    ).amax(0)
+    scale = (
+        torch.maximum(scale, given.repeat(scale.shape[0] // given.shape[0]))
+        if name.startswith("d_")
+        else scale
+    )
     # As testing.compare: a sum's rounding is that of its B T terms.
-    factor = call.dy[..., 0].numel() ** 0.5 if name.removeprefix("d_") in (*call.entry.params, "h_reset") else 1.0
+    factor = (
+        call.dy[..., 0].numel() ** 0.5
+        if name.removeprefix("d_") in (*call.entry.params, "h_reset")
+        else 1.0
+    )
     allowed = testing.tolerance(name, call) * factor * scale.clamp(min=1)
-    overflow = got.isinf() & (torch.maximum(expected.abs(), allowed) > ROOM * limit) | expected.isinf() & (got.abs() > ROOM * limit)
+    overflow = got.isinf() & (
+        torch.maximum(expected.abs(), allowed) > ROOM * limit
+    ) | expected.isinf() & (got.abs() > ROOM * limit)
     return same | overflow | finite & ((got - expected).abs() <= allowed)
 
 
@@ -214,7 +251,8 @@ def without_mixing(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variants() -> list[tuple[str, dict[str, Any]]]:
-    """Every elementwise cell with each of its option sets, and the SRC with z = 0 in all but one."""
+    """Every elementwise cell with each of its option sets, and the SRC with z = 0 in all but
+    one."""
     found = []
     for cell, entry in CELLS.items():
         if entry.matrices:

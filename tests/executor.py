@@ -1,4 +1,5 @@
-"""CUDA sources on the CPU: compiled for the executor in cuda_on_cpu/, with or without a sanitizer, and called through ctypes."""
+"""CUDA sources on the CPU: compiled for the executor in cuda_on_cpu/, with or without a
+sanitizer, and called through ctypes."""
 
 from __future__ import annotations
 
@@ -25,27 +26,55 @@ _EXCLUDED = "pointer-overflow,null,alignment"
 #: Flags per sanitizer; "" is none. What a sanitizer finds ends the program.
 SANITIZERS = {
     "": ["-O2"],
-    # -O1 compiles four times longer, and the excluded checks double the time: null is seen by the address sanitizer as well, alignment by
-    # the executor's own accesses.
-    "address": ["-O0", "-g1", "-fsanitize=address,undefined", f"-fno-sanitize={_EXCLUDED}", "-fno-sanitize-recover=all"],
+    # -O1 compiles four times longer, and the excluded checks double the time: null is seen by the
+    # address sanitizer as well, alignment by the executor's own accesses.
+    "address": [
+        "-O0",
+        "-g1",
+        "-fsanitize=address,undefined",
+        f"-fno-sanitize={_EXCLUDED}",
+        "-fno-sanitize-recover=all",
+    ],
     "thread": ["-O0", "-g1", "-fsanitize=thread"],
 }
 
 
 #: Where sources and headers are found, by the words that commands name them with.
-FOLDERS = {"csrc": CSRC, "executor": HERE, "include": HERE / "include", "torch": Path(torch.__file__).parent}
+FOLDERS = {
+    "csrc": CSRC,
+    "executor": HERE,
+    "include": HERE / "include",
+    "torch": Path(torch.__file__).parent,
+}
 
 
 def kernels() -> list[Unit]:
     """The kernels of every cell, and what launches them."""
-    units = [Unit("csrc", "cuda/kernel.cu", c.flags, c.name, (f"cells/{c.header}.h", f"cuda/{c.engine}_launch.cuh"), 5) for c in cells()]
-    return [*units, *(Unit("csrc", f"cuda/{part}.cpp", (), part) for part in ("kernels", "plan")), source("bridge.cpp")]
+    units = [
+        Unit(
+            "csrc",
+            "cuda/kernel.cu",
+            c.flags,
+            c.name,
+            (f"cells/{c.header}.h", f"cuda/{c.engine}_launch.cuh"),
+            5,
+        )
+        for c in cells()
+    ]
+    return [
+        *units,
+        *(Unit("csrc", f"cuda/{part}.cpp", (), part) for part in ("kernels", "plan")),
+        source("bridge.cpp"),
+    ]
 
 
 def operators() -> list[Unit]:
     """The same with torch's operators in front of them."""
     flags = (TARGET, "-isystem", "torch/include")
-    units = [Unit("csrc", name, flags, name) for name in ("cuda/ops_cuda.cpp", "cuda/ops_nbrc.cpp", "cells/info.cpp")]
+    units = [
+        Unit("csrc", name, flags, name)
+        for name in ("cuda/ops_cuda.cpp", "cuda/ops_nbrc.cpp", "cells/info.cpp")
+    ]
     return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
 
 
@@ -63,25 +92,44 @@ def compile_library(
 ) -> Path:
     """Compiles units and the executor into a shared library: once per content, object by object.
 
-    The executor itself is never instrumented: it moves between stacks, and tells ThreadSanitizer so by hand.
+    The executor itself is never instrumented: it moves between stacks, and tells ThreadSanitizer so
+    by hand.
     """
-    common = ("-std=c++20", "-fPIC", "-Wall", "-Werror", "-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-tsan", "-DLRNN_ISA=gpu")
+    common = (
+        "-std=c++20",
+        "-fPIC",
+        "-Wall",
+        "-Werror",
+        "-Wno-psabi",
+        "-Wno-unknown-pragmas",
+        "-Wno-tsan",
+        "-DLRNN_ISA=gpu",
+    )
     common += ("-Iinclude", *(f"-I{name}" for name in include))
     sanitize = tuple(SANITIZERS[sanitizer])
     whole = [replace(unit, flags=(*common, *sanitize, *unit.flags, "-x", "c++")) for unit in units]
     whole.append(replace(source("executor.cpp"), flags=(*common, "-O2")))
     libraries = (*link, "-lpthread", *(sanitize if sanitizer else ()))
-    library = Library("executor", find_compiler(), tuple(whole), libraries, {**FOLDERS, **(folders or {})}, ("include", *include))
+    library = Library(
+        "executor",
+        find_compiler(),
+        tuple(whole),
+        libraries,
+        {**FOLDERS, **(folders or {})},
+        ("include", *include),
+    )
     return by_content(library)
 
 
 def compile_operators() -> Path:
-    """The kernels, and the operators for CPU tensors on the executor, torch.ops.lrnn_on_executor."""
+    """The kernels, and the operators for CPU tensors on the executor,
+    torch.ops.lrnn_on_executor."""
     return compile_library(operators(), link=("-Ltorch/lib", "-ltorch_cpu", "-lc10"))
 
 
 class Executor:
-    """A compiled library; how many blocks it runs at a time, and in which order the threads of a block."""
+    """A compiled library; how many blocks it runs at a time, and in which order the threads of a
+    block."""
 
     def __init__(self, library: Path) -> None:
         self.library = ctypes.CDLL(str(library))
@@ -98,9 +146,15 @@ class Executor:
 
 
 def sanitized(sanitizer: str, script: str, library: Path) -> subprocess.CompletedProcess:
-    """Runs a Python script, given the path of a library compiled with a sanitizer, whose own must be loaded before all others."""
+    """Runs a Python script, given the path of a library compiled with a sanitizer, whose own
+    must be loaded before all others."""
     name = {"address": "libasan.so", "thread": "libtsan.so"}[sanitizer]
-    found = subprocess.run([*find_compiler().command, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [*find_compiler().command, f"-print-file-name={name}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     environment = {
         **os.environ,
         "LD_PRELOAD": found.stdout.strip(),
@@ -112,5 +166,9 @@ def sanitized(sanitizer: str, script: str, library: Path) -> subprocess.Complete
     # The sanitizer's map of the address space does not know every random layout of newer kernels.
     fixed = ["setarch", platform.machine(), "--addr-no-randomize"]
     return subprocess.run(
-        [*fixed, sys.executable, "-c", script, str(library)], env=environment, capture_output=True, text=True, check=False
+        [*fixed, sys.executable, "-c", script, str(library)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )

@@ -1,4 +1,5 @@
-"""Calls of lrnn_kernels.testing on the CUDA kernels, under the executor: what a binding does, in Python."""
+"""Calls of lrnn_kernels.testing on the CUDA kernels, under the executor: what a binding does, in
+Python."""
 
 from __future__ import annotations
 
@@ -13,7 +14,18 @@ from torch import Tensor
 from lrnn_kernels import testing
 from lrnn_kernels.cell import carry_dtype
 
-STORAGES = ["f32", "f64", "bf16", "f16", "c64", "c128", "f32_split", "f64_split", "bf16_split", "f16_split"]
+STORAGES = [
+    "f32",
+    "f64",
+    "bf16",
+    "f16",
+    "c64",
+    "c128",
+    "f32_split",
+    "f64_split",
+    "bf16_split",
+    "f16_split",
+]
 _NAMES = {
     torch.float32: "f32",
     torch.float64: "f64",
@@ -25,7 +37,12 @@ _NAMES = {
 
 
 class Stream(Structure):
-    _fields_ = [("data", c_void_p), ("stride_b", c_int64), ("stride_t", c_int64), ("plane", c_int64)]
+    _fields_ = [
+        ("data", c_void_p),
+        ("stride_b", c_int64),
+        ("stride_t", c_int64),
+        ("plane", c_int64),
+    ]
 
 
 class ScanArgs(Structure):
@@ -89,14 +106,17 @@ def declare(library: executor.Executor) -> executor.Executor:
 
 
 def generic(call: testing.Call) -> str:
-    """The operator that serves a call; the generic engine where there is one for bits, which takes chunks of whole bytes only."""
+    """The operator that serves a call; the generic engine where there is one for bits, which
+    takes chunks of whole bytes only."""
     return (call.kernel.generic or call.kernel).name
 
 
 class Runner:
     """One call, as the kernels see it."""
 
-    def __init__(self, call: testing.Call, library: executor.Executor, kernel: str | None = None) -> None:
+    def __init__(
+        self, call: testing.Call, library: executor.Executor, kernel: str | None = None
+    ) -> None:
         self.call, self.executor, self.kernels = call, library, library.library
         self.cell = (kernel or generic(call)).encode()
         first = call.inputs[0]
@@ -150,21 +170,34 @@ class Runner:
             interval=int(numbers[0]) if leading else 0,
             h0=self.stream(call.h0),
             h_reset=self.stream(call.h_reset if call.reset is not None else None),
-            reset=Stream(call.reset.data_ptr(), *call.reset.stride(), 0) if call.reset is not None else Stream(),
+            reset=Stream(call.reset.data_ptr(), *call.reset.stride(), 0)
+            if call.reset is not None
+            else Stream(),
         )
 
     def plan(self, backward: bool, bytes_in_flight: int) -> Plan:
         B, T, C = self.shape
         plan = Plan()
-        problem = Problem(B * -(-C // self.channels), T, *self.tiles[2 * backward : 2 * backward + 2])
-        self.kernels.lrnn_gpu_plan(byref(problem), c_int64(bytes_in_flight), c_int64(132), byref(plan))
+        problem = Problem(
+            B * -(-C // self.channels), T, *self.tiles[2 * backward : 2 * backward + 2]
+        )
+        self.kernels.lrnn_gpu_plan(
+            byref(problem), c_int64(bytes_in_flight), c_int64(132), byref(plan)
+        )
         return plan
 
     def launch(self, backward: bool, args: ScanArgs, plan: Plan) -> None:
         assert self.kernels.lrnn_gpu_plan_is_valid(byref(plan), c_int64(self.shape[1]))
         size = self.kernels.lrnn_gpu_workspace(self.cell, self.storage, byref(args), byref(plan))
         workspace = torch.full((size,), 255, dtype=torch.uint8)  # NaN
-        if self.kernels.lrnn_gpu_launch(self.cell, self.storage, backward, byref(args), byref(plan), c_void_p(workspace.data_ptr())):
+        if self.kernels.lrnn_gpu_launch(
+            self.cell,
+            self.storage,
+            backward,
+            byref(args),
+            byref(plan),
+            c_void_p(workspace.data_ptr()),
+        ):
             raise RuntimeError(self.executor.message)
 
     def reduce(self, sums: Tensor, like: Tensor, slots: int, interleaved: bool) -> Tensor:
@@ -172,10 +205,20 @@ class Runner:
         out = torch.full(like.shape, float("nan"), dtype=like.dtype)
         groups = self.shape[0] if like.dim() == 2 else 1
         stride = sums.stride(0)
-        what = Sums(sums.data_ptr(), stride, groups, slots // groups, self.shape[2], self.planes, interleaved)
+        what = Sums(
+            sums.data_ptr(),
+            stride,
+            groups,
+            slots // groups,
+            self.shape[2],
+            self.planes,
+            interleaved,
+        )
         if self.shape[0] == 0:
             return out.zero_()
-        if self.kernels.lrnn_gpu_reduce(self.cell, self.storage, byref(what), c_void_p(out.data_ptr())):
+        if self.kernels.lrnn_gpu_reduce(
+            self.cell, self.storage, byref(what), c_void_p(out.data_ptr())
+        ):
             raise RuntimeError(self.executor.message)
         return out
 
@@ -193,7 +236,8 @@ def run(
     bytes_in_flight: int = 2 << 20,
     kernel: str | None = None,
 ) -> dict[str, Tensor]:
-    """What testing.run gives, from the CUDA kernels: y, h_last and all gradients; "bits", too, where the kernel saves them.
+    """What testing.run gives, from the CUDA kernels: y, h_last and all gradients; "bits", too,
+    where the kernel saves them.
 
     Plans are made as on a device unless given; the kernel is the generic one unless given.
     """
@@ -203,7 +247,11 @@ def run(
     args = runner.arguments()
     y, h_last = poison((B, T, runner.width), call.dtype), poison((B, runner.width), carry)
     args.y, args.h_last = runner.stream(y), runner.stream(h_last)
-    bits = torch.full((B, -(-T // 32) + 1, C), -1, dtype=torch.int32) if runner.cell == b"bmru" else None
+    bits = (
+        torch.full((B, -(-T // 32) + 1, C), -1, dtype=torch.int32)
+        if runner.cell == b"bmru"
+        else None
+    )
     args.bits = runner.stream(bits)
     runner.launch(False, args, forward_plan or runner.plan(False, bytes_in_flight))
     result = {"y": y, "h_last": h_last}
@@ -216,26 +264,39 @@ def run(
         args.states = runner.stream(y)
     else:
         args.saved_bits = runner.stream(bits)
-    dy = call.dy if call.dy is not None else torch.zeros(runner.width, dtype=call.dtype).expand(B, T, -1)
+    dy = (
+        call.dy
+        if call.dy is not None
+        else torch.zeros(runner.width, dtype=call.dtype).expand(B, T, -1)
+    )
     args.dy, args.dh_last = runner.stream(dy), runner.stream(call.dh_last)
     dinputs = [poison(x.shape, call.dtype) for x in call.inputs]
     dh0 = poison((B, runner.width), carry)
     args.dinputs, args.dh0 = runner.streams(dinputs), runner.stream(dh0)
     slots, row = B * plan.chunks(T) * plan.groups, runner.planes * C
     dparams = torch.zeros(slots, len(call.params), row, dtype=torch.float64)
-    dreset = torch.zeros(slots, row, dtype=torch.float64) if call.h_reset is not None and call.reset is not None else None
+    dreset = (
+        torch.zeros(slots, row, dtype=torch.float64)
+        if call.h_reset is not None and call.reset is not None
+        else None
+    )
     args.dparams = dparams.data_ptr()
     args.dreset = dreset.data_ptr() if dreset is not None else None
     runner.launch(True, args, plan)
 
-    result |= {"d_" + name: x for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)}
+    result |= {
+        "d_" + name: x
+        for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)
+    }
     for i, (name, p) in enumerate(zip(call.entry.params, call.params, strict=True)):
         result["d_" + name] = runner.reduce(dparams[:, i], p, slots, runner.planes == 2)
     if call.h0 is not None:
         result["d_h0"] = dh0
     if call.h_reset is not None:
         result["d_h_reset"] = (
-            torch.zeros_like(call.h_reset) if dreset is None else runner.reduce(dreset, call.h_reset, slots, runner.scalars == 2)
+            torch.zeros_like(call.h_reset)
+            if dreset is None
+            else runner.reduce(dreset, call.h_reset, slots, runner.scalars == 2)
         )
     return result
 
@@ -243,4 +304,8 @@ def run(
 def errors(call: testing.Call, result: dict[str, Tensor]) -> list[testing.Error]:
     """Those that are larger than allowed."""
     expected = testing.run(call.double(), "reference")
-    return [e for e in testing.compare(call, {name: result[name] for name in expected}, expected) if not e.ok]
+    return [
+        e
+        for e in testing.compare(call, {name: result[name] for name in expected}, expected)
+        if not e.ok
+    ]

@@ -1,4 +1,5 @@
-"""Calls of lrnn_kernels.testing on the CUDA kernels of step cells, under the executor: what a binding does, in Python."""
+"""Calls of lrnn_kernels.testing on the CUDA kernels of step cells, under the executor: what a
+binding does, in Python."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ DEVICE = (132, 50 << 20)
 class StepProblem(Structure):
     """csrc/cuda/plan.h."""
 
-    _fields_ = [*((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")), ("may_cut", c_bool)]
+    _fields_ = [
+        *((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")),
+        ("may_cut", c_bool),
+    ]
 
 
 class StepPlan(Structure):
@@ -34,8 +38,8 @@ class StepPlan(Structure):
 
 
 class Shape(NamedTuple):
-    """How to lay a call over a device: narrow or wide lanes, threads per block, blocks where states are computed again, steps per chunk
-    where time may be cut."""
+    """How to lay a call over a device: narrow or wide lanes, threads per block, blocks where states
+    are computed again, steps per chunk where time may be cut."""
 
     width: str
     threads: int
@@ -57,7 +61,9 @@ class Runner(gpu_calls.Runner):
 
     def problem(self, args: ScanArgs, backward: bool) -> StepProblem:
         problem = StepProblem()
-        self.kernels.lrnn_gpu_step_problem(self.cell, self.storage, backward, byref(args), byref(problem))
+        self.kernels.lrnn_gpu_step_problem(
+            self.cell, self.storage, backward, byref(args), byref(problem)
+        )
         return problem
 
     def plan(self, args: ScanArgs, backward: bool, shape: Shape | None) -> StepPlan:
@@ -68,14 +74,27 @@ class Runner(gpu_calls.Runner):
         channels = 1 if shape.width == "narrow" else self.channels
         needed = max(1, -(-problem.B * -(-problem.C // channels) // shape.threads))
         blocks = shape.blocks if shape.blocks and problem.workspace_bytes else needed
-        return StepPlan(channels, shape.threads, blocks, shape.chunk if shape.chunk and problem.may_cut else max(1, problem.T))
+        return StepPlan(
+            channels,
+            shape.threads,
+            blocks,
+            shape.chunk if shape.chunk and problem.may_cut else max(1, problem.T),
+        )
 
     def launch(self, backward: bool, args: ScanArgs, plan: StepPlan) -> None:
-        assert self.kernels.lrnn_gpu_step_plan_is_valid(byref(plan), byref(self.problem(args, backward)))
-        size = self.kernels.lrnn_gpu_step_workspace(self.cell, self.storage, byref(args), byref(plan)) if backward else 0
+        assert self.kernels.lrnn_gpu_step_plan_is_valid(
+            byref(plan), byref(self.problem(args, backward))
+        )
+        size = (
+            self.kernels.lrnn_gpu_step_workspace(self.cell, self.storage, byref(args), byref(plan))
+            if backward
+            else 0
+        )
         workspace = torch.full((size,), 255, dtype=torch.uint8)  # NaN
         where = c_void_p(workspace.data_ptr())
-        if self.kernels.lrnn_gpu_step_launch(self.cell, self.storage, backward, byref(args), byref(plan), where):
+        if self.kernels.lrnn_gpu_step_launch(
+            self.cell, self.storage, backward, byref(args), byref(plan), where
+        ):
             raise RuntimeError(self.executor.message)
 
     def reduce_rows(self, sums: Tensor, like: Tensor, rows: int) -> Tensor:
@@ -86,15 +105,22 @@ class Runner(gpu_calls.Runner):
         if B == 0:
             return out.zero_()
         what = Sums(sums.data_ptr(), sums.stride(0), groups, len(sums) // groups, C, rows, False)
-        if self.kernels.lrnn_gpu_step_reduce(self.cell, self.storage, byref(what), c_void_p(out.data_ptr())):
+        if self.kernels.lrnn_gpu_step_reduce(
+            self.cell, self.storage, byref(what), c_void_p(out.data_ptr())
+        ):
             raise RuntimeError(self.executor.message)
         return out
 
 
 def run(
-    call: testing.Call, library: executor.Executor | None = None, shape: Shape | None = None, *, save: bool = True
+    call: testing.Call,
+    library: executor.Executor | None = None,
+    shape: Shape | None = None,
+    *,
+    save: bool = True,
 ) -> dict[str, Tensor]:
-    """What testing.run gives, from the CUDA kernels: y, h_last and, where states are saved, all gradients. See Runner.plan for shape."""
+    """What testing.run gives, from the CUDA kernels: y, h_last and, where states are saved, all
+    gradients. See Runner.plan for shape."""
     runner = Runner(call, library or gpu_calls.load())
     B, T, C = runner.shape
     carry = carry_dtype(call.dtype)
@@ -125,17 +151,26 @@ def run(
     plan = runner.plan(args, True, shape)
     slots = B * plan.chunks(T)
     dparams = torch.zeros(slots, len(call.params), C, dtype=torch.float64)
-    dreset = torch.zeros(slots, runner.states * C, dtype=torch.float64) if call.h_reset is not None and call.reset is not None else None
+    dreset = (
+        torch.zeros(slots, runner.states * C, dtype=torch.float64)
+        if call.h_reset is not None and call.reset is not None
+        else None
+    )
     args.dparams = dparams.data_ptr()
     args.dreset = dreset.data_ptr() if dreset is not None else None
     runner.launch(True, args, plan)
 
-    result |= {"d_" + name: x for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)}
+    result |= {
+        "d_" + name: x
+        for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)
+    }
     for i, (name, p) in enumerate(zip(call.entry.params, call.params, strict=True)):
         result["d_" + name] = runner.reduce_rows(dparams[:, i], p, 1)
     if call.h0 is not None:
         result["d_h0"] = dh0
     if call.h_reset is not None:
         zero = torch.zeros_like(call.h_reset)
-        result["d_h_reset"] = zero if dreset is None else runner.reduce_rows(dreset, call.h_reset, runner.states)
+        result["d_h_reset"] = (
+            zero if dreset is None else runner.reduce_rows(dreset, call.h_reset, runner.states)
+        )
     return result

@@ -1,4 +1,5 @@
-"""The layers as the tests of lrnn_kernels.nn take them, and a plain loop that says what each must compute."""
+"""The layers as the tests of lrnn_kernels.nn take them, and a plain loop that says what each
+must compute."""
 
 import torch
 from torch import Tensor
@@ -7,7 +8,8 @@ from lrnn_kernels import nn
 from lrnn_kernels.cell import Heaviside, Sign
 from lrnn_kernels.cells import brc, fq_bmru, hysteresis, min_gru, nbrc, src
 
-#: name -> (class, keyword options). Learned initial states wherever a layer has them, so that resets and starts show.
+#: name -> (class, keyword options). Learned initial states wherever a layer has them, so that
+#: resets and starts show.
 LAYERS = {
     "BMRU": (nn.BMRU, {}),
     "BMRU-annealing": (nn.BMRU, {"eps": 0.5, "quantize_initial_state": True}),
@@ -19,18 +21,28 @@ LAYERS = {
     "MinGRU": (nn.MinGRU, {"initial_state": "learned"}),
     "MinGRU-positive": (nn.MinGRU, {"positive": True}),
     "SRC": (nn.SRC, {"initial_state": "learned", "max_bias": 0.0}),
-    "SRC-full": (nn.SRC, {"gradient": "full", "max_bias": None, "z": 0.1, "leak": 0.8, "memory": 2}),
-    "SRC-spikes": (nn.SRC, {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0}),
+    "SRC-full": (
+        nn.SRC,
+        {"gradient": "full", "max_bias": None, "z": 0.1, "leak": 0.8, "memory": 2},
+    ),
+    "SRC-spikes": (
+        nn.SRC,
+        {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0},
+    ),
     "BRC": (nn.BRC, {"initial_state": "learned"}),
     "NBRC": (nn.NBRC, {"initial_state": "learned"}),
 }
-PLAIN = {name: LAYERS[name][0] for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU", "SRC", "BRC", "NBRC")}
+PLAIN = {
+    name: LAYERS[name][0]
+    for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU", "SRC", "BRC", "NBRC")
+}
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}  # float64: the GEMM and the loop add in different orders
 
 
 def make(name: str, input_size: int, hidden_size: int, *args, **kwargs):
-    """A float64 layer whose biases and initial states are random, so that none of them can be missed."""
+    """A float64 layer whose biases and initial states are random, so that none of them can be
+    missed."""
     cls, options = LAYERS[name]
     torch.manual_seed(0)
     layer = cls(input_size, hidden_size, *args, **{"dtype": torch.float64, **options, **kwargs})
@@ -39,7 +51,9 @@ def make(name: str, input_size: int, hidden_size: int, *args, **kwargs):
             if key.startswith(("bias", "h0", "s0", "alpha", "w_")):
                 p.add_(0.3 * torch.randn_like(p))
             if key.startswith("bias") and cls is nn.SRC:
-                p.add_(6.0)  # on both sides of 0, their limit, from where neurons spike within a few steps
+                p.add_(
+                    6.0
+                )  # on both sides of 0, their limit, from where neurons spike within a few steps
     return layer
 
 
@@ -62,7 +76,10 @@ def initial(layer, suffix: str) -> Tensor:
     H = layer.hidden_size
     p = dict(layer.named_parameters())
     if layer.initial_state == "zero":
-        return torch.zeros(H * len(layer.cell.states), dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64)
+        return torch.zeros(
+            H * len(layer.cell.states),
+            dtype=torch.complex128 if isinstance(layer, nn.LRU) else torch.float64,
+        )
     if isinstance(layer, nn.LRU):
         return torch.complex(p["h0" + suffix][:H], p["h0" + suffix][H:])
     if "h0" + suffix in p:
@@ -70,7 +87,11 @@ def initial(layer, suffix: str) -> Tensor:
     s0 = p["s0" + suffix]
     if layer.quantize_initial_state:
         half = torch.full_like(s0, 0.5)
-        s0 = Heaviside.apply(s0, half, layer.width) if isinstance(layer, nn.FQBMRU) else Sign.apply(s0, layer.width)
+        s0 = (
+            Heaviside.apply(s0, half, layer.width)
+            if isinstance(layer, nn.FQBMRU)
+            else Sign.apply(s0, layer.width)
+        )
     return p["alpha" + suffix] * s0
 
 
@@ -106,7 +127,9 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         alpha = p.get("alpha")
         if alpha is None:
             alpha = u[2 * H :].abs() if layer.absolute else u[2 * H :]
-        h = hysteresis.step(h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width)
+        h = hysteresis.step(
+            h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width
+        )
     return h, h
 
 
@@ -121,7 +144,9 @@ def one_sequence(layer, x: Tensor, h_0, reset: Tensor | None):
             h = initial(layer, suffix) if h_0 is None else h_0[len(states)]
             out = [None] * len(x)
             for t in reversed(range(len(x))) if reverse else range(len(x)):
-                boundary = t + 1 if reverse else t  # the episode start that this direction crosses on its way into step t
+                boundary = (
+                    t + 1 if reverse else t
+                )  # the episode start that this direction crosses on its way into step t
                 if reset is not None and boundary < len(x) and reset[boundary]:
                     h = initial(layer, suffix)
                 out[t], h = one_step(layer, suffix, x[t], h)
@@ -138,12 +163,15 @@ def flat(outputs) -> list[Tensor]:
 
 
 def gradients(outputs, tensors) -> list[Tensor]:
-    """Gradients of a fixed random projection of the outputs; zero where one does not depend on a tensor."""
+    """Gradients of a fixed random projection of the outputs; zero where one does not depend on a
+    tensor."""
     generator = torch.Generator().manual_seed(1)
     loss = 0
     for out in flat(outputs):
         parts = torch.view_as_real(out) if out.is_complex() else out
-        loss = loss + (parts * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)).sum()
+        loss = (
+            loss + (parts * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)).sum()
+        )
     return list(torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True))
 
 

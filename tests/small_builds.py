@@ -1,4 +1,5 @@
-"""A small library to build, and Python in a process of its own: what the tests of building share."""
+"""A small library to build, and Python in a process of its own: what the tests of building
+share."""
 
 import ctypes
 import os
@@ -16,7 +17,9 @@ def write(folder: Path, answer: str = "42") -> Path:
     """Sources of a library: a file, and two headers, one of which only a macro names."""
     (folder / "inner").mkdir(parents=True, exist_ok=True)
     (folder / "inner" / "answer.h").write_text(f"#define ANSWER {answer}\n")
-    (folder / "one.cpp").write_text('#include "inner/answer.h"\nextern "C" int one() { return ANSWER; }\n')
+    (folder / "one.cpp").write_text(
+        '#include "inner/answer.h"\nextern "C" int one() { return ANSWER; }\n'
+    )
     (folder / "two.cpp").write_text('#include LRNN_FILE\nextern "C" int two() { return 2; }\n')
     (folder / "macro.h").write_text("// named by a macro\n")
     return folder
@@ -24,7 +27,10 @@ def write(folder: Path, answer: str = "42") -> Path:
 
 def library(folder: Path, *flags: str) -> Library:
     flags = ("-fPIC", "-O1", *flags)
-    units = (Unit("here", "one.cpp", flags, "one"), Unit("here", "two.cpp", (*flags, '-DLRNN_FILE="macro.h"'), "two", ("macro.h",)))
+    units = (
+        Unit("here", "one.cpp", flags, "one"),
+        Unit("here", "two.cpp", (*flags, '-DLRNN_FILE="macro.h"'), "two", ("macro.h",)),
+    )
     return Library("answers", toolchain.find_compiler(), units, (), {"here": folder})
 
 
@@ -34,7 +40,17 @@ def answer(path: Path) -> int:
 
 def run(script: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess:
     """Runs Python in cwd, whose package is the one imported."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS", "LRNN_CUDA")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS", "LRNN_CUDA")
+    }
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=cwd, env={**kept, **variables}, capture_output=True, text=True, check=False, timeout=1200
+        [sys.executable, "-c", script],
+        cwd=cwd,
+        env={**kept, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
     )

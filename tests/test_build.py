@@ -1,4 +1,5 @@
-"""Building: content decides what is compiled, any path will do, and every environment variable means something or is refused."""
+"""Building: content decides what is compiled, any path will do, and every environment variable
+means something or is refused."""
 
 import os
 import re
@@ -15,20 +16,39 @@ from small_builds import ROOT, answer, library, run, write
 from lrnn_kernels.backends.build import cache, environment, libraries, sources, toolchain
 
 #: What a folder may be called: none of these is part of a command.
-NAMES = ["my project", "$HOME", "a:b", "it's", 'say "x"', "a&b;c|d", "(1)", "*?[x]", "#1", "-o", "\\n", "Ärger", "a\nb", "%41 ~"]
+NAMES = [
+    "my project",
+    "$HOME",
+    "a:b",
+    "it's",
+    'say "x"',
+    "a&b;c|d",
+    "(1)",
+    "*?[x]",
+    "#1",
+    "-o",
+    "\\n",
+    "Ärger",
+    "a\nb",
+    "%41 ~",
+]
 LIBRARIES = ("kernels", "fixed_point", "kernels-cuda")
 
 
 # --- content decides ---
 
 
-@pytest.mark.parametrize("date", [0, 1, 2**31, None], ids=["1970", "1970 and a second", "2038", "now"])
+@pytest.mark.parametrize(
+    "date", [0, 1, 2**31, None], ids=["1970", "1970 and a second", "2038", "now"]
+)
 @pytest.mark.parametrize("changed", ["inner/answer.h", "one.cpp"])
 def test_a_changed_source_is_compiled_whatever_its_date(tmp_path, own_cache, changed, date):
     folder = write(tmp_path / "a")
     assert answer(cache.by_content(library(folder))) == 42
     text = (folder / changed).read_text()
-    (folder / changed).write_text(text.replace("ANSWER 42", "ANSWER 43").replace("return ANSWER", "return 43"))
+    (folder / changed).write_text(
+        text.replace("ANSWER 42", "ANSWER 43").replace("return ANSWER", "return 43")
+    )
     if date is not None:
         os.utime(folder / changed, (date, date))
     assert answer(cache.by_content(library(folder))) == 43
@@ -57,7 +77,9 @@ def test_checkouts_share_objects_and_never_rebuild_each_others(tmp_path, own_cac
     assert len(added) == 1  # of one.cpp; two.cpp includes nothing that changed
 
 
-@pytest.mark.parametrize("what", ["flags", "a header named by a macro", "the compiler's version", "versions of others"])
+@pytest.mark.parametrize(
+    "what", ["flags", "a header named by a macro", "the compiler's version", "versions of others"]
+)
 def test_an_object_depends_on(tmp_path, what):
     folder = write(tmp_path)
     before = library(folder)
@@ -101,8 +123,15 @@ def test_every_file_that_a_kernel_includes_is_known(tmp_path):
         if not unit.source.endswith("kernel.cpp"):
             continue
         source = sources.csrc() / unit.source
-        done = subprocess.run([*compiler.command, *unit.flags, "-MM", str(source)], capture_output=True, text=True, check=True)
-        words = re.split(r"(?<!\\)\s+", done.stdout.replace("\\\n", " ").strip())[1:]  # a Makefile's rule
+        done = subprocess.run(
+            [*compiler.command, *unit.flags, "-MM", str(source)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        words = re.split(r"(?<!\\)\s+", done.stdout.replace("\\\n", " ").strip())[
+            1:
+        ]  # a Makefile's rule
         read = {Path(word.replace("\\ ", " ").replace("$$", "$")).resolve() for word in words}
         assert read <= set(made.files(unit)), unit.label
 
@@ -110,17 +139,30 @@ def test_every_file_that_a_kernel_includes_is_known(tmp_path):
 def test_the_package_compiles_what_changed(tmp_path):
     """The user's view: a source with an old date changes the result of the next process."""
     for name in ("lrnn_kernels", "csrc"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"))
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"),
+        )
     here = tmp_path / "cache"
     if (environment.cache() / "objects").exists():
         shutil.copytree(environment.cache() / "objects", here / "objects")
-    script = "import torch, lrnn_kernels as K; x = torch.ones(1, 3, 1); print(K.linear_scan(x / 2, x, backend='cpu')[0].flatten())"
-    assert run(script, tmp_path, LRNN_CACHE=str(here)).stdout == "tensor([1.0000, 1.5000, 1.7500])\n"
+    script = (
+        "import torch, lrnn_kernels as K; x = torch.ones(1, 3, 1); print(K.linear_scan(x / "
+        "2, x, backend='cpu')[0].flatten())"
+    )
+    assert (
+        run(script, tmp_path, LRNN_CACHE=str(here)).stdout == "tensor([1.0000, 1.5000, 1.7500])\n"
+    )
     header = tmp_path / "csrc" / "cells" / "linear.h"
     assert "return {x[0], x[1]};" in header.read_text()
-    header.write_text(header.read_text().replace("return {x[0], x[1]};", "return {x[0], x[1] + x[1]};"))
+    header.write_text(
+        header.read_text().replace("return {x[0], x[1]};", "return {x[0], x[1] + x[1]};")
+    )
     os.utime(header, (1e9, 1e9))
-    assert run(script, tmp_path, LRNN_CACHE=str(here)).stdout == "tensor([2.0000, 3.0000, 3.5000])\n"
+    assert (
+        run(script, tmp_path, LRNN_CACHE=str(here)).stdout == "tensor([2.0000, 3.0000, 3.5000])\n"
+    )
 
 
 # --- paths ---
@@ -175,10 +217,22 @@ def test_compilers_search_paths_may_be_relative(tmp_path, monkeypatch, own_cache
     [
         *(("LRNN_CUDA", value, environment.cuda) for value in ("yes", "2", "-1")),
         *(("LRNN_BUILD", value, environment.build) for value in ("no", "2", "auto")),
-        *(("LRNN_CUDA_ARCHITECTURES", value, toolchain.cuda_architectures) for value in ("sm_90", "90,", "90;100", "9", "all", "-1")),
-        *(("LRNN_ISA", value, toolchain.wanted_isa) for value in ("sse9", "AVX2", " baseline", "avx2,avx512")),
-        *(("LRNN_BUILD_ISAS", value, lambda: toolchain.isas_to_build(False)) for value in ("sse9", "avx2,sse9", "avx2 avx512", ",", "ALL")),
-        *(("CXX", value, toolchain.find_compiler) for value in ("no-such-compiler", "./g++", "/bin/no such", "g++ 'unclosed", "/")),
+        *(
+            ("LRNN_CUDA_ARCHITECTURES", value, toolchain.cuda_architectures)
+            for value in ("sm_90", "90,", "90;100", "9", "all", "-1")
+        ),
+        *(
+            ("LRNN_ISA", value, toolchain.wanted_isa)
+            for value in ("sse9", "AVX2", " baseline", "avx2,avx512")
+        ),
+        *(
+            ("LRNN_BUILD_ISAS", value, lambda: toolchain.isas_to_build(False))
+            for value in ("sse9", "avx2,sse9", "avx2 avx512", ",", "ALL")
+        ),
+        *(
+            ("CXX", value, toolchain.find_compiler)
+            for value in ("no-such-compiler", "./g++", "/bin/no such", "g++ 'unclosed", "/")
+        ),
         *(("CUDACXX", value, toolchain.find_nvcc) for value in ("no-such-compiler", "/usr")),
         ("CUDA_HOME", "/no/such/folder", toolchain.find_nvcc),
         ("LRNN_CACHE", __file__, environment.cache),
@@ -190,7 +244,9 @@ def test_what_makes_no_sense_is_refused_by_name(monkeypatch, variable, value, as
         pytest.skip("there is one instruction set only, with or without a GPU")
     monkeypatch.delenv("CUDACXX", raising=False)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError, match=rf"^the environment variable {variable} must .*, got .*") as caught:
+    with pytest.raises(
+        ValueError, match=rf"^the environment variable {variable} must .*, got .*"
+    ) as caught:
         ask()
     assert repr(value.strip() if variable != "LRNN_ISA" else value) in str(caught.value)
 
@@ -201,7 +257,12 @@ def test_what_makes_no_sense_is_refused_by_name(monkeypatch, variable, value, as
         ("LRNN_CUDA", " 1 ", environment.cuda, "1"),
         ("LRNN_CUDA", "", environment.cuda, "auto"),
         ("LRNN_BUILD", "", environment.build, True),
-        ("LRNN_CUDA_ARCHITECTURES", "80, 90a,100-virtual", toolchain.cuda_architectures, ["80", "90a", "100-virtual"]),
+        (
+            "LRNN_CUDA_ARCHITECTURES",
+            "80, 90a,100-virtual",
+            toolchain.cuda_architectures,
+            ["80", "90a", "100-virtual"],
+        ),
         ("LRNN_CUDA_ARCHITECTURES", "", toolchain.cuda_architectures, toolchain.CUDA_ARCHITECTURES),
         ("MAX_JOBS", "3", environment.max_jobs, 3),
         ("MAX_JOBS", "", environment.max_jobs, None),
@@ -225,6 +286,10 @@ def test_a_compiler_may_have_arguments_and_a_relative_place(tmp_path, monkeypatc
 def test_homes_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("LRNN_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for value, expected in (("", tmp_path / ".cache"), ("relative", tmp_path / ".cache"), (str(tmp_path / "xdg"), tmp_path / "xdg")):
+    for value, expected in (
+        ("", tmp_path / ".cache"),
+        ("relative", tmp_path / ".cache"),
+        (str(tmp_path / "xdg"), tmp_path / "xdg"),
+    ):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert environment.cache() == expected / "lrnn_kernels"

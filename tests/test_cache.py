@@ -1,4 +1,5 @@
-"""What is loaded: only what is whole, of these sources, and written by nobody else; and how it comes into the cache."""
+"""What is loaded: only what is whole, of these sources, and written by nobody else; and how it
+comes into the cache."""
 
 import errno
 import fcntl
@@ -49,7 +50,9 @@ def test_a_damaged_library_is_compiled_again(tmp_path, own_cache, capfd, damage)
     assert answer(path) == 42
     if damage not in ("only a stamp", "half a stamp", "an empty stamp"):
         assert "is damaged: " in capfd.readouterr().err
-    assert sorted(file.name for file in own_cache.iterdir()) == sorted([path.name, path.with_suffix(".hash").name, "lock", "objects"])
+    assert sorted(file.name for file in own_cache.iterdir()) == sorted(
+        [path.name, path.with_suffix(".hash").name, "lock", "objects"]
+    )
 
 
 @pytest.mark.parametrize("part", [0, 0.5, 0.99])
@@ -66,7 +69,11 @@ def test_a_damaged_installed_library_is_not_loaded(tmp_path, own_cache, monkeypa
     shutil.copy(cache.by_content(library(write(tmp_path / "src"))), installed)
     monkeypatch.setattr(libraries, "digest", lambda name: "0123")
     cache.stamp(installed, "0123")
-    find = lambda: cache.find_or_build(installed, "x", ["here"], "kernels", lambda: library(tmp_path / "src"))  # noqa: E731
+
+    def find():
+        build = lambda: library(tmp_path / "src")  # noqa: E731
+        return cache.find_or_build(installed, "x", ["here"], "kernels", build)
+
     assert find() == (installed, "built at install time")
     cut(installed, 0.5)
     path, reason = find()
@@ -79,11 +86,16 @@ def test_an_import_survives_a_cut_library(tmp_path):
     """It used to end by SIGBUS."""
     real = environment.cache()
     if cpu.extension().path.parent != real:  # which compiles it, if nothing has yet
-        pytest.skip("the kernels under test are installed, not in the cache; needs no GPU but a checkout")
+        pytest.skip(
+            "the kernels under test are installed, not in the cache; needs no GPU but a checkout"
+        )
     shutil.copytree(real, tmp_path / "cache")
     for path in (tmp_path / "cache").glob("*.so"):
         cut(path, 0.5)
-    script = "import torch, lrnn_kernels as K; x = torch.ones(1, 2, 1); print(K.linear_scan(x, x, backend='cpu')[1].item())"
+    script = (
+        "import torch, lrnn_kernels as K; x = torch.ones(1, 2, 1); print(K.linear_scan(x, x, "
+        "backend='cpu')[1].item())"
+    )
     done = run(script, ROOT, LRNN_CACHE=str(tmp_path / "cache"))
     assert (done.returncode, done.stdout) == (0, "2.0\n"), done.stderr
     assert "is damaged" in done.stderr
@@ -99,7 +111,10 @@ def test_what_others_may_write_is_not_loaded(tmp_path, own_cache, mode, place):
         if place == "above" and mode == 0o1777:  # as /tmp: others cannot replace our folder there
             assert cache.by_content(library(tmp_path / "src")) == path
             return
-        with pytest.raises(RuntimeError, match=r"kernels are not loaded from .* may be written by everybody; .*LRNN_CACHE"):
+        with pytest.raises(
+            RuntimeError,
+            match=r"kernels are not loaded from .* may be written by everybody; .*LRNN_CACHE",
+        ):
             cache.by_content(library(tmp_path / "src"))
     finally:
         where.chmod(0o700)
@@ -133,7 +148,9 @@ def test_a_link_into_a_folder_of_others_is_not_followed(tmp_path, own_cache):
         cache.by_content(library(write(tmp_path / "src")))
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EIO])
+@pytest.mark.parametrize(
+    "number", [errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.EIO]
+)
 def test_file_systems_without_locks(tmp_path, own_cache, monkeypatch, number):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
@@ -144,7 +161,11 @@ def test_file_systems_without_locks(tmp_path, own_cache, monkeypatch, number):
 
 def test_a_cache_that_cannot_be_written_says_how_to_name_another(tmp_path, monkeypatch):
     monkeypatch.setenv("LRNN_CACHE", "/proc/lrnn_kernels")
-    with pytest.raises(RuntimeError, match=r"the cache cannot be written \(.*\); the environment variable LRNN_CACHE names another"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"the cache cannot be written \(.*\); "
+        "the environment variable LRNN_CACHE names another",
+    ):
         cache.by_content(library(write(tmp_path / "src")))
 
 
@@ -163,13 +184,16 @@ def test_processes_that_compile_at_once(tmp_path, own_cache):
 import ctypes; from pathlib import Path
 from lrnn_build import cache, libraries, toolchain
 unit = libraries.Unit("here", "one.cpp", ("-fPIC",), "one")
-library = libraries.Library("answers", toolchain.find_compiler(), (unit,), (), {{"here": Path({str(folder)!r})}})
+folders = {{"here": Path({str(folder)!r})}}
+library = libraries.Library("answers", toolchain.find_compiler(), (unit,), (), folders)
 print(ctypes.CDLL(str(cache.by_content(library))).one())
 """
     # The package by itself, as setup.py loads it.
     (tmp_path / "lrnn_build").symlink_to(ROOT / "lrnn_kernels" / "backends" / "build")
     command = [sys.executable, "-c", script]
-    several = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    several = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
     assert [process.communicate(timeout=300)[0] for process in several] == ["42\n"] * 3
 
 
@@ -184,7 +208,9 @@ def test_objects_that_nobody_uses_are_forgotten(tmp_path, own_cache):
 def test_progress_says_what_is_done_and_left(tmp_path, own_cache, monkeypatch):
     monkeypatch.setattr("lrnn_kernels.backends.build.compiling.QUIET", 0.0)
     said = []
-    compile_library(library(write(tmp_path / "src")), tmp_path / "x.so", tmp_path / "objects", said.append)
+    compile_library(
+        library(write(tmp_path / "src")), tmp_path / "x.so", tmp_path / "objects", said.append
+    )
     assert said[0] == "lrnn_kernels: compiling answers: 2 files"
     assert "1 of 2 files" in said[1]
     assert "1 files left" in said[1]

@@ -73,10 +73,19 @@ def _wrong(name: str, change):
 
 DEFECTS = {
     "a sign in the gradient of an input": ("_gradients", lambda out: [-out[0], *out[1:]]),
-    "a missing gradient of the initial state": ("_gradients", lambda out: [*out[:-2], torch.zeros_like(out[-2]), out[-1]]),
+    "a missing gradient of the initial state": (
+        "_gradients",
+        lambda out: [*out[:-2], torch.zeros_like(out[-2]), out[-1]],
+    ),
     "a gradient a thousandth off": ("_gradients", lambda out: [out[0] * 1.001, *out[1:]]),
-    "one wrong value in the last channel": ("_forward", lambda out: [torch.cat([out[0][..., :-1], out[0][..., -1:] + 0.01], -1), *out[1:]]),
-    "a final state that was not written": ("_forward", lambda out: [out[0], out[1] * float("nan"), out[2]]),
+    "one wrong value in the last channel": (
+        "_forward",
+        lambda out: [torch.cat([out[0][..., :-1], out[0][..., -1:] + 0.01], -1), *out[1:]],
+    ),
+    "a final state that was not written": (
+        "_forward",
+        lambda out: [out[0], out[1] * float("nan"), out[2]],
+    ),
 }
 
 
@@ -86,7 +95,9 @@ def test_check_finds_a_defect(defect, monkeypatch):
     name, change = DEFECTS[defect]
     monkeypatch.setattr(autograd, name, _wrong(name, change))
     report = check.run_check(cells=["linear_scan_per_channel"], backends=["cpu"])
-    wide = [row for row in report.rows if row.dtype not in testing.HALVES]  # a thousandth is below the rounding of 16 bits
+    wide = [
+        row for row in report.rows if row.dtype not in testing.HALVES
+    ]  # a thousandth is below the rounding of 16 bits
     assert wide
     assert all(not row.ok for row in wide)
     assert "FAIL" in str(report)
@@ -99,7 +110,11 @@ def test_check_finds_a_bit(monkeypatch):
         return [out[0].nextafter(torch.full((), 9.0, dtype=out[0].dtype)), *out[1:]]
 
     monkeypatch.setattr(autograd, "_forward", _wrong("_forward", change))
-    rows = [row for row in check.run_check(cells=["bmru"], backends=["cpu"]).rows if row.dtype == torch.float64]
+    rows = [
+        row
+        for row in check.run_check(cells=["bmru"], backends=["cpu"]).rows
+        if row.dtype == torch.float64
+    ]
     assert rows
     assert all(row.value.ok and row.bits is False and not row.ok for row in rows)
 

@@ -1,4 +1,5 @@
-"""The library of CUDA operators: nvcc makes it where no GPU and no CUDA torch is, it loads there, and LRNN_CUDA means what it says."""
+"""The library of CUDA operators: nvcc makes it where no GPU and no CUDA torch is, it loads
+there, and LRNN_CUDA means what it says."""
 
 import re
 
@@ -10,7 +11,10 @@ import lrnn_kernels
 from lrnn_kernels.backends.build import cache, environment, sources, toolchain
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
-needs_no_cuda = pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has CUDA: needs one without, or the GPU's own tests")
+needs_no_cuda = pytest.mark.skipif(
+    torch.version.cuda is not None,
+    reason="this torch has CUDA: needs one without, or the GPU's own tests",
+)
 
 SCRIPT = """
 import torch, lrnn_kernels
@@ -28,14 +32,24 @@ except ValueError as error:
 
 @needs_nvcc
 def test_a_wheel_with_cuda_operators_loads_without_a_gpu(tmp_path):
-    """PTX alone: machine code for all architectures takes minutes; test_gpu_resources.py compiles some."""
-    _wheel(tmp_path, LRNN_CUDA="1", LRNN_CUDA_ARCHITECTURES="90-virtual", LRNN_BUILD_ISAS="baseline")
-    environment = {"LRNN_CUDA": "1", "LRNN_CUDA_ARCHITECTURES": "90-virtual", "LRNN_CACHE": str(tmp_path / "cache")}
+    """PTX alone: machine code for all architectures takes minutes; test_gpu_resources.py
+    compiles some."""
+    _wheel(
+        tmp_path, LRNN_CUDA="1", LRNN_CUDA_ARCHITECTURES="90-virtual", LRNN_BUILD_ISAS="baseline"
+    )
+    environment = {
+        "LRNN_CUDA": "1",
+        "LRNN_CUDA_ARCHITECTURES": "90-virtual",
+        "LRNN_CACHE": str(tmp_path / "cache"),
+    }
     lines = _run(["-c", SCRIPT], tmp_path / "unpacked", **environment).stdout.splitlines()
     assert lines[0] == "built at install time []"  # no kernel is missing
     assert lines[1] == "True"
     assert "run CUDA tensors, got tensors on 'cpu'" in lines[2]
-    assert "CUDA kernels" in _run(["-m", "lrnn_kernels", "info"], tmp_path / "unpacked", **environment).stdout
+    assert (
+        "CUDA kernels"
+        in _run(["-m", "lrnn_kernels", "info"], tmp_path / "unpacked", **environment).stdout
+    )
 
 
 @needs_no_cuda
@@ -45,10 +59,12 @@ def test_where_torch_has_no_cuda_the_backend_says_so():
 
 
 def test_switched_off(tmp_path):
-    script = "import lrnn_kernels; from lrnn_kernels.backends import cuda; print(cuda.missing('cuda'))"
-    assert _run(["-c", script], tmp_path.parent, PYTHONPATH=str(sources.csrc().parent), LRNN_CUDA="0").stdout == (
-        "switched off by LRNN_CUDA=0\n"
+    script = (
+        "import lrnn_kernels; from lrnn_kernels.backends import cuda; print(cuda.missing('cuda'))"
     )
+    assert _run(
+        ["-c", script], tmp_path.parent, PYTHONPATH=str(sources.csrc().parent), LRNN_CUDA="0"
+    ).stdout == ("switched off by LRNN_CUDA=0\n")
 
 
 def test_modes(monkeypatch):
@@ -56,7 +72,9 @@ def test_modes(monkeypatch):
         monkeypatch.setenv("LRNN_CUDA", mode)
         assert environment.cuda() == mode
     monkeypatch.setenv("LRNN_CUDA", "yes")
-    with pytest.raises(ValueError, match=re.escape("LRNN_CUDA must be one of 0, 1, auto, got 'yes'")):
+    with pytest.raises(
+        ValueError, match=re.escape("LRNN_CUDA must be one of 0, 1, auto, got 'yes'")
+    ):
         environment.cuda()
 
 

@@ -1,4 +1,5 @@
-"""Layers under DistributedDataParallel: two processes with half of the batch each have the gradients of the whole."""
+"""Layers under DistributedDataParallel: two processes with half of the batch each have the
+gradients of the whole."""
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ def one_sequence(layer: torch.nn.Module, x: Tensor) -> None:
 
 
 def windows(layer: torch.nn.Module, x: Tensor) -> None:
-    """States carried from window to window, some with episodes that start in them: every window has a backward pass of its own."""
+    """States carried from window to window, some with episodes that start in them: every window
+    has a backward pass of its own."""
     state = None
     for number, part in enumerate(x.repeat(1, 3, 1).split(4, 1)):
         reset = torch.arange(part.shape[1]).expand(part.shape[:2]) == 2 if number % 3 == 1 else None
@@ -35,10 +37,16 @@ def windows(layer: torch.nn.Module, x: Tensor) -> None:
 
 
 def packed_windows(layer: torch.nn.Module, x: Tensor) -> None:
-    """The same with sequences of several lengths, which the reverse direction starts within the window."""
+    """The same with sequences of several lengths, which the reverse direction starts within the
+    window."""
     state = None
     for part in x.split(3, 1):
-        out, state = layer(pack_padded_sequence(part, [3, 2] * (len(part) // 2), batch_first=True, enforce_sorted=False), state)
+        out, state = layer(
+            pack_padded_sequence(
+                part, [3, 2] * (len(part) // 2), batch_first=True, enforce_sorted=False
+            ),
+            state,
+        )
         out.data.square().mean().backward()
         state = each(Tensor.detach, state)
 
@@ -58,16 +66,21 @@ def gradients(layer: torch.nn.Module, train, x: Tensor) -> list[Tensor]:
 
 
 def one_of_two(rank: int, folder: str) -> None:
-    """A process: writes for every layer the gradients of its half of the batch, averaged over both."""
+    """A process: writes for every layer the gradients of its half of the batch, averaged over
+    both."""
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
+    )
     found = {}
     for name in LAYERS:
         for training, (train, bidirectional) in TRAINING.items():
             layer = build(name, bidirectional)
             for p in layer.parameters():
                 p.data += rank  # must not matter: the first process hands out its own
-            found[name, training] = gradients(DistributedDataParallel(layer), train, batch()[rank * B // 2 : (rank + 1) * B // 2])
+            found[name, training] = gradients(
+                DistributedDataParallel(layer), train, batch()[rank * B // 2 : (rank + 1) * B // 2]
+            )
     torch.save(found, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 

@@ -24,57 +24,205 @@ X, ALPHA, MASK = _x(), _x(C), torch.zeros(B, T, dtype=torch.bool)
 WRONG = {
     # what: (call, exception, words that the message must hold)
     "no tensor": (lambda: lrnn.bmru([1.0], X, ALPHA), TypeError, ("c must be a tensor", "list")),
-    "no tensor as parameter": (lambda: lrnn.bmru(X, X, 1.0), TypeError, ("alpha must be a tensor", "float")),
-    "stream of 2 dimensions": (lambda: lrnn.bmru(_x(T, C), X, ALPHA), ValueError, ("c must have shape (B, T, C)", "(5, 4)")),
-    "streams of two shapes": (lambda: lrnn.bmru(X, _x(B, T, 3), ALPHA), ValueError, ("beta", "(2, 5, 4)", "(2, 5, 3)")),
-    "streams of two lengths": (lambda: lrnn.min_gru(X, _x(B, 6, C)), ValueError, ("v", "(2, 5, 4)", "(2, 6, 4)")),
-    "no channels": (lambda: lrnn.min_gru(_x(B, T, 0), _x(B, T, 0)), ValueError, ("k", "at least one channel", "(2, 5, 0)")),
-    "integers": (lambda: lrnn.min_gru(X.int(), X), TypeError, ("k must be floating point", "torch.int32")),
-    "integer threshold": (lambda: lrnn.bmru(X, X.long(), ALPHA), TypeError, ("beta must be floating point", "torch.int64")),
-    "complex parameter for a real cell": (lambda: lrnn.bmru(X, X, ALPHA.cfloat()), TypeError, ("alpha", "torch.complex64", "float32")),
-    "complex for a real cell": (lambda: lrnn.min_gru(X.cfloat(), X.cfloat()), TypeError, ("k", "torch.complex64", "float32")),
-    "real for the LRU": (lambda: lrnn.lru(X, _x(C)), TypeError, ("u", "torch.float32", "complex64")),
-    "half split for the LRU": (lambda: lrnn.lru(_x(B, T, 2 * C).double(), _x(3).cdouble()), ValueError, ("lam", "(4,)", "(3,)")),
-    "alpha of another width": (lambda: lrnn.bmru(X, X, _x(3)), ValueError, ("alpha", "(4,)", "(3,)")),
-    "alpha without channels": (lambda: lrnn.bmru(X, X, torch.tensor(1.0)), ValueError, ("alpha must have shape (C,)", "()")),
-    "alpha of another length": (lambda: lrnn.bmru(X, X, _x(B, 6, C)), ValueError, ("alpha", "(2, 5, 4)", "(2, 6, 4)")),
-    "alpha of 4 dimensions": (lambda: lrnn.bmru(X, X, _x(1, B, T, C)), ValueError, ("alpha", "(1, 2, 5, 4)")),
-    "wider alpha": (lambda: lrnn.bmru(X, X, ALPHA.double()), TypeError, ("alpha", "torch.float64", "torch.float32")),
-    "a of 2 dimensions": (lambda: lrnn.linear_scan(_x(B, C), X), ValueError, ("a must have shape", "(2, 4)")),
-    "thresholds of another width": (lambda: lrnn.fq_bmru(X, ALPHA, _x(5), ALPHA), ValueError, ("beta_hi", "(4,)", "(5,)")),
+    "no tensor as parameter": (
+        lambda: lrnn.bmru(X, X, 1.0),
+        TypeError,
+        ("alpha must be a tensor", "float"),
+    ),
+    "stream of 2 dimensions": (
+        lambda: lrnn.bmru(_x(T, C), X, ALPHA),
+        ValueError,
+        ("c must have shape (B, T, C)", "(5, 4)"),
+    ),
+    "streams of two shapes": (
+        lambda: lrnn.bmru(X, _x(B, T, 3), ALPHA),
+        ValueError,
+        ("beta", "(2, 5, 4)", "(2, 5, 3)"),
+    ),
+    "streams of two lengths": (
+        lambda: lrnn.min_gru(X, _x(B, 6, C)),
+        ValueError,
+        ("v", "(2, 5, 4)", "(2, 6, 4)"),
+    ),
+    "no channels": (
+        lambda: lrnn.min_gru(_x(B, T, 0), _x(B, T, 0)),
+        ValueError,
+        ("k", "at least one channel", "(2, 5, 0)"),
+    ),
+    "integers": (
+        lambda: lrnn.min_gru(X.int(), X),
+        TypeError,
+        ("k must be floating point", "torch.int32"),
+    ),
+    "integer threshold": (
+        lambda: lrnn.bmru(X, X.long(), ALPHA),
+        TypeError,
+        ("beta must be floating point", "torch.int64"),
+    ),
+    "complex parameter for a real cell": (
+        lambda: lrnn.bmru(X, X, ALPHA.cfloat()),
+        TypeError,
+        ("alpha", "torch.complex64", "float32"),
+    ),
+    "complex for a real cell": (
+        lambda: lrnn.min_gru(X.cfloat(), X.cfloat()),
+        TypeError,
+        ("k", "torch.complex64", "float32"),
+    ),
+    "real for the LRU": (
+        lambda: lrnn.lru(X, _x(C)),
+        TypeError,
+        ("u", "torch.float32", "complex64"),
+    ),
+    "half split for the LRU": (
+        lambda: lrnn.lru(_x(B, T, 2 * C).double(), _x(3).cdouble()),
+        ValueError,
+        ("lam", "(4,)", "(3,)"),
+    ),
+    "alpha of another width": (
+        lambda: lrnn.bmru(X, X, _x(3)),
+        ValueError,
+        ("alpha", "(4,)", "(3,)"),
+    ),
+    "alpha without channels": (
+        lambda: lrnn.bmru(X, X, torch.tensor(1.0)),
+        ValueError,
+        ("alpha must have shape (C,)", "()"),
+    ),
+    "alpha of another length": (
+        lambda: lrnn.bmru(X, X, _x(B, 6, C)),
+        ValueError,
+        ("alpha", "(2, 5, 4)", "(2, 6, 4)"),
+    ),
+    "alpha of 4 dimensions": (
+        lambda: lrnn.bmru(X, X, _x(1, B, T, C)),
+        ValueError,
+        ("alpha", "(1, 2, 5, 4)"),
+    ),
+    "wider alpha": (
+        lambda: lrnn.bmru(X, X, ALPHA.double()),
+        TypeError,
+        ("alpha", "torch.float64", "torch.float32"),
+    ),
+    "a of 2 dimensions": (
+        lambda: lrnn.linear_scan(_x(B, C), X),
+        ValueError,
+        ("a must have shape", "(2, 4)"),
+    ),
+    "thresholds of another width": (
+        lambda: lrnn.fq_bmru(X, ALPHA, _x(5), ALPHA),
+        ValueError,
+        ("beta_hi", "(4,)", "(5,)"),
+    ),
     "eps above 1": (lambda: lrnn.bmru(X, X, ALPHA, eps=1.5), ValueError, ("eps", "[0, 1]", "1.5")),
-    "eps below 0": (lambda: lrnn.fq_bmru(X, ALPHA, ALPHA, ALPHA, eps=-0.1), ValueError, ("eps", "[0, 1]", "-0.1")),
+    "eps below 0": (
+        lambda: lrnn.fq_bmru(X, ALPHA, ALPHA, ALPHA, eps=-0.1),
+        ValueError,
+        ("eps", "[0, 1]", "-0.1"),
+    ),
     "eps NaN": (lambda: lrnn.bmru(X, X, ALPHA, eps=float("nan")), ValueError, ("eps", "nan")),
-    "eps a tensor": (lambda: lrnn.bmru(X, X, ALPHA, eps=torch.tensor(0.5)), TypeError, ("eps must be a number", "float32")),
+    "eps a tensor": (
+        lambda: lrnn.bmru(X, X, ALPHA, eps=torch.tensor(0.5)),
+        TypeError,
+        ("eps must be a number", "float32"),
+    ),
     "width 0": (lambda: lrnn.cmru(X, X, ALPHA, width=0.0), ValueError, ("width", "(0, inf)", "0")),
     "width below 0": (lambda: lrnn.bmru(X, X, ALPHA, width=-1), ValueError, ("width", "-1")),
-    "positive a number": (lambda: lrnn.min_gru(X, X, positive=1), TypeError, ("positive must be a bool", "int")),
-    "positive a number in a step": (lambda: lrnn.min_gru_step(X[:, 0], X[:, 0], positive=1), TypeError, ("positive must be a bool", "int")),
-    "h0 of one dimension": (lambda: lrnn.min_gru(X, X, h0=_x(C)), ValueError, ("h0", "(2, 4)", "(4,)")),
-    "h0 of another batch": (lambda: lrnn.min_gru(X, X, h0=_x(3, C)), ValueError, ("h0", "(2, 4)", "(3, 4)")),
-    "h0 wider than the states": (lambda: lrnn.min_gru(X, X, h0=_x(B, C).double()), TypeError, ("h0", "torch.float64", "torch.float32")),
-    "complex h0": (lambda: lrnn.min_gru(X, X, h0=_x(B, C).cfloat()), TypeError, ("h0", "torch.complex64")),
-    "h0 no tensor": (lambda: lrnn.min_gru(X, X, h0=0.0), TypeError, ("h0 must be a tensor", "float")),
-    "reset of integers": (lambda: lrnn.min_gru(X, X, reset=MASK.int()), TypeError, ("reset must be a bool tensor", "torch.int32")),
-    "reset of another length": (lambda: lrnn.min_gru(X, X, reset=MASK[:, :3]), ValueError, ("reset", "(2, 5)", "(2, 3)")),
-    "h_reset without reset": (lambda: lrnn.min_gru(X, X, h_reset=_x(C)), ValueError, ("h_reset", "without reset", "h0")),
+    "positive a number": (
+        lambda: lrnn.min_gru(X, X, positive=1),
+        TypeError,
+        ("positive must be a bool", "int"),
+    ),
+    "positive a number in a step": (
+        lambda: lrnn.min_gru_step(X[:, 0], X[:, 0], positive=1),
+        TypeError,
+        ("positive must be a bool", "int"),
+    ),
+    "h0 of one dimension": (
+        lambda: lrnn.min_gru(X, X, h0=_x(C)),
+        ValueError,
+        ("h0", "(2, 4)", "(4,)"),
+    ),
+    "h0 of another batch": (
+        lambda: lrnn.min_gru(X, X, h0=_x(3, C)),
+        ValueError,
+        ("h0", "(2, 4)", "(3, 4)"),
+    ),
+    "h0 wider than the states": (
+        lambda: lrnn.min_gru(X, X, h0=_x(B, C).double()),
+        TypeError,
+        ("h0", "torch.float64", "torch.float32"),
+    ),
+    "complex h0": (
+        lambda: lrnn.min_gru(X, X, h0=_x(B, C).cfloat()),
+        TypeError,
+        ("h0", "torch.complex64"),
+    ),
+    "h0 no tensor": (
+        lambda: lrnn.min_gru(X, X, h0=0.0),
+        TypeError,
+        ("h0 must be a tensor", "float"),
+    ),
+    "reset of integers": (
+        lambda: lrnn.min_gru(X, X, reset=MASK.int()),
+        TypeError,
+        ("reset must be a bool tensor", "torch.int32"),
+    ),
+    "reset of another length": (
+        lambda: lrnn.min_gru(X, X, reset=MASK[:, :3]),
+        ValueError,
+        ("reset", "(2, 5)", "(2, 3)"),
+    ),
+    "h_reset without reset": (
+        lambda: lrnn.min_gru(X, X, h_reset=_x(C)),
+        ValueError,
+        ("h_reset", "without reset", "h0"),
+    ),
     "h_reset of another width": (
         lambda: lrnn.min_gru(X, X, reset=MASK, h_reset=_x(3)),
         ValueError,
         ("h_reset", "(4,)", "(2, 4)", "(3,)"),
     ),
-    "a backend that is none": (lambda: lrnn.min_gru(X, X, backend="gpu"), ValueError, ("backend", "'cpu'", "'gpu'")),
-    "streams on two devices": (lambda: lrnn.min_gru(X, _x(device="meta")), ValueError, ("v", "device", "cpu", "meta")),
-    "h0 on another device": (lambda: lrnn.min_gru(X, X, h0=_x(B, C, device="meta")), ValueError, ("h0", "device", "cpu", "meta")),
-    "alpha on another device": (lambda: lrnn.bmru(X, X, _x(C, device="meta")), ValueError, ("alpha", "device", "cpu", "meta")),
-    "reset on another device": (lambda: lrnn.min_gru(X, X, reset=MASK.to("meta")), ValueError, ("reset", "device", "cpu", "meta")),
-    "a step with time": (lambda: lrnn.min_gru_step(X, X), ValueError, ("k must have shape (B, C)", "(2, 5, 4)")),
+    "a backend that is none": (
+        lambda: lrnn.min_gru(X, X, backend="gpu"),
+        ValueError,
+        ("backend", "'cpu'", "'gpu'"),
+    ),
+    "streams on two devices": (
+        lambda: lrnn.min_gru(X, _x(device="meta")),
+        ValueError,
+        ("v", "device", "cpu", "meta"),
+    ),
+    "h0 on another device": (
+        lambda: lrnn.min_gru(X, X, h0=_x(B, C, device="meta")),
+        ValueError,
+        ("h0", "device", "cpu", "meta"),
+    ),
+    "alpha on another device": (
+        lambda: lrnn.bmru(X, X, _x(C, device="meta")),
+        ValueError,
+        ("alpha", "device", "cpu", "meta"),
+    ),
+    "reset on another device": (
+        lambda: lrnn.min_gru(X, X, reset=MASK.to("meta")),
+        ValueError,
+        ("reset", "device", "cpu", "meta"),
+    ),
+    "a step with time": (
+        lambda: lrnn.min_gru_step(X, X),
+        ValueError,
+        ("k must have shape (B, C)", "(2, 5, 4)"),
+    ),
     "a step with a mask over time": (
         lambda: lrnn.min_gru_step(_x(B, C), _x(B, C), reset=MASK),
         ValueError,
         ("reset must have shape (B,)", "(2, 5)"),
     ),
-    "a step of a wrong state": (lambda: lrnn.min_gru_step(_x(B, C), _x(B, C), _x(B, 3)), ValueError, ("(2, 4)", "(2, 3)")),
+    "a step of a wrong state": (
+        lambda: lrnn.min_gru_step(_x(B, C), _x(B, C), _x(B, 3)),
+        ValueError,
+        ("(2, 4)", "(2, 3)"),
+    ),
 }
 
 
@@ -100,8 +248,14 @@ def test_explain_refuses_what_the_call_refuses(what, monkeypatch):
 
 @over(("cell", "options"), VARIANTS)
 def test_explain_prepares_the_call_that_runs(cell, options, monkeypatch):
-    """The row, the tensors and the options that the public function hands on are those that ``explain`` describes."""
-    call, prepared = testing.random_call(cell, 2, 5, 4, options=options, dtype=CELLS[cell].dtypes[0], reset=True), []
+    """The row, the tensors and the options that the public function hands on are those that
+    ``explain`` describes."""
+    call, prepared = (
+        testing.random_call(
+            cell, 2, 5, 4, options=options, dtype=CELLS[cell].dtypes[0], reset=True
+        ),
+        [],
+    )
     real = run.prepare
 
     def keep(row, *args):
@@ -122,7 +276,9 @@ def test_explain_prepares_the_call_that_runs(cell, options, monkeypatch):
     ran, explained = prepared
     assert ran[0] is explained[0]
     assert ran[3] == explained[3]
-    for a, b in zip([*ran[1], *ran[2], *ran[4:7]], [*explained[1], *explained[2], *explained[4:7]], strict=True):
+    for a, b in zip(
+        [*ran[1], *ran[2], *ran[4:7]], [*explained[1], *explained[2], *explained[4:7]], strict=True
+    ):
         assert (a is None and b is None) or torch.equal(a, b)
 
 
@@ -141,15 +297,20 @@ def test_the_reference_raises_the_same(cell, options):
 
 @pytest.mark.parametrize("suffix", ["", "_backward"])
 def test_operators_called_directly_are_safe(suffix):
-    """torch.ops skips the public checks: memory stays safe, and the error says which operator complained."""
+    """torch.ops skips the public checks: memory stays safe, and the error says which operator
+    complained."""
     if suffix:
 
         def run(inputs, params, dy):
-            return torch.ops.lrnn_kernels.cmru_backward(inputs, params, [1.0, 1.0], None, None, None, False, None, dy, None)
+            return torch.ops.lrnn_kernels.cmru_backward(
+                inputs, params, [1.0, 1.0], None, None, None, False, None, dy, None
+            )
     else:
 
         def run(inputs, params, dy):
-            return torch.ops.lrnn_kernels.cmru(inputs, params, [1.0, 1.0], None, None, None, False, True)
+            return torch.ops.lrnn_kernels.cmru(
+                inputs, params, [1.0, 1.0], None, None, None, False, True
+            )
 
     for inputs, params in (
         ([], [ALPHA]),
@@ -171,9 +332,16 @@ def test_operators_called_directly_are_safe(suffix):
 
 
 def test_states_that_are_not_the_forwards():
-    for kernel, states in (("hysteresis", _x(B, T, 3)), ("hysteresis", None), ("bmru", X), ("bmru", None)):
+    for kernel, states in (
+        ("hysteresis", _x(B, T, 3)),
+        ("hysteresis", None),
+        ("bmru", X),
+        ("bmru", None),
+    ):
         with pytest.raises(RuntimeError, match=kernel):
-            getattr(torch.ops.lrnn_kernels, kernel + "_backward")([X, X], [ALPHA], [0.0, 1.0], None, None, None, False, states, X, None)
+            getattr(torch.ops.lrnn_kernels, kernel + "_backward")(
+                [X, X], [ALPHA], [0.0, 1.0], None, None, None, False, states, X, None
+            )
 
 
 def test_a_second_derivative_of_a_surrogate_is_refused():
@@ -196,7 +364,8 @@ def test_forward_mode_of_a_surrogate_is_refused():
 
 
 def test_what_was_right_once_is_no_excuse(monkeypatch):
-    """Calls that were checked are remembered by all that the checks look at, and only so many of them."""
+    """Calls that were checked are remembered by all that the checks look at, and only so many of
+    them."""
     monkeypatch.setattr(run, "_layouts", {})
     monkeypatch.setattr(run, "_MOST_LAYOUTS", 3)
     expected = lrnn.bmru(X, X, ALPHA)[0]

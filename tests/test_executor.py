@@ -1,4 +1,5 @@
-"""The CUDA-on-CPU executor: it runs kernels as a device does, and finds what is wrong with wrong ones."""
+"""The CUDA-on-CPU executor: it runs kernels as a device does, and finds what is wrong with wrong
+ones."""
 
 import ctypes
 
@@ -36,7 +37,8 @@ def test_barriers_and_shared_memory(samples, resident, seed):
 
 
 def test_a_missing_barrier_gives_wrong_results(samples):
-    """In order, too: a thread runs until it waits, so the first one adds what the others have not written yet."""
+    """In order, too: a thread runs until it waits, so the first one adds what the others have
+    not written yet."""
     for seed in SEEDS:
         samples.configure(resident=4, seed=seed)
         assert not block_sums(samples, barrier=False)
@@ -82,7 +84,10 @@ def test_resident_blocks_run_at_a_time_and_no_others_do(samples):
 
 def test_a_deadlock_is_reported(samples):
     assert samples.library.sample_part_ways() != 0
-    assert samples.message == ("deadlock in block 0: of 64 threads 32 wait at __syncthreads, 32 in a warp operation, 0 have returned")
+    assert samples.message == (
+        "deadlock in block 0: of 64 threads 32 wait at __syncthreads, 32 in a warp operation, 0 "
+        "have returned"
+    )
     assert block_sums(samples, barrier=True)  # and the next launch runs
     assert samples.message == ""
 
@@ -94,7 +99,10 @@ def test_a_launch_that_no_device_would_accept(samples):
 
 def test_16_bit_numbers_are_rounded_as_torch_does(samples):
     x = torch.cat(
-        [torch.randn(3000) * 10.0 ** torch.arange(-8, 7).repeat(200), torch.tensor([0.0, -0.0, float("inf"), 65520.0, 1e-8, 3.4e38])]
+        [
+            torch.randn(3000) * 10.0 ** torch.arange(-8, 7).repeat(200),
+            torch.tensor([0.0, -0.0, float("inf"), 65520.0, 1e-8, 3.4e38]),
+        ]
     )
     bf16, half = torch.empty_like(x), torch.empty_like(x)
     pointers = [ctypes.c_void_p(t.data_ptr()) for t in (x, bf16, half)]
@@ -112,8 +120,13 @@ print("finished")
 """
 
 BLOCK_SUMS = "test_executor.block_sums(samples, {})"
-RUNNING_SUM = "x = (ctypes.c_int * 40)(); samples.library.sample_running_sum({}, 20, x, ctypes.byref(x, 80))"
-FILL = "x = ctypes.CDLL(None).malloc; x.restype = ctypes.c_void_p; p = x(4000); samples.library.sample_fill(ctypes.c_void_p(p), 1000, {})"
+RUNNING_SUM = (
+    "x = (ctypes.c_int * 40)(); samples.library.sample_running_sum({}, 20, x, ctypes.byref(x, 80))"
+)
+FILL = (
+    "x = ctypes.CDLL(None).malloc; x.restype = ctypes.c_void_p; p = x(4000); "
+    "samples.library.sample_fill(ctypes.c_void_p(p), 1000, {})"
+)
 
 
 @pytest.mark.parametrize(

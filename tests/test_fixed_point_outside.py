@@ -1,4 +1,5 @@
-"""The fixed-point network towards the outside: bad arguments, files for simulators, and machines without torch or a compiler."""
+"""The fixed-point network towards the outside: bad arguments, files for simulators, and machines
+without torch or a compiler."""
 
 import csv
 import os
@@ -23,64 +24,220 @@ VOTES = np.zeros((3, 10), np.int32)
 
 WRONG = {
     # what: (call, exception, words that the message must hold)
-    "images no array": (lambda: NETWORK.classify([[0] * 4]), TypeError, ("images must be a NumPy array", "list")),
-    "images of 3 dimensions": (lambda: NETWORK.classify(IMAGES[None]), ValueError, ("images must have shape (N, pixels)", "(1, 2, 4)")),
-    "images of other integers": (lambda: NETWORK.classify(IMAGES.astype(int)), TypeError, ("images must be uint8", "int64")),
-    "images beyond 1": (lambda: NETWORK.classify(IMAGES + 1.5), ValueError, ("images must be in [0, 1]", "1.5")),
-    "images NaN": (lambda: fp.traces(IMAGES * np.nan), ValueError, ("images must be in [0, 1]", "nan")),
-    "images of another size": (lambda: NETWORK.classify(IMAGES[:, :3]), ValueError, ("images must have shape (N, 4)", "(2, 3)")),
-    "images without pixels": (lambda: fp.traces(IMAGES[:, :0]), ValueError, ("images must have 1 to 65535 pixels", "(2, 0)")),
-    "frames a float": (lambda: NETWORK.classify(IMAGES, 5.0), TypeError, ("frames must be an integer", "float")),
+    "images no array": (
+        lambda: NETWORK.classify([[0] * 4]),
+        TypeError,
+        ("images must be a NumPy array", "list"),
+    ),
+    "images of 3 dimensions": (
+        lambda: NETWORK.classify(IMAGES[None]),
+        ValueError,
+        ("images must have shape (N, pixels)", "(1, 2, 4)"),
+    ),
+    "images of other integers": (
+        lambda: NETWORK.classify(IMAGES.astype(int)),
+        TypeError,
+        ("images must be uint8", "int64"),
+    ),
+    "images beyond 1": (
+        lambda: NETWORK.classify(IMAGES + 1.5),
+        ValueError,
+        ("images must be in [0, 1]", "1.5"),
+    ),
+    "images NaN": (
+        lambda: fp.traces(IMAGES * np.nan),
+        ValueError,
+        ("images must be in [0, 1]", "nan"),
+    ),
+    "images of another size": (
+        lambda: NETWORK.classify(IMAGES[:, :3]),
+        ValueError,
+        ("images must have shape (N, 4)", "(2, 3)"),
+    ),
+    "images without pixels": (
+        lambda: fp.traces(IMAGES[:, :0]),
+        ValueError,
+        ("images must have 1 to 65535 pixels", "(2, 0)"),
+    ),
+    "frames a float": (
+        lambda: NETWORK.classify(IMAGES, 5.0),
+        TypeError,
+        ("frames must be an integer", "float"),
+    ),
     "frames below 0": (lambda: fp.traces(IMAGES, -1), ValueError, ("frames must be in [0,", "-1")),
-    "silent above frames": (lambda: fp.traces(IMAGES, 5, silent=6), ValueError, ("silent must be in [0, 5]", "6")),
+    "silent above frames": (
+        lambda: fp.traces(IMAGES, 5, silent=6),
+        ValueError,
+        ("silent must be in [0, 5]", "6"),
+    ),
     "seed below 0": (lambda: fp.traces(IMAGES, seed=-1), ValueError, ("seed", "-1")),
-    "first a bool": (lambda: fp.traces(IMAGES, first=True), TypeError, ("first must be an integer", "bool")),
-    "no threads": (lambda: NETWORK.classify(IMAGES, threads=0), ValueError, ("threads must be in [1, 1024]", "0")),
-    "a backend that is none": (lambda: NETWORK.classify(IMAGES, backend="gpu"), ValueError, ("backend", "'cpu', 'reference'", "'gpu'")),
-    "traces no Traces": (lambda: NETWORK.run(TRACES.bits), TypeError, ("traces must be Traces", "ndarray")),
+    "first a bool": (
+        lambda: fp.traces(IMAGES, first=True),
+        TypeError,
+        ("first must be an integer", "bool"),
+    ),
+    "no threads": (
+        lambda: NETWORK.classify(IMAGES, threads=0),
+        ValueError,
+        ("threads must be in [1, 1024]", "0"),
+    ),
+    "a backend that is none": (
+        lambda: NETWORK.classify(IMAGES, backend="gpu"),
+        ValueError,
+        ("backend", "'cpu', 'reference'", "'gpu'"),
+    ),
+    "traces no Traces": (
+        lambda: NETWORK.run(TRACES.bits),
+        TypeError,
+        ("traces must be Traces", "ndarray"),
+    ),
     "traces of other inputs": (
         lambda: NETWORK.run(fp.Traces.pack(np.zeros((1, 1, 5), np.bool_))),
         ValueError,
         ("traces must have 4 inputs", "5"),
     ),
-    "an image that is not there": (lambda: NETWORK.states(TRACES, 2), ValueError, ("image must be in [0, 1]", "2")),
-    "no image": (lambda: NETWORK.states(TRACES[:0]), ValueError, ("traces must hold at least one image",)),
+    "an image that is not there": (
+        lambda: NETWORK.states(TRACES, 2),
+        ValueError,
+        ("image must be in [0, 1]", "2"),
+    ),
+    "no image": (
+        lambda: NETWORK.states(TRACES[:0]),
+        ValueError,
+        ("traces must hold at least one image",),
+    ),
     "one image by number": (lambda: TRACES[0], TypeError, ("images must be a slice", "int")),
-    "spikes of numbers": (lambda: fp.Traces.pack(np.zeros((1, 2, 3))), TypeError, ("spikes must be bool", "float64")),
-    "spikes of 2 dimensions": (lambda: fp.Traces.pack(np.zeros((2, 3), np.bool_)), ValueError, ("spikes", "(N, T, inputs)", "(2, 3)")),
-    "bits of another width": (lambda: fp.Traces(TRACES.bits, 9), ValueError, ("bits must have shape (N, T, 2)", "(2, 5, 1)")),
-    "bits beyond the last": (lambda: fp.Traces(TRACES.bits + np.uint8(16), 4), ValueError, ("bits beyond input 3",)),
-    "bits of another type": (lambda: fp.Traces(TRACES.bits.astype(int), 4), TypeError, ("bits must be uint8", "int64")),
-    "one matrix for layers": (lambda: fp.Network(np.ones((3, 4), int)), TypeError, ("layers must be a list", "ndarray")),
+    "spikes of numbers": (
+        lambda: fp.Traces.pack(np.zeros((1, 2, 3))),
+        TypeError,
+        ("spikes must be bool", "float64"),
+    ),
+    "spikes of 2 dimensions": (
+        lambda: fp.Traces.pack(np.zeros((2, 3), np.bool_)),
+        ValueError,
+        ("spikes", "(N, T, inputs)", "(2, 3)"),
+    ),
+    "bits of another width": (
+        lambda: fp.Traces(TRACES.bits, 9),
+        ValueError,
+        ("bits must have shape (N, T, 2)", "(2, 5, 1)"),
+    ),
+    "bits beyond the last": (
+        lambda: fp.Traces(TRACES.bits + np.uint8(16), 4),
+        ValueError,
+        ("bits beyond input 3",),
+    ),
+    "bits of another type": (
+        lambda: fp.Traces(TRACES.bits.astype(int), 4),
+        TypeError,
+        ("bits must be uint8", "int64"),
+    ),
+    "one matrix for layers": (
+        lambda: fp.Network(np.ones((3, 4), int)),
+        TypeError,
+        ("layers must be a list", "ndarray"),
+    ),
     "no layers": (lambda: fp.Network([]), ValueError, ("layers", "at least one")),
-    "weights of floats": (lambda: fp.Network([np.ones((3, 4))]), TypeError, ("layers[0] must hold integers", "float64")),
-    "weights too large": (lambda: fp.Network([np.full((3, 4), -32768)]), ValueError, ("layers[0]", "[-32767, 32767]", "-32768")),
-    "weights of 1 dimension": (lambda: fp.Network([np.ones(3, int)]), ValueError, ("layers[0] must have shape (neurons, inputs)", "(3,)")),
-    "no neurons": (lambda: fp.Network([np.ones((0, 4), int)]), ValueError, ("layers[0] must have 1 to 65535", "(0, 4)")),
+    "weights of floats": (
+        lambda: fp.Network([np.ones((3, 4))]),
+        TypeError,
+        ("layers[0] must hold integers", "float64"),
+    ),
+    "weights too large": (
+        lambda: fp.Network([np.full((3, 4), -32768)]),
+        ValueError,
+        ("layers[0]", "[-32767, 32767]", "-32768"),
+    ),
+    "weights of 1 dimension": (
+        lambda: fp.Network([np.ones(3, int)]),
+        ValueError,
+        ("layers[0] must have shape (neurons, inputs)", "(3,)"),
+    ),
+    "no neurons": (
+        lambda: fp.Network([np.ones((0, 4), int)]),
+        ValueError,
+        ("layers[0] must have 1 to 65535", "(0, 4)"),
+    ),
     "layers that do not fit": (
         lambda: fp.Network([np.ones((3, 4), int), np.ones((2, 4), int)]),
         ValueError,
         ("layers[1] must have shape (2, 3)", "(2, 4)"),
     ),
-    "accumulators too wide": (lambda: fp.Network([np.ones((3, 4), int)], accumulator_bits=33), ValueError, ("accumulator_bits", "33")),
-    "quantize integers": (lambda: fp.quantize(np.ones((2, 2), int), 8), TypeError, ("weights must be floating point", "int64")),
-    "quantize NaN": (lambda: fp.quantize(np.array([[1, np.nan]]), 8), ValueError, ("weights must be finite", "nan")),
-    "quantize zeros": (lambda: fp.quantize(np.zeros((2, 2)), 8), ValueError, ("weights must not all be zero",)),
-    "quantize to nothing": (lambda: fp.quantize(np.ones((2, 2)), 0), ValueError, ("levels must be in [1, 32767]", "0")),
-    "neither X nor total": (lambda: fp.neurons(), ValueError, ("exactly one of X and total", "none")),
-    "both X and total": (lambda: fp.neurons(X=TRACES.bits[0], total=TRACES.bits[0]), ValueError, ("exactly one", "both")),
-    "X beyond 1.0": (lambda: fp.neurons(X=np.full((3, 1), 1024)), ValueError, ("X must be in [-1024, 1023]", "1024")),
-    "X of 1 dimension": (lambda: fp.neurons(X=np.zeros(3, int)), ValueError, ("X must have shape (T, neurons)", "(3,)")),
-    "total of floats": (lambda: fp.neurons(total=np.zeros((3, 1))), TypeError, ("total must hold integers", "float64")),
-    "total without neurons": (lambda: fp.neurons(total=np.zeros((3, 0), int)), ValueError, ("total", "(3, 0)")),
+    "accumulators too wide": (
+        lambda: fp.Network([np.ones((3, 4), int)], accumulator_bits=33),
+        ValueError,
+        ("accumulator_bits", "33"),
+    ),
+    "quantize integers": (
+        lambda: fp.quantize(np.ones((2, 2), int), 8),
+        TypeError,
+        ("weights must be floating point", "int64"),
+    ),
+    "quantize NaN": (
+        lambda: fp.quantize(np.array([[1, np.nan]]), 8),
+        ValueError,
+        ("weights must be finite", "nan"),
+    ),
+    "quantize zeros": (
+        lambda: fp.quantize(np.zeros((2, 2)), 8),
+        ValueError,
+        ("weights must not all be zero",),
+    ),
+    "quantize to nothing": (
+        lambda: fp.quantize(np.ones((2, 2)), 0),
+        ValueError,
+        ("levels must be in [1, 32767]", "0"),
+    ),
+    "neither X nor total": (
+        lambda: fp.neurons(),
+        ValueError,
+        ("exactly one of X and total", "none"),
+    ),
+    "both X and total": (
+        lambda: fp.neurons(X=TRACES.bits[0], total=TRACES.bits[0]),
+        ValueError,
+        ("exactly one", "both"),
+    ),
+    "X beyond 1.0": (
+        lambda: fp.neurons(X=np.full((3, 1), 1024)),
+        ValueError,
+        ("X must be in [-1024, 1023]", "1024"),
+    ),
+    "X of 1 dimension": (
+        lambda: fp.neurons(X=np.zeros(3, int)),
+        ValueError,
+        ("X must have shape (T, neurons)", "(3,)"),
+    ),
+    "total of floats": (
+        lambda: fp.neurons(total=np.zeros((3, 1))),
+        TypeError,
+        ("total must hold integers", "float64"),
+    ),
+    "total without neurons": (
+        lambda: fp.neurons(total=np.zeros((3, 0), int)),
+        ValueError,
+        ("total", "(3, 0)"),
+    ),
     "weights too small for a scale": (
         lambda: fp.quantize(np.full((2, 2), 5e-324), 8),
         ValueError,
         ("weights must not all be as small as", "4.94066e-324"),
     ),
-    "frames an array of one": (lambda: fp.traces(IMAGES, np.array([5])), TypeError, ("frames must be an integer", "ndarray")),
-    "seed masked": (lambda: fp.traces(IMAGES, seed=np.ma.array(5, mask=True)), TypeError, ("seed must be an integer", "MaskedArray")),
-    "states no States": (lambda: fp.write_csv(os.devnull, TRACES), TypeError, ("states must be States or NetworkStates", "Traces")),
+    "frames an array of one": (
+        lambda: fp.traces(IMAGES, np.array([5])),
+        TypeError,
+        ("frames must be an integer", "ndarray"),
+    ),
+    "seed masked": (
+        lambda: fp.traces(IMAGES, seed=np.ma.array(5, mask=True)),
+        TypeError,
+        ("seed must be an integer", "MaskedArray"),
+    ),
+    "states no States": (
+        lambda: fp.write_csv(os.devnull, TRACES),
+        TypeError,
+        ("states must be States or NetworkStates", "Traces"),
+    ),
 }
 
 
@@ -104,22 +261,32 @@ TAKES = {
     "bits": ("bits", lambda make: fp.Traces(make(TRACES.bits), 4)),
     "spikes": ("spikes", lambda make: fp.Traces.pack(make(TRACES.unpack()))),
     "layers": ("layers[0]", lambda make: fp.Network([make(np.ones((3, 4), np.int16))])),
-    "quantized layers": ("layers[0]", lambda make: fp.Network([fp.Quantized(make(np.ones((3, 4), np.int16)), 1.0, 1)])),
+    "quantized layers": (
+        "layers[0]",
+        lambda make: fp.Network([fp.Quantized(make(np.ones((3, 4), np.int16)), 1.0, 1)]),
+    ),
     "weights": ("weights", lambda make: fp.quantize(make(np.ones((2, 2))), 8)),
     "X": ("X", lambda make: fp.neurons(X=make(np.zeros((3, 1), np.int16)))),
     "total": ("total", lambda make: fp.neurons(total=make(np.zeros((3, 1), np.int32)))),
     **{
         f"states, {name}": (
             f"states.{name}",
-            lambda make, name=name: fp.write_csv(os.devnull, replace(DRIVEN, **{name: make(getattr(DRIVEN, name))})),
+            lambda make, name=name: fp.write_csv(
+                os.devnull, replace(DRIVEN, **{name: make(getattr(DRIVEN, name))})
+            ),
         )
         for name in ("I", "X", "z", "u", "h", "h_s", "spike")
     },
     "states of a network": (
         "states.layers[1].h",
-        lambda make: fp.write_vcd(os.devnull, fp.NetworkStates((DRIVEN, replace(DRIVEN, h=make(DRIVEN.h))), VOTES)),
+        lambda make: fp.write_vcd(
+            os.devnull, fp.NetworkStates((DRIVEN, replace(DRIVEN, h=make(DRIVEN.h))), VOTES)
+        ),
     ),
-    "votes": ("states.votes", lambda make: fp.write_vcd(os.devnull, fp.NetworkStates((DRIVEN,), make(VOTES)))),
+    "votes": (
+        "states.votes",
+        lambda make: fp.write_vcd(os.devnull, fp.NetworkStates((DRIVEN,), make(VOTES))),
+    ),
 }
 
 #: What is no plain array, or one of a type that nothing here takes.
@@ -183,10 +350,22 @@ def test_any_layout_of_an_array_is_the_same(what, kind):
 
 def test_any_layout_gives_the_same_results():
     rng = np.random.default_rng(0)
-    weights, images, X = rng.integers(-9, 10, (5, 12)), rng.random((4, 12)), rng.integers(-1024, 1024, (30, 3))
-    expected = fp.Network([weights]).classify(images, 30), fp.neurons(X=X), fp.quantize(weights / 9, 16)
+    weights, images, X = (
+        rng.integers(-9, 10, (5, 12)),
+        rng.random((4, 12)),
+        rng.integers(-1024, 1024, (30, 3)),
+    )
+    expected = (
+        fp.Network([weights]).classify(images, 30),
+        fp.neurons(X=X),
+        fp.quantize(weights / 9, 16),
+    )
     for make in SAME.values():
-        got = fp.Network([make(weights)]).classify(make(images), 30), fp.neurons(X=make(X)), fp.quantize(make(weights / 9), 16)
+        got = (
+            fp.Network([make(weights)]).classify(make(images), 30),
+            fp.neurons(X=make(X)),
+            fp.quantize(make(weights / 9), 16),
+        )
         assert all(map(_same, got, expected))
 
 
@@ -196,20 +375,48 @@ def _same(a, b) -> bool:
         return a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, tuple):
         return all(map(_same, a, b))
-    return all(map(_same, vars(a).values(), vars(b).values())) if hasattr(a, "__dict__") and not isinstance(a, fp.Network) else True
+    return (
+        all(map(_same, vars(a).values(), vars(b).values()))
+        if hasattr(a, "__dict__") and not isinstance(a, fp.Network)
+        else True
+    )
 
 
 CUT = {
     # what does not fit into a file's columns: (field, values, words)
     "floats": ("I", lambda x: x + 0.5, ("states.I must hold integers", "float64")),
-    "whole floats": ("h", lambda x: x.astype(np.float32), ("states.h must hold integers", "float32")),
+    "whole floats": (
+        "h",
+        lambda x: x.astype(np.float32),
+        ("states.h must hold integers", "float32"),
+    ),
     "bools": ("X", lambda x: x > 0, ("states.X must hold integers", "bool")),
-    "more than 16 bits": ("u", lambda x: x.astype(np.int64) + 2**16, ("states.u must be in [-32768, 32767]",)),
-    "less than 16 bits": ("z", lambda x: x.astype(np.int32) - 2**16, ("states.z must be in [-32768, 32767]",)),
-    "64 bits without a sign": ("h_s", lambda x: np.full(x.shape, 2**64 - 1, np.uint64), ("states.h_s must be in", "18446744073709551615")),
-    "spikes of numbers": ("spike", lambda x: x.astype(np.int16), ("states.spike must be bool", "int16")),
+    "more than 16 bits": (
+        "u",
+        lambda x: x.astype(np.int64) + 2**16,
+        ("states.u must be in [-32768, 32767]",),
+    ),
+    "less than 16 bits": (
+        "z",
+        lambda x: x.astype(np.int32) - 2**16,
+        ("states.z must be in [-32768, 32767]",),
+    ),
+    "64 bits without a sign": (
+        "h_s",
+        lambda x: np.full(x.shape, 2**64 - 1, np.uint64),
+        ("states.h_s must be in", "18446744073709551615"),
+    ),
+    "spikes of numbers": (
+        "spike",
+        lambda x: x.astype(np.int16),
+        ("states.spike must be bool", "int16"),
+    ),
     "fewer steps": ("h", lambda x: x[1:], ("states.h must have shape (3, 2)", "(2, 2)")),
-    "fewer neurons": ("spike", lambda x: x[:, 1:], ("states.spike must have shape (3, 2)", "(3, 1)")),
+    "fewer neurons": (
+        "spike",
+        lambda x: x[:, 1:],
+        ("states.spike must have shape (3, 2)", "(3, 1)"),
+    ),
 }
 
 
@@ -229,10 +436,19 @@ def test_a_network_s_states_are_checked(write, tmp_path):
         (fp.NetworkStates((), VOTES), "states.layers must hold the states of at least one layer"),
         (fp.NetworkStates(DRIVEN, VOTES), "states.layers must be a tuple of States, got States"),
         (fp.NetworkStates((DRIVEN, VOTES), VOTES), "states.layers[1] must be States, got ndarray"),
-        (fp.NetworkStates((DRIVEN,), VOTES[:, :9]), "states.votes must have shape (T, 10), got (3, 9)"),
+        (
+            fp.NetworkStates((DRIVEN,), VOTES[:, :9]),
+            "states.votes must have shape (T, 10), got (3, 9)",
+        ),
         (fp.NetworkStates((DRIVEN,), VOTES + 2.5), "states.votes must hold integers, got float64"),
-        (fp.NetworkStates((DRIVEN,), VOTES + np.int64(2**40)), "states.votes must be in [-2147483648, 2147483647]"),
-        (fp.NetworkStates((DRIVEN,), VOTES[1:]), "states.layers[0].I must have shape (2, 2), got (3, 2)"),
+        (
+            fp.NetworkStates((DRIVEN,), VOTES + np.int64(2**40)),
+            "states.votes must be in [-2147483648, 2147483647]",
+        ),
+        (
+            fp.NetworkStates((DRIVEN,), VOTES[1:]),
+            "states.layers[0].I must have shape (2, 2), got (3, 2)",
+        ),
     ):
         with pytest.raises((TypeError, ValueError)) as raised:
             write(tmp_path / "states", states)
@@ -270,7 +486,8 @@ def test_csv_holds_every_state(states, tmp_path):
 
 
 def _read_vcd(path: Path) -> dict[str, list[int]]:
-    """Values over time of every signal, by its full name: what a waveform viewer makes of the file."""
+    """Values over time of every signal, by its full name: what a waveform viewer makes of the
+    file."""
     scope, names, values, waves = [], {}, {}, {}
     widths = {}
     for line in path.read_text().splitlines():
@@ -289,7 +506,9 @@ def _read_vcd(path: Path) -> dict[str, list[int]]:
         elif changed := re.fullmatch(r"b([01]+) (\S+)|([01])(\S+)", line):
             name = changed[2] or changed[4]
             value = int(changed[1] or changed[3], 2)
-            values[name] = value - (1 << widths[name] if widths[name] > 1 and value >> widths[name] - 1 else 0)
+            values[name] = value - (
+                1 << widths[name] if widths[name] > 1 and value >> widths[name] - 1 else 0
+            )
         else:
             assert line in ("$timescale 1 ns $end", "$enddefinitions $end"), line
     assert not scope
@@ -303,7 +522,10 @@ def test_vcd_holds_every_state(states, tmp_path):
     for number, layer in enumerate(states.layers):
         for neuron in range(layer.I.shape[1]):
             for name in ("I", "X", "z", "u", "h", "h_s", "spike"):
-                assert waves[f"layer{number}.neuron{neuron}.{name}"] == getattr(layer, name)[:, neuron].astype(int).tolist()
+                assert (
+                    waves[f"layer{number}.neuron{neuron}.{name}"]
+                    == getattr(layer, name)[:, neuron].astype(int).tolist()
+                )
     assert waves["read_out.class3"] == states.votes[:, 3].tolist()
 
 
@@ -315,7 +537,12 @@ def test_vcd_of_neurons_driven_by_hand(tmp_path):
 
 def _run(script: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -355,9 +582,15 @@ def test_it_works_without_torch():
 
 
 @pytest.mark.parametrize(
-    ("missing", "words"), [("compiler", "no C++ compiler was found"), ("pybind11", "needs pybind11: pip install pybind11")]
+    ("missing", "words"),
+    [
+        ("compiler", "no C++ compiler was found"),
+        ("pybind11", "needs pybind11: pip install pybind11"),
+    ],
 )
-def test_without_compiled_kernels_the_reference_runs_where_it_is_asked_for(missing, words, tmp_path):
+def test_without_compiled_kernels_the_reference_runs_where_it_is_asked_for(
+    missing, words, tmp_path
+):
     script = f"""
 import sys
 sys.modules["torch"] = sys.modules["pybind11"] = None

@@ -1,4 +1,5 @@
-"""In a child of fork() whose parent used several threads: operators run, with the same results, where torch's own would wait for ever."""
+"""In a child of fork() whose parent used several threads: operators run, with the same results,
+where torch's own would wait for ever."""
 
 import subprocess
 import sys
@@ -6,7 +7,8 @@ import textwrap
 
 import pytest
 
-#: A parent that has used torch's threads and the fixed-point network's, and what it has computed; then a child computes the same.
+#: A parent that has used torch's threads and the fixed-point network's, and what it has computed;
+#: then a child computes the same.
 PARENT = """
 import multiprocessing, os, signal
 import numpy as np, torch, lrnn_kernels
@@ -21,13 +23,22 @@ os.register_at_fork(after_in_child=limit_time)
 torch.set_num_threads(4)
 network = fixed_point.Network([np.random.default_rng(0).integers(-9, 10, (40, 64))])
 images = np.random.default_rng(1).integers(0, 256, (300, 64), np.uint8)
-calls = {cell: testing.random_call(cell, B=8, T=40 if cell == "nbrc" else 600, C=160, dtype=CELLS[cell].dtypes[0]) for cell in CELLS}
-strided = [torch.randn(8, 160, 600).transpose(1, 2) for _ in range(2)]  # copied by torch, in parallel if it may
+calls = {
+    cell: testing.random_call(
+        cell, B=8, T=40 if row.matrices else 600, C=160, dtype=row.dtypes[0]
+    )
+    for cell, row in CELLS.items()
+}
+# Copied by torch, in parallel if it may.
+strided = [torch.randn(8, 160, 600).transpose(1, 2) for _ in range(2)]
 
 def results(gradients=False):
     found = {cell: testing.run(call, "cpu", gradients=gradients) for cell, call in calls.items()}
     found["strided"] = {"y": lrnn_kernels.min_gru(*strided)[0]}
-    found = {name: {key: x.detach().numpy() for key, x in result.items()} for name, result in found.items()}
+    found = {
+        name: {key: x.detach().numpy() for key, x in result.items()}
+        for name, result in found.items()
+    }
     found["fixed point"] = network.classify(images, 20, threads=4)._asdict()
     return {f"{name} {key}": x for name, result in found.items() for key, x in result.items()}
 
@@ -93,17 +104,27 @@ CHILDREN = {
                 return 4
 
             def __getitem__(self, i):  # 4 MiB: of the pool
-                return lrnn_kernels.linear_scan(torch.zeros(256), torch.full((4, 1024, 256), float(i)))[0]
+                x = torch.full((4, 1024, 256), float(i))
+                return lrnn_kernels.linear_scan(torch.zeros(256), x)[0]
 
         for workers, context in ((0, None), (2, "fork")):
-            loaded = list(torch.utils.data.DataLoader(Data(), batch_size=None, num_workers=workers, multiprocessing_context=context))
+            loaded = list(
+                torch.utils.data.DataLoader(
+                    Data(),
+                    batch_size=None,
+                    num_workers=workers,
+                    multiprocessing_context=context,
+                )
+            )
             assert all((x == i).all() for i, x in enumerate(loaded))
     """,
 }
 
 
 def _run(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -113,7 +134,8 @@ def test_a_child_of_a_parent_with_threads(what):
 
 
 def test_a_child_of_a_parent_that_used_no_threads_has_its_own():
-    """There is nothing to wait for then, and threads work: the plan has as many as torch was asked for. NumPy's BLAS may have some."""
+    """There is nothing to wait for then, and threads work: the plan has as many as torch was
+    asked for. NumPy's BLAS may have some."""
     code = """
     import os, torch, lrnn_kernels
     small = torch.ones(1, 3, 4)

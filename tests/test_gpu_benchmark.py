@@ -1,4 +1,5 @@
-"""The GPU command, as far as it goes without one: its measurements and tables on the executor, and what it says where there is no GPU."""
+"""The GPU command, as far as it goes without one: its measurements and tables on the executor,
+and what it says where there is no GPU."""
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from benchmarks.traffic import OPS
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU: the command itself can run")
+@pytest.mark.skipif(
+    torch.cuda.is_available(), reason="this machine has a GPU: the command itself can run"
+)
 @pytest.mark.parametrize("arguments", [[], ["--tune"]])
 def test_without_a_gpu_it_says_what_is_missing(arguments, capsys, monkeypatch):
     monkeypatch.undo()
@@ -31,7 +34,8 @@ def test_every_operator_is_measured_beside_a_copy(tmp_path, capsys, monkeypatch)
                     row = speed.row(op, "cuda", shape, dtype, direction)
                     assert row.share > 0
                     assert row.gbytes_s == pytest.approx(
-                        row.gelem_s * OPS[op].bytes_per_element(getattr(torch, dtype), direction == "backward")
+                        row.gelem_s
+                        * OPS[op].bytes_per_element(getattr(torch, dtype), direction == "backward")
                     )
     gpu_speed.print_tables(speed)
     assert "cuda, backward, bfloat16, B=2 C=8" in capsys.readouterr().out
@@ -46,5 +50,7 @@ def test_the_ends_of_a_long_scan_are_compared(capsys):
 
 
 def test_a_failing_command_is_reported():
-    assert gpu.run("a test", ["python", "-c", "print('so'); raise SystemExit(3)"]).startswith("FAILED: so")
+    assert gpu.run("a test", ["python", "-c", "print('so'); raise SystemExit(3)"]).startswith(
+        "FAILED: so"
+    )
     assert gpu.run("a test", ["python", "-c", "print('well')"]) == "well"

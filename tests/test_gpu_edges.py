@@ -1,4 +1,5 @@
-"""Infinity, NaN and other numbers at the edge in the CUDA kernels, under the executor: as in test_edge_values.py, whose cases these are."""
+"""Infinity, NaN and other numbers at the edge in the CUDA kernels, under the executor: as in
+test_edge_values.py, whose cases these are."""
 
 import edge_cases
 import gpu_calls
@@ -15,17 +16,24 @@ from lrnn_kernels.cells import CELLS
 VARIANTS = edge_cases.variants()
 GRID = [(cell, options, dtype) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
 
-#: Of the 8 steps: one pass; groups of threads that compose maps; chunks. Where factors are multiplied, a product of 0 drops what is
-#: infinite, so pairs, of which one may be the factor, take one pass.
+#: Of the 8 steps: one pass; groups of threads that compose maps; chunks. Where factors are
+#: multiplied, a product of 0 drops what is infinite, so pairs, of which one may be the factor, take
+#: one pass.
 PLANS = {"one pass": (32, 1, 8), "groups": (8, 8, 8), "chunks": (32, 1, 3)}
-SHAPES = {"one pass": Shape("wide", 32), "groups": Shape("narrow", 32), "chunks": Shape("narrow", 32, chunk=3)}
+SHAPES = {
+    "one pass": Shape("wide", 32),
+    "groups": Shape("narrow", 32),
+    "chunks": Shape("narrow", 32, chunk=3),
+}
 
 
 def _run(plan: str, kernel: str | None = None):
     def run(call: testing.Call) -> dict[str, torch.Tensor]:
         if call.entry.sequential:
             return gpu_step_calls.run(call, shape=SHAPES[plan])
-        result = gpu_calls.run(call, forward_plan=Plan(*PLANS[plan]), backward_plan=Plan(*PLANS[plan]), kernel=kernel)
+        result = gpu_calls.run(
+            call, forward_plan=Plan(*PLANS[plan]), backward_plan=Plan(*PLANS[plan]), kernel=kernel
+        )
         return {name: x for name, x in result.items() if name != "bits"}
 
     return run
@@ -37,9 +45,13 @@ def test_numbers_at_the_edge(cell, options, dtype, which):
     number = GRID.index((cell, options, dtype))
     gpu_calls.load().configure(resident=1 + number % 3, seed=number)
     features = {"reset": number % 2 == 0, "reverse": number % 3 == 0}
-    case = edge_cases.planted(cell, options, dtype, "pairs" if which == "pairs" else "single", **features)
+    case = edge_cases.planted(
+        cell, options, dtype, "pairs" if which == "pairs" else "single", **features
+    )
     plan = "one pass" if which == "pairs" else which
-    found = edge_cases.differences(case, _run(plan), cut=plan != "one pass" and not CELLS[cell].sequential)
+    found = edge_cases.differences(
+        case, _run(plan), cut=plan != "one pass" and not CELLS[cell].sequential
+    )
     assert not found, "\n".join(found)
 
 
@@ -47,7 +59,10 @@ def test_numbers_at_the_edge(cell, options, dtype, which):
 def test_the_latch_at_the_edge(which):
     """The engine of bits; its chunks are whole bytes."""
     for dtype in CELLS["bmru"].dtypes:
-        found = edge_cases.differences(edge_cases.planted("bmru", CELLS["bmru"].options, dtype, which), _run("one pass", "bmru"))
+        found = edge_cases.differences(
+            edge_cases.planted("bmru", CELLS["bmru"].options, dtype, which),
+            _run("one pass", "bmru"),
+        )
         assert not found, "\n".join(found)
 
 
@@ -60,7 +75,10 @@ def test_factors_that_overflow_leave_zero_alone(plan):
     call.inputs[1][:, :1450] = 0.0
     call.dy[:, 60:] = 0.0
     call.dh_last[:] = 0.0
-    whole, cut = (gpu_calls.run(call, forward_plan=p, backward_plan=p) for p in (Plan(32, 1, 1500), Plan(*plan)))
+    whole, cut = (
+        gpu_calls.run(call, forward_plan=p, backward_plan=p)
+        for p in (Plan(32, 1, 1500), Plan(*plan))
+    )
     for name, x in whole.items():
         assert x.isfinite().all()
         torch.testing.assert_close(cut[name], x)

@@ -1,7 +1,9 @@
-"""Every CUDA kernel computes what the float64 reference computes, under the executor: all types, features, tails and plans.
+"""Every CUDA kernel computes what the float64 reference computes, under the executor: all types,
+features, tails and plans.
 
-The public functions' own tests (test_values.py and others) state what is promised; these state that each way to lay a call over a GPU
-keeps it. Cases are small: a thread of a block costs a microsecond.
+The public functions' own tests (test_values.py and others) state what is promised; these state that
+each way to lay a call over a GPU keeps it. Cases are small: a thread of a block costs a
+microsecond.
 """
 
 from dataclasses import replace
@@ -19,9 +21,13 @@ CELLS_HERE = [name for name, cell in CELLS.items() if not cell.sequential]
 VARIANTS = [(cell, options) for cell in CELLS_HERE for options in testing.variants(cell)]
 GRID = [(cell, options, dtype, False) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
 #: The LRU's streams in two planes, as a real GEMM makes them.
-GRID += [("lru", {}, dtype, True) for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)]
+GRID += [
+    ("lru", {}, dtype, True)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+]
 
-#: Ways to lay 70 steps over a device: (lanes, groups, chunk). One pass; groups across warps, within a warp, both; and chunks.
+#: Ways to lay 70 steps over a device: (lanes, groups, chunk). One pass; groups across warps, within
+#: a warp, both; and chunks.
 PLANS = {
     "one pass": (32, 1, 70),
     "groups are warps": (32, 4, 70),
@@ -36,7 +42,9 @@ PLANS = {
 
 def check(call: testing.Call, **kwargs) -> None:
     bad = gpu_calls.errors(call, gpu_calls.run(call, **kwargs))
-    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
+    assert not bad, "\n".join(
+        f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad
+    )
 
 
 def plans(plan: tuple[int, int, int]) -> dict:
@@ -44,14 +52,30 @@ def plans(plan: tuple[int, int, int]) -> dict:
 
 
 def a_call(
-    number: int, cell: str, options: dict, dtype: torch.dtype, split: bool, T: int = 70, B: int = 3, channels=CHANNELS
+    number: int,
+    cell: str,
+    options: dict,
+    dtype: torch.dtype,
+    split: bool,
+    T: int = 70,
+    B: int = 3,
+    channels=CHANNELS,
 ) -> testing.Call:
     """Features and channels as they come: over all numbers, every pair appears."""
     h0, reset, h_reset, reverse, per_batch = FEATURES[number % len(FEATURES)]
     C = channels[(3 * number + number // 7) % len(channels)]
-    features = {"h0": h0, "reset": reset, "h_reset": h_reset, "reverse": reverse, "per_batch": per_batch, "split": split}
+    features = {
+        "h0": h0,
+        "reset": reset,
+        "h_reset": h_reset,
+        "reverse": reverse,
+        "per_batch": per_batch,
+        "split": split,
+    }
     packed = number % 3 == 0 and len(CELLS[cell].inputs) > 1
-    return testing.random_call(cell, B, T, C, dtype=dtype, options=options or None, packed=packed, seed=number, **features)
+    return testing.random_call(
+        cell, B, T, C, dtype=dtype, options=options or None, packed=packed, seed=number, **features
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +114,10 @@ def test_every_channel_count_and_feature(C, features):
 @pytest.mark.parametrize("bytes_in_flight", [1, 1 << 14, 1 << 18])
 @pytest.mark.parametrize("cell", CELLS_HERE)
 def test_plans_as_they_are_made(cell, bytes_in_flight):
-    check(testing.random_call(cell, 2, 700, 5, dtype=CELLS[cell].dtypes[0], reset=True), bytes_in_flight=bytes_in_flight)
+    check(
+        testing.random_call(cell, 2, 700, 5, dtype=CELLS[cell].dtypes[0], reset=True),
+        bytes_in_flight=bytes_in_flight,
+    )
 
 
 @pytest.mark.parametrize("cell", ["linear_scan", "fq_bmru"])
@@ -101,7 +128,8 @@ def test_no_batch(cell):
 
 @pytest.mark.parametrize("cell", CELLS_HERE)
 def test_any_strides(cell):
-    """Time-major memory, every other row of a larger buffer, rows off a 16-byte boundary, one row for all steps: as it lies."""
+    """Time-major memory, every other row of a larger buffer, rows off a 16-byte boundary, one
+    row for all steps: as it lies."""
     dtype = CELLS[cell].dtypes[0]
     call = testing.random_call(cell, 3, 20, 12, dtype=dtype)
     expected = gpu_calls.run(call, **plans((8, 4, 20)))
@@ -114,11 +142,15 @@ def test_any_strides(cell):
         moved = replace(call, inputs=tuple(map(change, call.inputs)), dy=change(call.dy))
         assert_same(gpu_calls.run(moved, **plans((8, 4, 20))), expected)
     wide = replace(call, dy=call.dy[:, :1].expand(-1, 20, -1))
-    assert_same(gpu_calls.run(wide, **plans((8, 4, 20))), gpu_calls.run(replace(wide, dy=wide.dy.contiguous()), **plans((8, 4, 20))))
+    assert_same(
+        gpu_calls.run(wide, **plans((8, 4, 20))),
+        gpu_calls.run(replace(wide, dy=wide.dy.contiguous()), **plans((8, 4, 20))),
+    )
 
 
 def test_offsets_beyond_32_bits():
-    """A reversed view of two rows 2^31 elements apart, of memory that is reserved and hardly touched."""
+    """A reversed view of two rows 2^31 elements apart, of memory that is reserved and hardly
+    touched."""
     size = (1 << 31) + 8
     a, b = torch.empty(size), torch.empty(size)
     call = testing.random_call("linear_scan", 1, 2, 4)
@@ -131,7 +163,8 @@ def test_offsets_beyond_32_bits():
 
 @over(("cell", "options"), VARIANTS)
 def test_the_same_bits_in_any_interleaving(cell, options):
-    """Parameters' gradients too: partial sums have an owner each, and are added in a fixed order."""
+    """Parameters' gradients too: partial sums have an owner each, and are added in a fixed
+    order."""
     dtype = CELLS[cell].dtypes[0]
     call = testing.random_call(cell, 3, 70, 9, dtype=dtype, options=options, reset=True)
     results = []
@@ -148,17 +181,24 @@ def test_last_write_wins_bit_for_bit(cell, plan):
     """eps = 0: a unit copies, however the time is cut."""
     call = testing.random_call(cell, 3, 70, 21)
     result = gpu_calls.run(call, **plans(PLANS[plan]))
-    assert_same({name: result[name] for name in ("y", "h_last")}, testing.run(call, "reference", gradients=False))
+    assert_same(
+        {name: result[name] for name in ("y", "h_last")},
+        testing.run(call, "reference", gradients=False),
+    )
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_reset_stops_infinity(plan):
-    """0 times infinity is not computed, whether a reset lies within a group's steps, between groups, or between chunks."""
+    """0 times infinity is not computed, whether a reset lies within a group's steps, between
+    groups, or between chunks."""
     call = testing.random_call("linear_scan", 2, 70, 9, reset=True)
     call.reset[:] = False
     call.reset[:, 3::9] = True
     call.inputs[1][:, ::7] = float("inf")
-    check(replace(call, dy=torch.where(torch.arange(70)[:, None] % 9 == 1, float("inf"), call.dy)), **plans(PLANS[plan]))
+    check(
+        replace(call, dy=torch.where(torch.arange(70)[:, None] % 9 == 1, float("inf"), call.dy)),
+        **plans(PLANS[plan]),
+    )
 
 
 def one_per_kernel(grid) -> list:
@@ -166,7 +206,9 @@ def one_per_kernel(grid) -> list:
     chosen = {}
     for cell, options, dtype, split in grid:
         kernel = CELLS[cell].kernel({**CELLS[cell].options, **options}, True)
-        chosen.setdefault((kernel, dtype, split, options.get("memory") == 5), (cell, options, dtype, split))
+        chosen.setdefault(
+            (kernel, dtype, split, options.get("memory") == 5), (cell, options, dtype, split)
+        )
     return list(chosen.values())
 
 

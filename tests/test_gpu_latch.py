@@ -1,4 +1,5 @@
-"""The last-write-wins CUDA kernels: the outputs of the loop and the saved bits of the CPU, bit for bit, however time is cut."""
+"""The last-write-wins CUDA kernels: the outputs of the loop and the saved bits of the CPU, bit
+for bit, however time is cut."""
 
 from dataclasses import replace
 
@@ -21,19 +22,34 @@ PLANS = {
     "many chunks": (16, 2, 8),
 }
 #: Without resets, which this engine does not take.
-FEATURES = [{"h0": h0, "reverse": reverse, "per_batch": rows, "packed": rows} for h0 in (False, True) for reverse, rows in ((0, 0), (1, 1))]
+FEATURES = [
+    {"h0": h0, "reverse": reverse, "per_batch": rows, "packed": rows}
+    for h0 in (False, True)
+    for reverse, rows in ((0, 0), (1, 1))
+]
 
 
 def saved_on_cpu(call: testing.Call) -> torch.Tensor:
     numbers = call.entry.numbers(call.options)
-    return torch.ops.lrnn_kernels.bmru(list(call.inputs), list(call.params), numbers, call.h0, None, None, call.reverse, True)[2]
+    return torch.ops.lrnn_kernels.bmru(
+        list(call.inputs), list(call.params), numbers, call.h0, None, None, call.reverse, True
+    )[2]
 
 
-def check_all(call: testing.Call, plan: tuple[int, int, int], backward: tuple[int, int, int] | None = None) -> None:
-    result = gpu_calls.run(call, kernel="bmru", forward_plan=Plan(*plan), backward_plan=Plan(*(backward or plan)))
+def check_all(
+    call: testing.Call, plan: tuple[int, int, int], backward: tuple[int, int, int] | None = None
+) -> None:
+    result = gpu_calls.run(
+        call, kernel="bmru", forward_plan=Plan(*plan), backward_plan=Plan(*(backward or plan))
+    )
     bad = gpu_calls.errors(call, result)
-    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
-    assert_same({name: result[name] for name in ("y", "h_last")}, testing.run(call, "reference", gradients=False))
+    assert not bad, "\n".join(
+        f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad
+    )
+    assert_same(
+        {name: result[name] for name in ("y", "h_last")},
+        testing.run(call, "reference", gradients=False),
+    )
     assert torch.equal(result["bits"], saved_on_cpu(call))
 
 
@@ -49,7 +65,9 @@ def interleaving(request):
 @pytest.mark.parametrize("plan", PLANS)
 def test_everything_bit_for_bit(plan, dtype, features):
     number = list(PLANS).index(plan) + 7 * FEATURES.index(features)
-    call = testing.random_call("bmru", 3, 70, CHANNELS[number % len(CHANNELS)], dtype=dtype, seed=number, **features)
+    call = testing.random_call(
+        "bmru", 3, 70, CHANNELS[number % len(CHANNELS)], dtype=dtype, seed=number, **features
+    )
     check_all(call, PLANS[plan])
 
 
@@ -57,7 +75,9 @@ def test_everything_bit_for_bit(plan, dtype, features):
 def test_tails_of_time(T):
     """Bytes and words that are not full, and steps whose state before lies in another word."""
     for number, plan in enumerate(((32, 1, max(T, 1)), (8, 8, max(T, 1)), (4, 16, 16))):
-        call = testing.random_call("bmru", 2, T, (5, 16, 9)[number], dtype=REAL[(T + number) % 4], seed=T)
+        call = testing.random_call(
+            "bmru", 2, T, (5, 16, 9)[number], dtype=REAL[(T + number) % 4], seed=T
+        )
         check_all(call, plan, (4, 8, 17))
 
 
@@ -82,7 +102,9 @@ def test_plans_as_they_are_made(bytes_in_flight):
 
 def test_chunks_of_broken_bytes_are_refused():
     with pytest.raises(RuntimeError):
-        gpu_calls.run(testing.random_call("bmru", 2, 70, 5), kernel="bmru", forward_plan=Plan(32, 1, 20))
+        gpu_calls.run(
+            testing.random_call("bmru", 2, 70, 5), kernel="bmru", forward_plan=Plan(32, 1, 20)
+        )
 
 
 def run_every_kernel(library, number: int) -> None:
@@ -91,4 +113,7 @@ def run_every_kernel(library, number: int) -> None:
         library.configure(resident=3, seed=number + case)
         for plan in (Plan(32, 1, 45), Plan(4, 8, 16)):
             call = testing.random_call("bmru", 2, 45, (5, 8, 17, 1)[case], dtype=dtype)
-            assert not gpu_calls.errors(call, gpu_calls.run(call, library, kernel="bmru", forward_plan=plan, backward_plan=plan))
+            assert not gpu_calls.errors(
+                call,
+                gpu_calls.run(call, library, kernel="bmru", forward_plan=plan, backward_plan=plan),
+            )

@@ -1,4 +1,5 @@
-"""The nBRC's CUDA kernels, whose matrices lie in the registers of one block or of several, compute what the float64 reference computes."""
+"""The nBRC's CUDA kernels, whose matrices lie in the registers of one block or of several,
+compute what the float64 reference computes."""
 
 from ctypes import Structure, byref, c_int64, c_void_p
 
@@ -12,7 +13,8 @@ from gpu_calls import Stream, poison
 from lrnn_kernels import testing
 from lrnn_kernels.cell import REAL, carry_dtype
 
-#: Below, at and above the widths of one block, 32, 64 and 128, and of several, multiples of 64 or 32.
+#: Below, at and above the widths of one block, 32, 64 and 128, and of several, multiples of 64 or
+#: 32.
 CHANNELS = (1, 3, 5, 16, 31, 32, 33, 64, 65, 100, 128, 129, 192, 193, 256)
 NAMES = ("h0", "reset", "h_reset", "reverse", "per_batch")
 
@@ -37,20 +39,38 @@ class Runner(gpu_calls.Runner):
 
     def launch(self, backward: bool, args: gpu_calls.ScanArgs, layout: Layout) -> None:
         self.kernels.lrnn_gpu_nbrc_workspace.restype = c_int64
-        workspace = torch.full((self.kernels.lrnn_gpu_nbrc_workspace(self.storage, byref(layout)),), 255, dtype=torch.uint8)
-        if self.kernels.lrnn_gpu_nbrc_launch(self.storage, backward, byref(args), byref(layout), c_void_p(workspace.data_ptr())):
+        workspace = torch.full(
+            (self.kernels.lrnn_gpu_nbrc_workspace(self.storage, byref(layout)),),
+            255,
+            dtype=torch.uint8,
+        )
+        if self.kernels.lrnn_gpu_nbrc_launch(
+            self.storage, backward, byref(args), byref(layout), c_void_p(workspace.data_ptr())
+        ):
             raise RuntimeError(self.executor.message)
 
 
-def layout_of(B: int, C: int, storage: str, multiprocessors: int, library: executor.Executor | None = None) -> Layout:
+def layout_of(
+    B: int, C: int, storage: str, multiprocessors: int, library: executor.Executor | None = None
+) -> Layout:
     layout = Layout()
     ask = (library or gpu_calls.load()).library.lrnn_gpu_nbrc_layout
-    ask(gpu_calls.STORAGES.index(storage), c_int64(B), c_int64(C), c_int64(multiprocessors), byref(layout))
+    ask(
+        gpu_calls.STORAGES.index(storage),
+        c_int64(B),
+        c_int64(C),
+        c_int64(multiprocessors),
+        byref(layout),
+    )
     return layout
 
 
 def run(
-    call: testing.Call, library: executor.Executor | None = None, *, save: bool = True, multiprocessors: int = 8
+    call: testing.Call,
+    library: executor.Executor | None = None,
+    *,
+    save: bool = True,
+    multiprocessors: int = 8,
 ) -> dict[str, torch.Tensor]:
     """What testing.run gives: y, h_last and, where states are saved, all gradients."""
     runner = Runner(call, library or gpu_calls.load())
@@ -71,14 +91,28 @@ def run(
     args.states = runner.stream(saved)
     dy = call.dy if call.dy is not None else torch.zeros(C, dtype=call.dtype).expand(B, T, -1)
     args.dy, args.dh_last = runner.stream(dy), runner.stream(call.dh_last)
-    dinputs, dgates = [poison(x.shape, call.dtype) for x in call.inputs], poison((B, T, 2 * C), carry)
+    dinputs, dgates = (
+        [poison(x.shape, call.dtype) for x in call.inputs],
+        poison((B, T, 2 * C), carry),
+    )
     dh0 = poison((B, C), carry)
-    args.dinputs, args.dh0, args.saved = runner.streams(dinputs), runner.stream(dh0), runner.stream(dgates)
-    dreset = torch.zeros(B, C, dtype=torch.float64) if call.h_reset is not None and call.reset is not None else None
+    args.dinputs, args.dh0, args.saved = (
+        runner.streams(dinputs),
+        runner.stream(dh0),
+        runner.stream(dgates),
+    )
+    dreset = (
+        torch.zeros(B, C, dtype=torch.float64)
+        if call.h_reset is not None and call.reset is not None
+        else None
+    )
     args.dreset = dreset.data_ptr() if dreset is not None else None
     runner.launch(True, args, layout)
 
-    result |= {"d_" + name: x for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)}
+    result |= {
+        "d_" + name: x
+        for name, x in zip(("packed",) if call.packed else call.entry.inputs, dinputs, strict=True)
+    }
     before = saved[..., 2 * C :].reshape(-1, C)
     for name, gradient in zip(call.entry.params, dgates.split(C, -1), strict=True):
         result["d_" + name] = gradient.reshape(-1, C).T @ before
@@ -92,12 +126,16 @@ def run(
 
 def check(call: testing.Call, library: executor.Executor | None = None, **options) -> None:
     bad = gpu_calls.errors(call, run(call, library, **options))
-    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
+    assert not bad, "\n".join(
+        f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad
+    )
 
 
 def a_call(number: int, C: int, dtype: torch.dtype, T: int = 11, B: int = 2) -> testing.Call:
     features = dict(zip(NAMES, FEATURES[number % len(FEATURES)], strict=True))
-    return testing.random_call("nbrc", B, T, C, dtype=dtype, packed=number % 2 == 1, seed=number, **features)
+    return testing.random_call(
+        "nbrc", B, T, C, dtype=dtype, packed=number % 2 == 1, seed=number, **features
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -127,8 +165,12 @@ def test_every_feature_and_tail_of_time(T, features):
 @pytest.mark.parametrize("multiprocessors", [5, 11, 132])
 @pytest.mark.parametrize("features", range(len(FEATURES)))
 def test_groups_take_batch_elements_in_turn(features, multiprocessors):
-    """Four at a time and then one, or three, or one for each group; and no two sequences' numbers are mixed up."""
-    check(a_call(features, 133, REAL[(features + multiprocessors) % 4], T=4, B=9), multiprocessors=multiprocessors)
+    """Four at a time and then one, or three, or one for each group; and no two sequences'
+    numbers are mixed up."""
+    check(
+        a_call(features, 133, REAL[(features + multiprocessors) % 4], T=4, B=9),
+        multiprocessors=multiprocessors,
+    )
 
 
 @pytest.mark.parametrize("T", [0, 1, 2, 3])
@@ -149,7 +191,8 @@ def test_the_same_bits_in_any_interleaving_and_layout(C):
 
 @pytest.mark.parametrize("storage", ["f32", "f64", "bf16", "f16"])
 def test_layouts(storage):
-    """All blocks of all groups run at a time, no group is idle, and a group takes another element only where there is no other group."""
+    """All blocks of all groups run at a time, no group is idle, and a group takes another
+    element only where there is no other group."""
     block, piece = (64, 32) if storage == "f64" else (128, 64)
     for B in (0, 1, 2, 31, 33, 34, 66, 132, 133, 1000):
         for C in (1, block):
@@ -164,7 +207,11 @@ def test_layouts(storage):
                 assert 1 <= layout.elements <= 4
                 assert layout.groups > 0 or most == 0 or B == 0
                 assert (layout.groups - 1) * layout.elements < max(B, 1)
-                assert layout.groups * layout.elements >= B or (layout.groups, layout.elements) == (most, 4) or most == 0
+                assert (
+                    layout.groups * layout.elements >= B
+                    or (layout.groups, layout.elements) == (most, 4)
+                    or most == 0
+                )
                 assert layout.elements == 1 or (layout.elements - 1) * most < B
 
 
@@ -175,7 +222,8 @@ def test_nothing_need_be_saved():
 
 
 def run_every_kernel(library, number: int) -> None:
-    """For the sanitizers: a case per kernel, small and with tails. Wide ones have two groups of several blocks, and turns."""
+    """For the sanitizers: a case per kernel, small and with tails. Wide ones have two groups of
+    several blocks, and turns."""
     for case, (C, dtype) in enumerate((C, dtype) for C in (17, 33, 65, 130) for dtype in REAL):
         library.configure(resident=2, seed=number + case)
         if C < 128:

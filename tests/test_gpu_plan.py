@@ -1,4 +1,5 @@
-"""How a scan is laid over a GPU: the choice is a pure function of lanes, steps and bytes in flight."""
+"""How a scan is laid over a GPU: the choice is a pure function of lanes, steps and bytes in
+flight."""
 
 import ctypes
 
@@ -20,11 +21,21 @@ from lrnn_kernels.cells import CELLS
 IN_FLIGHT = 2 << 20
 
 
-def make(lanes: int, T: int, steps: int = 4, bytes_loaded: int = 128, in_flight: int = IN_FLIGHT, multiprocessors: int = 0) -> Plan:
+def make(
+    lanes: int,
+    T: int,
+    steps: int = 4,
+    bytes_loaded: int = 128,
+    in_flight: int = IN_FLIGHT,
+    multiprocessors: int = 0,
+) -> Plan:
     plan = Plan()
     problem = Problem(lanes, T, steps, bytes_loaded)
     gpu_calls.load().library.lrnn_gpu_plan(
-        ctypes.byref(problem), ctypes.c_int64(in_flight), ctypes.c_int64(multiprocessors), ctypes.byref(plan)
+        ctypes.byref(problem),
+        ctypes.c_int64(in_flight),
+        ctypes.c_int64(multiprocessors),
+        ctypes.byref(plan),
     )
     return plan
 
@@ -44,7 +55,8 @@ def test_many_lanes_are_one_pass():
 
 
 def test_fewer_lanes_share_time_within_blocks():
-    """[8, 4096, 256]: 512 lanes keep too little in flight by themselves, 32 times as many threads enough; no chunk is read twice."""
+    """[8, 4096, 256]: 512 lanes keep too little in flight by themselves, 32 times as many
+    threads enough; no chunk is read twice."""
     plan = make(512, 4096)
     assert (plan.lanes, plan.groups, plan.chunks(4096)) == (8, 32, 1)
     assert in_flight(plan, 512, 4096) >= IN_FLIGHT
@@ -59,7 +71,8 @@ def test_few_lanes_cut_time():
 
 
 def test_chunks_are_for_all_multiprocessors():
-    """16 lanes are two blocks of 8, of which 16 chunks keep enough bytes in flight if every byte is used; 64 leave nobody idle."""
+    """16 lanes are two blocks of 8, of which 16 chunks keep enough bytes in flight if every byte
+    is used; 64 leave nobody idle."""
     assert make(16, 65536).chunks(65536) < 60
     assert make(16, 65536, multiprocessors=132).chunks(65536) == 64
     assert make(512, 4096, multiprocessors=132).chunks(4096) == 1
@@ -92,7 +105,10 @@ def test_every_plan_can_be_run_and_cuts_only_for_want_of_bytes(lanes, T, steps, 
     if plan.chunks(T) > 1:
         assert plan.chunk % tile == 0
         assert plan.chunk >= 4 * tile
-        assert in_flight(plan, max(lanes, 1), T, loaded) <= needed + max(lanes, 1) * plan.groups * loaded
+        assert (
+            in_flight(plan, max(lanes, 1), T, loaded)
+            <= needed + max(lanes, 1) * plan.groups * loaded
+        )
 
 
 @pytest.mark.parametrize(
@@ -110,11 +126,14 @@ def test_plans_that_cannot_be_run(plan, why):
 
 
 def step_is_valid(plan: StepPlan, problem: StepProblem) -> bool:
-    return gpu_calls.load().library.lrnn_gpu_step_plan_is_valid(ctypes.byref(plan), ctypes.byref(problem))
+    return gpu_calls.load().library.lrnn_gpu_step_plan_is_valid(
+        ctypes.byref(plan), ctypes.byref(problem)
+    )
 
 
 def test_step_cells_take_a_channel_per_thread_and_spread_over_the_device():
-    """32 sequences of 256 channels: what limits them is the chain of a step, so nothing is gained by having several in a thread."""
+    """32 sequences of 256 channels: what limits them is the chain of a step, so nothing is
+    gained by having several in a thread."""
     plan = gpu_step_calls.make_plan(StepProblem(32, 784, 256, 4, 0, False))
     assert (plan.channels, plan.threads, plan.blocks) == (1, 32, 256)
 
@@ -125,7 +144,8 @@ def test_step_cells_with_many_lanes_use_wide_ones():
 
 
 def test_a_backward_pass_of_few_lanes_is_cut_in_time():
-    """[8, 4096, 256]: 2,048 lanes are 64 warps, too few for 132 multiprocessors, and 16 times as many are two for each scheduler."""
+    """[8, 4096, 256]: 2,048 lanes are 64 warps, too few for 132 multiprocessors, and 16 times as
+    many are two for each scheduler."""
     plan = gpu_step_calls.make_plan(StepProblem(8, 4096, 256, 4, 0, True))
     assert (plan.channels, plan.threads, plan.blocks, plan.chunk) == (1, 128, 16, 256)
     plan = gpu_step_calls.make_plan(StepProblem(1, 65536, 64, 4, 0, True))
@@ -136,7 +156,10 @@ def test_a_backward_pass_of_few_lanes_is_cut_in_time():
     ("shape", "may_cut"),
     [
         ((8, 4096, 256), False),  # a forward pass, or one from checkpoints
-        ((32, 784, 256), True),  # four times as many threads would gain less than reading twice costs
+        (
+            (32, 784, 256),
+            True,
+        ),  # four times as many threads would gain less than reading twice costs
         ((1, 800, 64), True),  # chunks would be short, or few
     ],
 )
@@ -145,10 +168,14 @@ def test_others_are_not(shape, may_cut):
 
 
 def test_a_workspace_stays_in_cache():
-    """Of 2^20 channels, 32 steps of 3 float32 values each would be 400 MB; only so many are in work that they take half the cache."""
+    """Of 2^20 channels, 32 steps of 3 float32 values each would be 400 MB; only so many are in
+    work that they take half the cache."""
     plan = gpu_step_calls.make_plan(StepProblem(1024, 1000, 1024, 4, 32 * 12, False))
     assert plan.blocks < 1024 * 1024 // (plan.threads * plan.channels)
-    assert plan.blocks * plan.threads * plan.channels * 32 * 12 <= 25 << 20 or plan.blocks * plan.threads <= 132 * 256
+    assert (
+        plan.blocks * plan.threads * plan.channels * 32 * 12 <= 25 << 20
+        or plan.blocks * plan.threads <= 132 * 256
+    )
 
 
 @given(
@@ -171,7 +198,11 @@ def test_every_step_plan_can_be_run(B, T, C, channels, workspace, multiprocessor
         assert 8 <= chunks <= 256
         assert plan.chunk >= 128
         assert max(1, B) * C * max(chunks, 16) <= 256 * multiprocessors
-    assert workspace == 0 or resident * plan.channels * workspace <= cache // 2 or resident < 256 * multiprocessors + plan.threads
+    assert (
+        workspace == 0
+        or resident * plan.channels * workspace <= cache // 2
+        or resident < 256 * multiprocessors + plan.threads
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,10 +227,14 @@ def test_a_pass_that_may_not_be_cut_is_not():
 
 
 def test_the_model_knows_the_tiles_and_predicts_shares():
-    """benchmarks/gpu_model.py asks the kernels' own rule, with streams that it counts itself; and names kernels as the table does."""
+    """benchmarks/gpu_model.py asks the kernels' own rule, with streams that it counts itself;
+    and names kernels as the table does."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex):
         runner = gpu_calls.Runner(testing.random_call(op.cell, 1, 1, 4), gpu_calls.load())
-        tiles = [gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, backward), 4) for backward in (False, True)]
+        tiles = [
+            gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, backward), 4)
+            for backward in (False, True)
+        ]
         assert tiles == runner.tiles[::2], op.name
     for op in OPS.values():
         for shape in gpu_model.SHAPES:
@@ -218,7 +253,10 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
 def test_time_is_cut_where_the_model_says_that_it_gains(name, lanes, T):
     """Predicted, as all of it."""
     for dtype in (torch.float32, torch.bfloat16):
-        cut, whole = (gpu_model.predict(OPS[name], (1, T, lanes), dtype, True, may_cut) for may_cut in (True, False))
+        cut, whole = (
+            gpu_model.predict(OPS[name], (1, T, lanes), dtype, True, may_cut)
+            for may_cut in (True, False)
+        )
         assert cut.seconds == whole.seconds or cut.seconds < 0.9 * whole.seconds
 
 

@@ -1,4 +1,5 @@
-"""Every CUDA kernel under sanitizers, on the executor: no access out of bounds, no undefined behaviour, no race.
+"""Every CUDA kernel under sanitizers, on the executor: no access out of bounds, no undefined
+behaviour, no race.
 
 One process per sanitizer: with one loaded, to import torch takes longer than the kernels do.
 """
@@ -16,15 +17,23 @@ test_gpu_nbrc.run_every_kernel(library, 4)
 print("finished")
 """
 
-#: Layouts of affine cells and shapes of step cells. Where threads share nothing no race is possible.
+#: Layouts of affine cells and shapes of step cells. Where threads share nothing no race is
+#: possible.
 CASES = {
-    "address": {"layouts": ((32, 1, 13), (4, 16, 5)), "shapes": ("narrow", "wide", "few wide", "chunks")},
+    "address": {
+        "layouts": ((32, 1, 13), (4, 16, 5)),
+        "shapes": ("narrow", "wide", "few wide", "chunks"),
+    },
     "thread": {"layouts": ((8, 8, 7),), "shapes": ("narrow", "chunks")},
 }
 
 
 @pytest.mark.parametrize("sanitizer", CASES)
 def test_sanitizers_find_nothing(sanitizer):
-    done = executor.sanitized(sanitizer, SCRIPT.format(**CASES[sanitizer]), executor.compile_library(executor.kernels(), sanitizer))
+    done = executor.sanitized(
+        sanitizer,
+        SCRIPT.format(**CASES[sanitizer]),
+        executor.compile_library(executor.kernels(), sanitizer),
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     assert "finished" in done.stdout

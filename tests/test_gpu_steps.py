@@ -1,7 +1,8 @@
-"""Every CUDA kernel of a step cell computes what the float64 reference computes, under the executor: types, features, tails, widths.
+"""Every CUDA kernel of a step cell computes what the float64 reference computes, under the
+executor: types, features, tails, widths.
 
-As test_gpu_kernels.py, whose helpers it uses. A thread walks all of the time of a lane or a chunk of it, so orders of threads matter
-little; what can go wrong is what a lane reads, keeps and writes.
+As test_gpu_kernels.py, whose helpers it uses. A thread walks all of the time of a lane or a chunk
+of it, so orders of threads matter little; what can go wrong is what a lane reads, keeps and writes.
 """
 
 import math
@@ -34,7 +35,9 @@ SHAPES = {
 
 def check(call: testing.Call, shape=None, library=None) -> None:
     bad = gpu_calls.errors(call, gpu_step_calls.run(call, library, shape))
-    assert not bad, "\n".join(f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad)
+    assert not bad, "\n".join(
+        f"{e.name}: error {e.error:.3g}, allowed {e.allowed:.3g}" for e in bad
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +68,15 @@ def test_tails_of_time(cell, options, T):
 def test_every_channel_count_and_feature(C, features):
     names = ("h0", "reset", "h_reset", "reverse", "per_batch")
     cell, options = VARIANTS[(FEATURES.index(features) + C) % len(VARIANTS)]
-    call = testing.random_call(cell, 2, 9, C, options=options or None, seed=100 + C, **dict(zip(names, features, strict=True)))
+    call = testing.random_call(
+        cell,
+        2,
+        9,
+        C,
+        options=options or None,
+        seed=100 + C,
+        **dict(zip(names, features, strict=True)),
+    )
     for shape in SHAPES.values():
         check(call, shape)
 
@@ -77,7 +88,11 @@ def test_plans_as_they_are_made(cell, options):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("memory", [1, 7, 32, 1000])
-@pytest.mark.parametrize("features", [{}, {"reset": True, "h_reset": "per_batch"}, {"reset": True, "reverse": True}], ids=str)
+@pytest.mark.parametrize(
+    "features",
+    [{}, {"reset": True, "h_reset": "per_batch"}, {"reset": True, "reverse": True}],
+    ids=str,
+)
 def test_checkpoints_give_the_same_bits(memory, features, shape):
     """Saved states or states computed again: the same numbers, so the same gradients."""
     for gradient, threshold in (("detached", None), ("full", 0.5)):
@@ -92,18 +107,25 @@ def test_checkpoints_give_the_same_bits(memory, features, shape):
 def test_nothing_need_be_saved(cell, options):
     call = testing.random_call(cell, 2, 20, 9, options=options or None, reset=True)
     expected = gpu_step_calls.run(call)
-    assert_same(gpu_step_calls.run(call, save=False), {name: expected[name] for name in ("y", "h_last")})
+    assert_same(
+        gpu_step_calls.run(call, save=False), {name: expected[name] for name in ("y", "h_last")}
+    )
 
 
 @pytest.mark.parametrize("cell", CELLS_HERE)
 def test_no_batch(cell):
-    assert gpu_step_calls.run(testing.random_call(cell, 0, 5, 4, reset=True))["y"].shape == (0, 5, 4)
+    assert gpu_step_calls.run(testing.random_call(cell, 0, 5, 4, reset=True))["y"].shape == (
+        0,
+        5,
+        4,
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("cell", CELLS_HERE)
 def test_any_strides(cell, shape):
-    """Time-major memory, every other row of a larger buffer, rows off a 16-byte boundary, one row for all steps: as it lies."""
+    """Time-major memory, every other row of a larger buffer, rows off a 16-byte boundary, one
+    row for all steps: as it lies."""
     call = testing.random_call(cell, 3, 20, 12, options=testing.variants(cell)[0] or None)
     expected = gpu_step_calls.run(call, shape=SHAPES[shape])
     layouts = {
@@ -116,7 +138,10 @@ def test_any_strides(cell, shape):
         assert_same(gpu_step_calls.run(moved, shape=SHAPES[shape]), expected)
     one_row = replace(call, dy=call.dy[:, :1].expand(-1, 20, -1))
     same = replace(one_row, dy=one_row.dy.contiguous())
-    assert_same(gpu_step_calls.run(one_row, shape=SHAPES[shape]), gpu_step_calls.run(same, shape=SHAPES[shape]))
+    assert_same(
+        gpu_step_calls.run(one_row, shape=SHAPES[shape]),
+        gpu_step_calls.run(same, shape=SHAPES[shape]),
+    )
 
 
 @over(("cell", "options"), VARIANTS)
@@ -131,25 +156,47 @@ def test_the_same_bits_in_any_interleaving_and_width(cell, options):
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 129])
-@pytest.mark.parametrize("features", [{}, {"reset": True, "h_reset": "per_batch", "reverse": True}], ids=str)
-@over(("cell", "options"), [(cell, options) for cell, options in VARIANTS if options.get("memory") != 5])
+@pytest.mark.parametrize(
+    "features", [{}, {"reset": True, "h_reset": "per_batch", "reverse": True}], ids=str
+)
+@over(
+    ("cell", "options"),
+    [(cell, options) for cell, options in VARIANTS if options.get("memory") != 5],
+)
 def test_chunks_give_the_gradients_of_the_whole(cell, options, features, chunk):
-    """Up to rounding, which in float64 is far below any mistake: the adjoints' maps are what the pullback itself does."""
-    call = testing.random_call(cell, 2, 130, 5, dtype=torch.float64, options=options or None, h0=True, **features)
-    whole, cut = (gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, chunk))
+    """Up to rounding, which in float64 is far below any mistake: the adjoints' maps are what the
+    pullback itself does."""
+    call = testing.random_call(
+        cell, 2, 130, 5, dtype=torch.float64, options=options or None, h0=True, **features
+    )
+    whole, cut = (
+        gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, chunk)
+    )
     for name, x in whole.items():
-        torch.testing.assert_close(cut[name], x, rtol=1e-9, atol=1e-9 * x.abs().max().item(), msg=name)
+        torch.testing.assert_close(
+            cut[name], x, rtol=1e-9, atol=1e-9 * x.abs().max().item(), msg=name
+        )
 
 
 def test_an_adjoint_of_zero_stays_zero_though_a_map_overflows():
-    """A BRC at rest on its unstable point, h = 0 with a > 1: a step multiplies adjoints by 1.25, a chunk of 500 by more than float32 holds.
-    Where nothing enters a chunk, nothing leaves it, as without chunks."""
+    """A BRC at rest on its unstable point, h = 0 with a > 1: a step multiplies adjoints by 1.25, a
+    chunk of 500 by more than float32 holds. Where nothing enters a chunk, nothing leaves it, as
+    without chunks."""
     inputs = tuple(torch.full((1, 1500, 4), x) for x in (math.atanh(0.5), 0.0, 0.0))
     params = (torch.ones(4), torch.ones(4))
     dy = torch.zeros(1, 1500, 4)
     dy[:, :3] = 1
-    call = replace(testing.random_call("brc", 1, 1500, 4), inputs=inputs, params=params, h0=None, dy=dy, dh_last=None)
-    whole, cut = (gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, 500))
+    call = replace(
+        testing.random_call("brc", 1, 1500, 4),
+        inputs=inputs,
+        params=params,
+        h0=None,
+        dy=dy,
+        dh_last=None,
+    )
+    whole, cut = (
+        gpu_step_calls.run(call, shape=Shape("narrow", 32, chunk=steps)) for steps in (None, 500)
+    )
     assert all(x.isfinite().all() for x in cut.values())
     torch.testing.assert_close(cut, whole)
 
@@ -159,4 +206,8 @@ def run_every_kernel(library, number: int, names) -> None:
     for case, (cell, options, dtype, split) in enumerate(one_per_kernel(GRID)):
         library.configure(resident=3, seed=number + case)
         for name in names:
-            check(a_call(case, cell, options, dtype, split, T=13, B=2, channels=(1, 5, 8, 17)), SHAPES[name], library)
+            check(
+                a_call(case, cell, options, dtype, split, T=13, B=2, channels=(1, 5, 8, 17)),
+                SHAPES[name],
+                library,
+            )

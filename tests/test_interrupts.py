@@ -1,4 +1,5 @@
-"""Ctrl-C during a long call: it is left at once, and leaves nothing behind. And signals whose handlers let it go on."""
+"""Ctrl-C during a long call: it is left at once, and leaves nothing behind. And signals whose
+handlers let it go on."""
 
 import gc
 import os
@@ -18,8 +19,8 @@ from lrnn_kernels import fixed_point, memory, testing
 from lrnn_kernels.calls.run import run as run_cell
 from lrnn_kernels.cells import CELLS
 
-#: Seconds from a signal to the exception, as a person who waits for it would have it; of the main thread's own time, which other
-#: work on the machine does not change.
+#: Seconds from a signal to the exception, as a person who waits for it would have it; of the main
+#: thread's own time, which other work on the machine does not change.
 PROMPT = 0.3
 
 
@@ -28,10 +29,17 @@ def _now() -> float:
 
 
 def _streams(cell: str, B: int, T: int, C: int, gradients: bool = False, **options):
-    """A call of a cell on half-precision inputs that are one element, expanded: what it reads takes no memory."""
+    """A call of a cell on half-precision inputs that are one element, expanded: what it reads
+    takes no memory."""
     entry = CELLS[cell]
-    inputs = [torch.full((1,), 0.3, dtype=torch.float16).expand(B, T, C).requires_grad_(gradients) for _ in entry.inputs]
-    params = [torch.full((C, C) if entry.matrices else (C,), 0.01).requires_grad_(gradients) for _ in entry.params]
+    inputs = [
+        torch.full((1,), 0.3, dtype=torch.float16).expand(B, T, C).requires_grad_(gradients)
+        for _ in entry.inputs
+    ]
+    params = [
+        torch.full((C, C) if entry.matrices else (C,), 0.01).requires_grad_(gradients)
+        for _ in entry.params
+    ]
     return run_cell(entry, inputs, params, {**entry.options, **options})
 
 
@@ -68,8 +76,9 @@ def _neurons():
     return lambda: fixed_point.neurons(X=X)
 
 
-#: What takes a second or more on any processor of today: one narrow sequence in each engine, forward and backward, and all that the
-#: rest of the time goes by in; two lanes are run by two threads.
+#: What takes a second or more on any processor of today: one narrow sequence in each engine,
+#: forward and backward, and all that the rest of the time goes by in; two lanes are run by two
+#: threads.
 LONG = {
     "nbrc": _forward("nbrc", 8, 60_000, 256),
     "nbrc, one batch element": _forward("nbrc", 1, 150_000, 256),
@@ -113,7 +122,10 @@ def test_ctrl_c_leaves_a_long_call_at_once(what):
     run = LONG[what]()
     gc.collect()
     in_use, threads = memory.stats().in_use, threading.active_count()
-    with _signal_after(0.05, signal.SIGINT, signal.default_int_handler) as sent, pytest.raises(KeyboardInterrupt):
+    with (
+        _signal_after(0.05, signal.SIGINT, signal.default_int_handler) as sent,
+        pytest.raises(KeyboardInterrupt),
+    ):
         run()
     assert _now() - sent[0] < PROMPT
     assert threading.active_count() == threads
@@ -167,14 +179,18 @@ def test_other_threads_are_not_interrupted():
         while thread.is_alive():
             time.sleep(0.01)
 
-    with _signal_after(0.05, signal.SIGINT, signal.default_int_handler), pytest.raises(KeyboardInterrupt):
+    with (
+        _signal_after(0.05, signal.SIGINT, signal.default_int_handler),
+        pytest.raises(KeyboardInterrupt),
+    ):
         wait()
     thread.join()
     assert results == [None]
 
 
 def test_an_operator_of_torch_ops_is_left_too():
-    """As a compiled graph calls it: it raises RuntimeError, and the exception comes as soon as Python runs. It is never lost."""
+    """As a compiled graph calls it: it raises RuntimeError, and the exception comes as soon as
+    Python runs. It is never lost."""
     x = [torch.full((1,), 0.3).expand(8, 60_000, 256)] * 3
     w = [torch.full((256, 256), 0.01)] * 2
 
@@ -184,7 +200,10 @@ def test_an_operator_of_torch_ops_is_left_too():
         for _ in range(3):
             time.sleep(0)
 
-    with _signal_after(0.05, signal.SIGINT, signal.default_int_handler) as sent, pytest.raises(KeyboardInterrupt):
+    with (
+        _signal_after(0.05, signal.SIGINT, signal.default_int_handler) as sent,
+        pytest.raises(KeyboardInterrupt),
+    ):
         call()
     assert _now() - sent[0] < PROMPT
 
@@ -198,7 +217,9 @@ lrnn_kernels.nbrc(*(x[:, :2] for x in p), *w)
 print("ready", flush=True)
 lrnn_kernels.nbrc(*p, *w)
 """
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert child.stdout.readline() == "ready\n"
     time.sleep(0.3)
     child.send_signal(signal.SIGINT)
@@ -212,26 +233,43 @@ lrnn_kernels.nbrc(*p, *w)
 @pytest.mark.parametrize("resets", [False, True])
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "nbrc"])
 def test_a_sequence_long_enough_to_be_interrupted_is_one(cell, resets):
-    """Between two questions lie 2^22 channels and steps, of at least 32 channels a row: cut elsewhere, results are the same bits."""
+    """Between two questions lie 2^22 channels and steps, of at least 32 channels a row: cut
+    elsewhere, results are the same bits."""
     T, cut = 2 * 2**17 + 77, 150_001
     for options in testing.variants(cell):
         if options.get("memory", "states") != "states":
             options = {**options, "memory": 100}
         dtype = CELLS[cell].dtypes[0]
-        call = testing.random_call(cell, B=1, T=T, C=2, dtype=dtype, reset=resets, reverse=resets, options=options)
-        whole, parts = _whole_and_parts(call, [(0, T)]), _whole_and_parts(call, [(cut, T), (0, cut)] if resets else [(0, cut), (cut, T)])
+        call = testing.random_call(
+            cell, B=1, T=T, C=2, dtype=dtype, reset=resets, reverse=resets, options=options
+        )
+        whole, parts = (
+            _whole_and_parts(call, [(0, T)]),
+            _whole_and_parts(call, [(cut, T), (0, cut)] if resets else [(0, cut), (cut, T)]),
+        )
         assert_same(parts, whole)
 
 
 def _whole_and_parts(call: testing.Call, pieces: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
-    """y, the last states and the gradients of streams and h0, of a sequence run in pieces one after the other."""
+    """y, the last states and the gradients of streams and h0, of a sequence run in pieces one
+    after the other."""
     inputs = [x.detach().requires_grad_() for x in call.inputs]
     h0 = call.h0.detach().requires_grad_()
     outputs, state = {}, h0
     for start, stop in pieces:
-        states = {"h0": state, "h_reset": call.h_reset, "reset": None if call.reset is None else call.reset[:, start:stop]}
+        states = {
+            "h0": state,
+            "h_reset": call.h_reset,
+            "reset": None if call.reset is None else call.reset[:, start:stop],
+        }
         streams = [x[:, start:stop] for x in inputs]
-        outputs[start], state = run_cell(call.entry, streams, list(call.params), call.options, **states, reverse=call.reverse)
+        outputs[start], state = run_cell(
+            call.entry, streams, list(call.params), call.options, **states, reverse=call.reverse
+        )
     y = torch.cat([outputs[start] for start in sorted(outputs)], 1)
     grads = torch.autograd.grad([y, state], [*inputs, h0], [call.dy, call.dh_last])
-    return {"y": y.detach(), "h_last": state.detach(), **{f"gradient {i}": g for i, g in enumerate(grads)}}
+    return {
+        "y": y.detach(),
+        "h_last": state.detach(),
+        **{f"gradient {i}": g for i, g in enumerate(grads)},
+    }

@@ -20,7 +20,10 @@ TRAIN, TEST = 7, 3
 @pytest.fixture
 def digits() -> mnist.Mnist:
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (n, 28, 28), np.uint8) * (rng.random((n, 28, 28)) < 0.2) for n in (TRAIN, TEST)]
+    images = [
+        rng.integers(0, 256, (n, 28, 28), np.uint8) * (rng.random((n, 28, 28)) < 0.2)
+        for n in (TRAIN, TEST)
+    ]
     labels = [rng.integers(0, 10, n, np.uint8) for n in (TRAIN, TEST)]
     return mnist.Mnist(images[0].astype(np.uint8), labels[0], images[1].astype(np.uint8), labels[1])
 
@@ -52,12 +55,15 @@ FORMS = {
 def test_every_form_of_mnist_loads_alike(form, digits, tmp_path):
     found = mnist.load(FORMS[form](tmp_path, digits))
     for got, expected in zip(found, digits, strict=True):
-        np.testing.assert_array_equal(got, expected.reshape(len(expected), -1) if expected.ndim == 3 else expected)
+        np.testing.assert_array_equal(
+            got, expected.reshape(len(expected), -1) if expected.ndim == 3 else expected
+        )
     assert [x.dtype for x in found] == [np.uint8, np.int64] * 2
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), [(lambda p: p / "nowhere", "does not exist"), (lambda p: p, "train-images-idx3-ubyte.*MNIST")]
+    ("make", "message"),
+    [(lambda p: p / "nowhere", "does not exist"), (lambda p: p, "train-images-idx3-ubyte.*MNIST")],
 )
 def test_absent_data_is_named(make, message, tmp_path):
     with pytest.raises(FileNotFoundError, match=message):
@@ -93,12 +99,21 @@ def _single(folder: Path, digits: mnist.Mnist) -> Path:
 
 WRONG = {
     "another file": (_spoil(mnist.IDX[0], b"PNG\x03" + bytes(40)), "is not an IDX file of bytes"),
-    "a file cut short": (_spoil(mnist.IDX[1], struct.pack(">BBBBI", 0, 0, 8, 1, 7) + bytes(6)), r"announces \(7,\) bytes and holds 6"),
+    "a file cut short": (
+        _spoil(mnist.IDX[1], struct.pack(">BBBBI", 0, 0, 8, 1, 7) + bytes(6)),
+        r"announces \(7,\) bytes and holds 6",
+    ),
     "an empty file": (_spoil(mnist.IDX[1], b""), "it starts with nothing"),
     "fewer labels than images": (_npz(y_test=np.zeros(2, np.uint8)), "3 images come with 2 labels"),
     "other labels": (_npz(y_test=np.full(3, 10)), "y_test must hold the labels 0 to 9"),
-    "other images": (_npz(x_test=np.zeros((3, 32, 32), np.uint8)), r"x_test must hold images of 28 x 28 bytes, got uint8 of shape \(3, 32"),
-    "floating point": (_npz(x_test=np.zeros((3, 28, 28))), "x_test must hold images of 28 x 28 bytes, got float64"),
+    "other images": (
+        _npz(x_test=np.zeros((3, 32, 32), np.uint8)),
+        r"x_test must hold images of 28 x 28 bytes, got uint8 of shape \(3, 32",
+    ),
+    "floating point": (
+        _npz(x_test=np.zeros((3, 28, 28))),
+        "x_test must hold images of 28 x 28 bytes, got float64",
+    ),
     "missing arrays": (_few_keys, "holds no y_train, x_test, y_test; it holds x_train"),
     "no archive": (_bytes, "is not a .npz file"),
     "a single array": (_single, "a single array"),
@@ -135,7 +150,9 @@ def _images(level: int = 255, count: int = 40) -> np.ndarray:
 def test_rates(hardware):
     """A quarter of the grey level; where no pixel spikes twice running, p / (1 + p)."""
     for level in (255, 64):
-        dense = spikes.encode(_images(level), 220, 20, np.random.default_rng(1), hardware=hardware).dense()
+        dense = spikes.encode(
+            _images(level), 220, 20, np.random.default_rng(1), hardware=hardware
+        ).dense()
         assert dense.shape == (220, 40, mnist.PIXELS)
         assert not dense[:20].any()
         coded = dense[20:219].float()
@@ -154,13 +171,21 @@ def test_the_form_of_hardware():
 
 
 def test_coding_depends_on_the_generator_alone():
-    first, again, other = (spikes.encode(_images(), 44, 4, np.random.default_rng(seed)).dense() for seed in (1, 1, 2))
+    first, again, other = (
+        spikes.encode(_images(), 44, 4, np.random.default_rng(seed)).dense() for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_black_images_do_not_spike():
-    assert not spikes.encode(np.zeros((2, mnist.PIXELS), np.uint8), 11, 1, np.random.default_rng(1), hardware=True).dense().any()
+    assert (
+        not spikes.encode(
+            np.zeros((2, mnist.PIXELS), np.uint8), 11, 1, np.random.default_rng(1), hardware=True
+        )
+        .dense()
+        .any()
+    )
 
 
 def test_drive_is_the_product_with_spikes():
@@ -171,7 +196,9 @@ def test_drive_is_the_product_with_spikes():
     (gradient,) = torch.autograd.grad(u, weight, dy)
     expected = drawn.dense().float() @ weight.t()
     torch.testing.assert_close(u, expected)
-    torch.testing.assert_close(gradient, torch.autograd.grad(expected, weight, dy)[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(expected, weight, dy)[0], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_votes():
@@ -211,14 +238,17 @@ def test_the_bias_stays_low():
 
 
 def test_training_in_integers_runs_the_hardware():
-    """What training sees is what ``fixed_point.Network`` computes, bit for bit, and every weight of a grey pixel may learn from it."""
+    """What training sees is what ``fixed_point.Network`` computes, bit for bit, and every weight
+    of a grey pixel may learn from it."""
     torch.manual_seed(0)
     network = IntegerNetwork(55, 16, torch.randn(100, mnist.PIXELS), sharpness=0.1, seed=2)
     images = _images(count=4)
     logits = network(torch.from_numpy(images))
     network.reseed(2)
     drawn = spikes.encode(images, 55, 5, network.rng, hardware=True).dense()
-    run = fixed_point.Network([network.quantized()]).run(fixed_point.Traces.pack(drawn.transpose(0, 1).numpy()))
+    run = fixed_point.Network([network.quantized()]).run(
+        fixed_point.Traces.pack(drawn.transpose(0, 1).numpy())
+    )
     torch.testing.assert_close(logits, torch.from_numpy(run.votes) * 0.01)
     assert run.votes.any()
     logits.square().sum().backward()
@@ -229,11 +259,16 @@ def test_training_in_integers_runs_the_hardware():
 def test_the_benchmark_runs(digits, tmp_path, monkeypatch):
     """Every row, on a few digits."""
     monkeypatch.setattr(src_mnist, "FLOAT", src_mnist.FLOAT | {"epochs": 1, "frames": 22})
-    monkeypatch.setattr(src_mnist, "INTEGER", tuple(s | {"epochs": 1, "frames": 22} for s in src_mnist.INTEGER[1:]))
+    monkeypatch.setattr(
+        src_mnist, "INTEGER", tuple(s | {"epochs": 1, "frames": 22} for s in src_mnist.INTEGER[1:])
+    )
     data = [torch.from_numpy(x) for x in mnist.load(_write_npz(tmp_path, digits))]
     data[0], data[1] = data[0].repeat(40, 1), data[1].repeat(40)
     rows = src_mnist.run(tuple(data))
     assert [row["form"] for row in rows] == ["float", "integer", "integer"]
-    assert all(0 <= row["test_accuracy"] <= 1 and row["test_digits"] == TEST and row["seed"] == 0 for row in rows)
+    assert all(
+        0 <= row["test_accuracy"] <= 1 and row["test_digits"] == TEST and row["seed"] == 0
+        for row in rows
+    )
     assert all(len(src_mnist.cells(row)) == len(src_mnist.HEADER) for row in rows)
     assert "held-out" in src_mnist.title(rows, validate=True)

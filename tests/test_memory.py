@@ -1,4 +1,5 @@
-"""The output pool: large outputs are reused, given back on request, and outlive everything that could free them early."""
+"""The output pool: large outputs are reused, given back on request, and outlive everything that
+could free them early."""
 
 import gc
 import os
@@ -22,7 +23,11 @@ def _train_step(alpha: torch.Tensor, c: torch.Tensor, beta: torch.Tensor) -> Non
 
 
 def _leaves() -> list[torch.Tensor]:
-    return [torch.ones(256).requires_grad_(), torch.randn(SHAPE).requires_grad_(), torch.ones(SHAPE).requires_grad_()]
+    return [
+        torch.ones(256).requires_grad_(),
+        torch.randn(SHAPE).requires_grad_(),
+        torch.ones(SHAPE).requires_grad_(),
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +63,8 @@ def test_a_train_step_faults_no_pages():
 
 
 def test_what_was_freed_last_is_handed_out_first():
-    """Of several free blocks of one size: the others have left the caches. In turn, they would all pass through them."""
+    """Of several free blocks of one size: the others have left the caches. In turn, they would
+    all pass through them."""
     c, beta, alpha = torch.randn(SHAPE), torch.ones(SHAPE), torch.ones(256)
     held = [lrnn_kernels.bmru(c, beta, alpha)[0] for _ in range(4)]
     places = [y.data_ptr() for y in held]
@@ -103,7 +109,8 @@ def test_the_off_switch():
 
 
 def test_the_limit_is_kept():
-    """Blocks beyond the limit go back to the system; one that is in use when the limit falls goes back when released."""
+    """Blocks beyond the limit go back to the system; one that is in use when the limit falls
+    goes back when released."""
     memory.set_limit(6 * 2**20)
     x = torch.randn(SHAPE)
     outputs = [lrnn_kernels.linear_scan(torch.zeros(256), x)[0] for _ in range(4)]
@@ -122,12 +129,16 @@ def test_a_negative_limit_is_refused():
 
 def test_outputs_do_not_overlap():
     """Twenty living outputs of growing size, each still holding its own values."""
-    outputs = [(k, lrnn_kernels.linear_scan(torch.zeros(64), torch.full((1, 4096 * k, 64), float(k)))[0]) for k in range(1, 21)]
+    outputs = [
+        (k, lrnn_kernels.linear_scan(torch.zeros(64), torch.full((1, 4096 * k, 64), float(k)))[0])
+        for k in range(1, 21)
+    ]
     assert all((y == k).all() for k, y in outputs)
 
 
 def test_outputs_keep_their_place_in_a_page_from_what_is_read_with_them():
-    """Loads are held up by stores to the same place in another page: an output begins far from every stream beside it."""
+    """Loads are held up by stores to the same place in another page: an output begins far from
+    every stream beside it."""
     a, b, dy = (torch.rand(SHAPE) for _ in range(3))
     shifted = torch.empty(b.numel() + 1024)[500 : 500 + b.numel()].view(SHAPE)  # wherever it lies
     shifted.copy_(b)
@@ -137,12 +148,15 @@ def test_outputs_keep_their_place_in_a_page_from_what_is_read_with_them():
         gradients = torch.autograd.grad(y, leaves, dy)
         for outputs, beside in (([y], leaves), (gradients, [*leaves, y, dy])):
             apart = [(x.data_ptr() - other.data_ptr()) % 4096 for x in outputs for other in beside]
-            assert min(min(d, 4096 - d) for d in apart) >= 448  # four streams at the worst: 512, less half of 128
+            assert (
+                min(min(d, 4096 - d) for d in apart) >= 448
+            )  # four streams at the worst: 512, less half of 128
             assert all(x.data_ptr() % 128 == 0 for x in outputs)
 
 
 def test_a_forked_child_allocates():
-    """A data loader's worker may run operators: the pool's lock is not inherited locked. The child uses one thread, as torch asks of it."""
+    """A data loader's worker may run operators: the pool's lock is not inherited locked. The
+    child uses one thread, as torch asks of it."""
     x = torch.randn(SHAPE)
     lrnn_kernels.linear_scan(torch.zeros(256), x)
     code = """
@@ -152,7 +166,8 @@ x = torch.randn(4, 1024, 256)
 held = lrnn_kernels.linear_scan(torch.zeros(256), x)[0]
 child = os.fork()
 if child == 0:
-    ok = torch.equal(held, x) and torch.equal(lrnn_kernels.linear_scan(torch.zeros(256), x + 1)[0], x + 1)
+    again = lrnn_kernels.linear_scan(torch.zeros(256), x + 1)[0]
+    ok = torch.equal(held, x) and torch.equal(again, x + 1)
     lrnn_kernels.memory.empty_cache()
     os._exit(0 if ok else 1)
 _, status = os.waitpid(child, 0)
@@ -166,6 +181,10 @@ def test_the_environment_sets_the_limit():
     code = "from lrnn_kernels import memory; print(memory.stats().limit)"
     for value, limit in (("7", 7 * 2**20), ("0", 0)):
         done = subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "LRNN_POOL_MB": value}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env={**os.environ, "LRNN_POOL_MB": value},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert int(done.stdout) == limit

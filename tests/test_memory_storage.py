@@ -1,4 +1,5 @@
-"""Outputs of the pool as torch's tensors: what may be done with their storages, and the switch for what may not."""
+"""Outputs of the pool as torch's tensors: what may be done with their storages, and the switch
+for what may not."""
 
 import copy
 import io
@@ -24,7 +25,8 @@ def _saved_and_loaded(y: torch.Tensor) -> torch.Tensor:
 
 
 def _freed_and_filled(y: torch.Tensor) -> torch.Tensor:
-    """What activation offloading and FSDP do: the memory goes, the tensor stays, the values come back."""
+    """What activation offloading and FSDP do: the memory goes, the tensor stays, the values come
+    back."""
     kept, bytes_ = y.clone(), y.untyped_storage().nbytes()
     y.untyped_storage().resize_(0)
     assert y.untyped_storage().nbytes() == 0
@@ -85,7 +87,8 @@ def test_an_output_is_a_tensor_like_others(what):
 
 @pytest.mark.parametrize("what", LARGER)
 def test_its_memory_cannot_be_replaced_but_with_the_pool_off(what):
-    """torch makes no storage over memory that it has not allocated resizable, which is said, and changes nothing."""
+    """torch makes no storage over memory that it has not allocated resizable, which is said, and
+    changes nothing."""
     expected = torch.arange(2.0**20).view(4, 1024, 256)
     y = _output()
     assert not y.untyped_storage().resizable()

@@ -6,7 +6,17 @@ import pickle
 
 import pytest
 import torch
-from nn_cases import LAYERS, PLAIN, assert_same, each, flat, gradients, make, one_sequence, random_state
+from nn_cases import (
+    LAYERS,
+    PLAIN,
+    assert_same,
+    each,
+    flat,
+    gradients,
+    make,
+    one_sequence,
+    random_state,
+)
 from torch import Tensor
 
 from lrnn_kernels import nn
@@ -31,8 +41,13 @@ def test_values_and_gradients_are_those_of_a_loop(name, bidirectional, batch_fir
         out, h_n = layer(x.transpose(0, 1), h_0, None if reset is None else reset.T)
         out = out.transpose(0, 1)
     starts = [None if h_0 is None else each(lambda h, b=b: h[:, b], h_0) for b in range(B)]
-    rows = [one_sequence(layer, x[b], starts[b], None if reset is None else reset[b]) for b in range(B)]
-    expected = torch.stack([y for y, _ in rows]), each(lambda *h: torch.stack(h, 1), *(h for _, h in rows))
+    rows = [
+        one_sequence(layer, x[b], starts[b], None if reset is None else reset[b]) for b in range(B)
+    ]
+    expected = (
+        torch.stack([y for y, _ in rows]),
+        each(lambda *h: torch.stack(h, 1), *(h for _, h in rows)),
+    )
     assert_same((out, h_n), expected)
     tensors = [x, *layer.parameters()] + ([] if h_0 is None else flat(h_0))
     assert_same(gradients((out, h_n), tensors), gradients(expected, tensors))
@@ -71,7 +86,9 @@ def test_shapes_are_those_of_a_gru(name, bidirectional, batch_first, shape):
 def test_no_steps_leave_the_state(name):
     layer = make(name, 5, 4, 2, bidirectional=True)
     h_0 = random_state(layer, 3)
-    out, h_n = layer(torch.zeros(0, 3, 5, dtype=torch.float64), h_0, torch.zeros(0, 3, dtype=torch.bool))
+    out, h_n = layer(
+        torch.zeros(0, 3, 5, dtype=torch.float64), h_0, torch.zeros(0, 3, dtype=torch.bool)
+    )
     assert out.shape == (0, 3, 8)
     assert_same(h_n, h_0)
 
@@ -83,7 +100,9 @@ def test_unbatched_input_is_a_batch_of_one(name, batch_first):
     x, h_0, reset = torch.randn(6, 5, dtype=torch.float64), random_state(layer), torch.rand(6) < 0.3
     out, h_n = layer(x, h_0, reset)
     dim = 0 if batch_first else 1
-    expected, h_expected = layer(x.unsqueeze(dim), each(lambda h: h.unsqueeze(1), h_0), reset.unsqueeze(dim))
+    expected, h_expected = layer(
+        x.unsqueeze(dim), each(lambda h: h.unsqueeze(1), h_0), reset.unsqueeze(dim)
+    )
     assert_same((out, h_n), (expected.squeeze(dim), each(lambda h: h.squeeze(1), h_expected)))
 
 
@@ -93,7 +112,11 @@ def test_unbatched_input_is_a_batch_of_one(name, batch_first):
 def test_steps_equal_the_scan(name, batch_first, batch):
     layer = make(name, 5, 4, 2, batch_first=batch_first)
     time = 1 if batch and batch_first else 0
-    x = torch.randn(*batch, 7, 5, dtype=torch.float64) if time or not batch else torch.randn(7, *batch, 5, dtype=torch.float64)
+    x = (
+        torch.randn(*batch, 7, 5, dtype=torch.float64)
+        if time or not batch
+        else torch.randn(7, *batch, 5, dtype=torch.float64)
+    )
     reset = torch.rand(x.shape[:-1]) < 0.2
     out, h_n = layer(x, None, reset)
     state, outputs = None, []
@@ -117,7 +140,9 @@ def test_a_sequence_in_pieces_equals_the_whole(name):
     second, state = layer(x[4:], state)
     assert_same((torch.cat([first, second]), state), (out, h_n))
     weights = list(layer.parameters())
-    assert_same(gradients((torch.cat([first, second]), state), weights), gradients((out, h_n), weights))
+    assert_same(
+        gradients((torch.cat([first, second]), state), weights), gradients((out, h_n), weights)
+    )
 
 
 @every_layer
@@ -143,11 +168,15 @@ def test_dropout_acts_between_layers_and_only_in_training(name):
     plain = make(name, 5, 4, 2)
     assert_same(layer.eval()(x), plain(x))
     layer.train()
-    assert_same(*(each(lambda h: h[0], rnn(x)[1]) for rnn in (layer, plain)))  # the first layer is not touched
+    assert_same(
+        *(each(lambda h: h[0], rnn(x)[1]) for rnn in (layer, plain))
+    )  # the first layer is not touched
     layer.dropout = 1.0
     nothing = torch.zeros(6, 3, 4, dtype=torch.float64)
     top = make(name, 4, 4)
-    top.load_state_dict({k.replace("_l1", "_l0"): v for k, v in layer.state_dict().items() if "_l1" in k})
+    top.load_state_dict(
+        {k.replace("_l1", "_l0"): v for k, v in layer.state_dict().items() if "_l1" in k}
+    )
     assert_same(layer(x)[0], top(nothing)[0])
 
 
@@ -170,7 +199,12 @@ def test_autocast_gives_16_bit_outputs_and_float32_states(name, input_size):
         out, h_n = layer(x)
     assert out.dtype == torch.bfloat16
     assert all(h.dtype == (torch.complex64 if name == "LRU" else torch.float32) for h in flat(h_n))
-    if name in ("LRU", "MinGRU", "BRC", "NBRC"):  # smooth, so that rounding to 8 bits stays small; a unit that steps may take another level
+    if name in (
+        "LRU",
+        "MinGRU",
+        "BRC",
+        "NBRC",
+    ):  # smooth, so that rounding to 8 bits stays small; a unit that steps may take another level
         expected, h_expected = layer(x)
         assert_same((out.float(), h_n), (expected, h_expected), rtol=0.05, atol=0.1)
     (out.float().sum() + sum(h.abs().sum() for h in flat(h_n))).backward()
@@ -232,13 +266,34 @@ def test_an_ensemble_runs_under_vmap(name):
 
 
 BAD_CALLS = {
-    "x of one dimension": ({"x": torch.zeros(5)}, r"x must have shape \(T, B, 5\) or \(T, 5\), got \(5,\)"),
-    "x of another width": ({"x": torch.zeros(6, 3, 4)}, "x must have input_size = 5 channels, got 4"),
-    "h_0 of another batch": ({"h_0": torch.zeros(2, 1, 8)}, r"h_0 must have shape \(2, 3, 8\), got \(2, 1, 8\)"),
-    "h_0 of one layer": ({"h_0": torch.zeros(1, 3, 8)}, r"h_0 must have shape \(2, 3, 8\), got \(1, 3, 8\)"),
-    "h_0 without batch": ({"h_0": torch.zeros(2, 8)}, r"h_0 must have shape \(2, 3, 8\), got \(2, 8\)"),
-    "reset transposed": ({"reset": torch.zeros(3, 6, dtype=torch.bool)}, r"reset must have shape \(6, 3\), got \(3, 6\)"),
-    "reset of floats": ({"reset": torch.zeros(6, 3)}, "reset must be a bool tensor, got torch.float32"),
+    "x of one dimension": (
+        {"x": torch.zeros(5)},
+        r"x must have shape \(T, B, 5\) or \(T, 5\), got \(5,\)",
+    ),
+    "x of another width": (
+        {"x": torch.zeros(6, 3, 4)},
+        "x must have input_size = 5 channels, got 4",
+    ),
+    "h_0 of another batch": (
+        {"h_0": torch.zeros(2, 1, 8)},
+        r"h_0 must have shape \(2, 3, 8\), got \(2, 1, 8\)",
+    ),
+    "h_0 of one layer": (
+        {"h_0": torch.zeros(1, 3, 8)},
+        r"h_0 must have shape \(2, 3, 8\), got \(1, 3, 8\)",
+    ),
+    "h_0 without batch": (
+        {"h_0": torch.zeros(2, 8)},
+        r"h_0 must have shape \(2, 3, 8\), got \(2, 8\)",
+    ),
+    "reset transposed": (
+        {"reset": torch.zeros(3, 6, dtype=torch.bool)},
+        r"reset must have shape \(6, 3\), got \(3, 6\)",
+    ),
+    "reset of floats": (
+        {"reset": torch.zeros(6, 3)},
+        "reset must be a bool tensor, got torch.float32",
+    ),
     "x is a list": ({"x": [1.0]}, "x must be a tensor, got list"),
 }
 
@@ -250,7 +305,10 @@ def test_bad_calls_name_the_argument_what_came_and_what_was_due(name, case):
     layer = PLAIN[name](5, 8, 2)
     if len(layer.cell.states) > 1 and "h_0" in arguments:  # the last of the states is the wrong one
         good = [torch.zeros(2, 3, 8)] * (len(layer.cell.states) - 1)
-        arguments, message = {"h_0": (*good, arguments["h_0"])}, message.replace("h_0", f"h_0 {layer.cell.states[-1]}", 1)
+        arguments, message = (
+            {"h_0": (*good, arguments["h_0"])},
+            message.replace("h_0", f"h_0 {layer.cell.states[-1]}", 1),
+        )
     with pytest.raises((ValueError, TypeError), match=message):
         layer(**{"x": torch.zeros(6, 3, 5), **arguments})
 
@@ -262,10 +320,18 @@ def test_bad_calls_name_the_argument_what_came_and_what_was_due(name, case):
         (nn.BMRU, {"hidden_size": 2.0}, "hidden_size must be an int, got float"),
         (nn.CMRU, {"num_layers": 0}, "num_layers must be at least 1, got 0"),
         (nn.LRU, {"dropout": 1.5}, r"dropout must be in \[0, 1\], got 1.5"),
-        (nn.MinGRU, {"initial_state": "random"}, "initial_state must be one of 'zero', 'learned', got 'random'"),
+        (
+            nn.MinGRU,
+            {"initial_state": "random"},
+            "initial_state must be one of 'zero', 'learned', got 'random'",
+        ),
         (nn.BMRU, {"eps": 2}, r"eps must be in \[0, 1\], got 2"),
         (nn.FQBMRU, {"width": 0}, r"width must be in \(0, inf\), got 0"),
-        (nn.CMRU, {"initial_state": "zero", "quantize_initial_state": True}, "needs initial_state='learned'"),
+        (
+            nn.CMRU,
+            {"initial_state": "zero", "quantize_initial_state": True},
+            "needs initial_state='learned'",
+        ),
         (nn.LRU, {"r_min": 0.9, "r_max": 0.5}, r"r_min must be in \[0, 0.5\], got 0.9"),
     ],
 )

@@ -1,4 +1,5 @@
-"""Layers compiled as one graph: for any length and batch, every form of the call, alone and exported."""
+"""Layers compiled as one graph: for any length and batch, every form of the call, alone and
+exported."""
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from lrnn_kernels import nn
 IN, H = 3, 4
 
 
-# Sizes differ from each other and from those of the layer: torch.compile takes equal ones for the same.
+# Sizes differ from each other and from those of the layer: torch.compile takes equal ones for the
+# same.
 
 
 def _call(layer, T: int, B: int, given: bool):
@@ -44,12 +46,15 @@ def test_one_compilation_serves_every_length_and_batch(name):
     for T, B in ((40, 5), (7, 2), (33, 6)):
         _agree(compiled, layer, T, B, given=True)
         compilations.append(counter.frame_count)
-    assert compilations[1:] == compilations[:-1]  # the first may take two: numbers are specialized in a second attempt
+    assert (
+        compilations[1:] == compilations[:-1]
+    )  # the first may take two: numbers are specialized in a second attempt
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_sizes_that_change_become_dynamic(name):
-    """As torch.compile does of itself at the second size; three layers, batch first, the states' own start."""
+    """As torch.compile does of itself at the second size; three layers, batch first, the states'
+    own start."""
     layer = make(name, IN, H, 3, batch_first=True)
     compiled, counter = _compile(layer)
     for T, B in ((7, 5), (40, 2), (33, 6), (12, 8)):
@@ -59,7 +64,8 @@ def test_sizes_that_change_become_dynamic(name):
 
 @pytest.mark.parametrize("layer", [nn.BMRU, nn.FQBMRU])
 def test_every_number_of_a_layer_is_a_constant(layer):
-    """The numbers of two layers, read from one attribute, which torch.compile would hold as one symbol; another number compiles anew."""
+    """The numbers of two layers, read from one attribute, which torch.compile would hold as one
+    symbol; another number compiles anew."""
     rnn, x = layer(IN, H, 2, batch_first=True), torch.rand(2, 7, IN)
     compiled, _ = _compile(rnn, dynamic=True)
     for width in (1.0, 0.5, 0.25):
@@ -96,7 +102,9 @@ def test_export_with_free_sizes(name, strict):
     T, B = torch.export.Dim("T", min=2, max=1000), torch.export.Dim("B", min=2, max=100)
     states = tuple({1: B} for _ in layer.cell.states)
     shapes = ({0: T, 1: B}, states if len(states) > 1 else states[0], {0: T, 1: B})
-    program = torch.export.export(layer, _call(layer, 7, 5, given=True), dynamic_shapes=shapes, strict=strict)
+    program = torch.export.export(
+        layer, _call(layer, 7, 5, given=True), dynamic_shapes=shapes, strict=strict
+    )
     for sizes in ((40, 3), (2, 6)):
         call = _call(layer, *sizes, given=True)
         with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Between a layer's GEMM and its scan no activation is copied, forward or backward: the profiler counts."""
+"""Between a layer's GEMM and its scan no activation is copied, forward or backward: the profiler
+counts."""
 
 import math
 
@@ -11,11 +12,20 @@ from lrnn_kernels import nn
 from lrnn_kernels.calls.run import run as run_cell
 
 B, T, IN, H = 4, 64, 24, 16
-COPIES = {"aten::cat", "aten::copy_", "aten::clone", "aten::contiguous", "aten::stack", "aten::index", "aten::slice_backward"}
+COPIES = {
+    "aten::cat",
+    "aten::copy_",
+    "aten::clone",
+    "aten::contiguous",
+    "aten::stack",
+    "aten::index",
+    "aten::slice_backward",
+}
 
 
 def copied(layer, x, dy) -> list[str]:
-    """Names of the copies of activations in one training step; an activation has a value per batch element, step and unit."""
+    """Names of the copies of activations in one training step; an activation has a value per
+    batch element, step and unit."""
 
     def train():
         out, _ = layer(x)
@@ -24,11 +34,14 @@ def copied(layer, x, dy) -> list[str]:
     train()  # lets what is set up once be set up
     layer.zero_grad()
     x.grad = None
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True, profile_memory=True) as profiler:
+    with profile(
+        activities=[ProfilerActivity.CPU], record_shapes=True, profile_memory=True
+    ) as profiler:
         train()
     names = []
     for event in profiler.events():
-        # addmm writes the bias to its output before it multiplies: part of the GEMM, as in any torch.nn.Linear.
+        # addmm writes the bias to its output before it multiplies: part of the GEMM, as in any
+        # torch.nn.Linear.
         gemm = event.cpu_parent is not None and event.cpu_parent.name == "aten::addmm"
         if event.name in COPIES and not gemm and elements(event) >= B * T * H:
             names.append(event.name)
@@ -36,14 +49,17 @@ def copied(layer, x, dy) -> list[str]:
 
 
 def elements(event) -> int:
-    """Of the largest tensor that an operator reads, or of the float32 memory that it takes: lists of tensors show no shapes."""
+    """Of the largest tensor that an operator reads, or of the float32 memory that it takes:
+    lists of tensors show no shapes."""
     shapes = [s for s in event.input_shapes if s and all(isinstance(n, int) for n in s)]
     return max([event.cpu_memory_usage // 4, *(math.prod(s) for s in shapes)])
 
 
 def step(layer):
     shape = (B, T) if layer.batch_first else (T, B)
-    return copied(layer, torch.randn(*shape, layer.input_size, requires_grad=True), torch.randn(*shape, H))
+    return copied(
+        layer, torch.randn(*shape, layer.input_size, requires_grad=True), torch.randn(*shape, H)
+    )
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -83,6 +99,10 @@ def test_the_count_sees_the_copies_of_a_naive_layer(cls, batch_first):
 
 def test_the_count_sees_a_contiguous_copy(monkeypatch):
     run = run_cell
-    monkeypatch.setattr(nn.base, "run", lambda cell, inputs, *args, **kw: run(cell, [x.contiguous() for x in inputs], *args, **kw))
+    monkeypatch.setattr(
+        nn.base,
+        "run",
+        lambda cell, inputs, *args, **kw: run(cell, [x.contiguous() for x in inputs], *args, **kw),
+    )
     assert step(nn.BMRU(IN, H, batch_first=False)) != []
     assert step(nn.BMRU(IN, H, batch_first=True)) == []  # already contiguous

@@ -1,4 +1,5 @@
-"""A layer's outputs are its user's: they may be detached, changed and seen flat in place, as torch.nn.GRU's, and no gradient is wrong."""
+"""A layer's outputs are its user's: they may be detached, changed and seen flat in place, as
+torch.nn.GRU's, and no gradient is wrong."""
 
 import pytest
 import torch
@@ -22,7 +23,10 @@ FORMS = {
     "one sequence": (False, lambda rnn: rnn(_input(T, 1))),
     "packed": (False, lambda rnn: _packed(rnn, enforce_sorted=False)),
     "packed and sorted": (False, lambda rnn: _packed(rnn, enforce_sorted=True)),
-    "with states": (False, lambda rnn: rnn(_input(T, B), _states(rnn), torch.ones(T, B, dtype=torch.bool))),
+    "with states": (
+        False,
+        lambda rnn: rnn(_input(T, B), _states(rnn), torch.ones(T, B, dtype=torch.bool)),
+    ),
     "step": (False, lambda rnn: rnn.step(_input(B))),
     "step, batch first": (True, lambda rnn: rnn.step(_input(B), _states(rnn))),
     "unbatched step": (False, lambda rnn: rnn.step(_input())),
@@ -40,7 +44,12 @@ def _states(rnn):
 
 
 def _packed(rnn, enforce_sorted: bool):
-    out, h_n = rnn(pack_sequence([*_input(B, T)[0:1], _input(B, T)[1][:3], _input(B, T)[2][:2]], enforce_sorted=enforce_sorted))
+    out, h_n = rnn(
+        pack_sequence(
+            [*_input(B, T)[0:1], _input(B, T)[1][:3], _input(B, T)[2][:2]],
+            enforce_sorted=enforce_sorted,
+        )
+    )
     return out.data, h_n
 
 
@@ -88,14 +97,17 @@ def test_a_change_in_place_has_its_gradient_or_is_refused(name, form, changed):
             return sum(x.abs().square().sum() for x in (*outputs, *others))
 
         expected = torch.autograd.grad(loss(False), weights, allow_unused=True)
-        with refusals(allowed=changed == "out"):  # what the states were copied from is not changed with them
+        with refusals(
+            allowed=changed == "out"
+        ):  # what the states were copied from is not changed with them
             assert_same(torch.autograd.grad(loss(True), weights, allow_unused=True), expected)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 @FORM
 def test_a_change_behind_autograds_back_is_refused(name, form):
-    """Under no_grad the value changes and the graph does not: the backward pass must not read what it did not save."""
+    """Under no_grad the value changes and the graph does not: the backward pass must not read
+    what it did not save."""
     for rnn in _layers(name, form):
         weights = list(rnn.parameters())
         expected = gradients(FORMS[form][1](rnn), weights)
@@ -104,16 +116,23 @@ def test_a_change_behind_autograds_back_is_refused(name, form):
             for x in outputs:
                 x.fill_(7.0)
         with refusals():
-            assert_same(gradients(outputs, weights), expected)  # of a weighted sum, which saves none of them
+            assert_same(
+                gradients(outputs, weights), expected
+            )  # of a weighted sum, which saves none of them
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_an_operators_states_may_be_changed_in_place(cell):
-    """Each of them: the states of a cell that has several lie side by side in what its kernel returns."""
+    """Each of them: the states of a cell that has several lie side by side in what its kernel
+    returns."""
     dtype = next(d for d in (torch.float64, torch.complex128) if d in CELLS[cell].dtypes)
     call = testing.random_call(cell, 2, 5, 3, dtype=dtype)
     leaves = {name: x.clone().requires_grad_() for name, x in call.tensors().items()}
-    states = {"state" if name == "h0" else name: x for name, x in leaves.items()} if cell == "src" else leaves
+    states = (
+        {"state" if name == "h0" else name: x for name, x in leaves.items()}
+        if cell == "src"
+        else leaves
+    )
     if cell == "src":
         states["state"] = leaves["h0"].chunk(3, -1)
     function = testing.public(cell).__wrapped__ if cell == "src" else testing.public(cell)

@@ -1,4 +1,5 @@
-"""Packed sequences: every sequence runs as if it were alone, with torch.nn.GRU's conventions for order and ends."""
+"""Packed sequences: every sequence runs as if it were alone, with torch.nn.GRU's conventions for
+order and ends."""
 
 import pytest
 import torch
@@ -31,7 +32,10 @@ def assert_equals_separate_runs(layer, xs, h_0=None, reset=None):
         start = None if h_0 is None else each(lambda h, i=i: h[:, i : i + 1], h_0)
         rows.append(layer(x.unsqueeze(batch), start, alone))
     outputs = [y.flatten(0, 1) for y, _ in rows]
-    expected = torch.nn.utils.rnn.pad_sequence(outputs, batch_first=True), each(lambda *h: torch.cat(h, 1), *(h for _, h in rows))
+    expected = (
+        torch.nn.utils.rnn.pad_sequence(outputs, batch_first=True),
+        each(lambda *h: torch.cat(h, 1), *(h for _, h in rows)),
+    )
     assert_same((got, h_n), expected)
     tensors = [*layer.parameters()] + ([] if h_0 is None else flat(h_0))
     assert_same(gradients((got, h_n), tensors), gradients(expected, tensors))
@@ -48,7 +52,9 @@ def test_packed_sequences_equal_separate_runs(name, bidirectional, batch_first, 
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize(("bidirectional", "with_h_0"), [(False, False), (False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("bidirectional", "with_h_0"), [(False, False), (False, True), (True, False)]
+)
 def test_packed_sequences_with_episodes_inside_equal_separate_runs(name, bidirectional, with_h_0):
     layer = make(name, 5, 4, bidirectional=bidirectional)
     h_0 = each(Tensor.requires_grad_, random_state(layer, len(LENGTHS))) if with_h_0 else None
@@ -66,7 +72,13 @@ def test_equal_lengths_take_h_0_and_reset_in_both_directions():
 def test_the_one_combination_without_a_meaning_for_the_kernels_is_refused():
     layer = make("BMRU", 5, 4, bidirectional=True)
     packed = pack_sequence(sequences(), enforce_sorted=False)
-    with pytest.raises(ValueError, match="reset must be None where a bidirectional layer gets h_0 and sequences of several lengths"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "reset must be None where a bidirectional layer gets h_0 and sequences of several "
+            "lengths"
+        ),
+    ):
         layer(packed, random_state(layer, 4), torch.zeros(7, 4, dtype=torch.bool))
 
 
@@ -89,7 +101,10 @@ def test_the_packed_result_is_described_as_a_grus_is(name, enforce_sorted):
     [
         ({"channels": 4}, "x must have input_size = 5 channels, got 4"),
         ({"h_0": torch.zeros(1, 3, 4)}, r"h_0 must have shape \(1, 4, 4\), got \(1, 3, 4\)"),
-        ({"reset": torch.zeros(4, 7, dtype=torch.bool)}, r"reset must have shape \(7, 4\), got \(4, 7\)"),
+        (
+            {"reset": torch.zeros(4, 7, dtype=torch.bool)},
+            r"reset must have shape \(7, 4\), got \(4, 7\)",
+        ),
     ],
 )
 def test_bad_calls_name_the_argument(arguments, message):

@@ -1,4 +1,5 @@
-"""Parameters of the layers: their names, how the papers draw them, initial states, and the anneal of eps."""
+"""Parameters of the layers: their names, how the papers draw them, initial states, and the
+anneal of eps."""
 
 import math
 
@@ -60,7 +61,8 @@ def test_weights_are_lecun_normal(cls):
     torch.manual_seed(0)
     weight = cls(100, 1000).weight_ih_l0
     n = weight.numel()
-    # Four standard errors: of the mean, std/sqrt(n); of the variance, less than var sqrt(2/n), the normal's.
+    # Four standard errors: of the mean, std/sqrt(n); of the variance, less than var sqrt(2/n), the
+    # normal's.
     assert abs(weight.mean()) < 4 * 0.1 / math.sqrt(n)
     assert abs(weight.var() - 0.01) < 4 * 0.01 * math.sqrt(2 / n)
     assert weight.abs().max() <= 2 * 0.1 / 0.8796
@@ -98,7 +100,9 @@ def test_first_quadrant_weights_and_thresholds():
         assert 1.18 * scale < p.max() <= 1.2 * scale
 
 
-@pytest.mark.parametrize(("r_min", "r_max", "max_phase"), [(0.0, 1.0, 6.28), (0.9, 0.999, 6.28), (0.5, 0.5, 0.3)])
+@pytest.mark.parametrize(
+    ("r_min", "r_max", "max_phase"), [(0.0, 1.0, 6.28), (0.9, 0.999, 6.28), (0.5, 0.5, 0.3)]
+)
 def test_lru_is_drawn_on_the_ring(r_min, r_max, max_phase):
     torch.manual_seed(0)
     n = 4000
@@ -107,9 +111,12 @@ def test_lru_is_drawn_on_the_ring(r_min, r_max, max_phase):
     radius = lam.abs()
     assert r_min - 1e-6 <= radius.min()
     assert radius.max() <= r_max + 1e-6
-    # Uniform on the ring: the squared radius is uniform, and so is the phase. Four standard errors of a uniform mean.
+    # Uniform on the ring: the squared radius is uniform, and so is the phase. Four standard errors
+    # of a uniform mean.
     error = 4 / math.sqrt(12 * n)
-    assert abs((radius**2).mean() - (r_min**2 + r_max**2) / 2) < error * (r_max**2 - r_min**2) + 1e-6
+    assert (
+        abs((radius**2).mean() - (r_min**2 + r_max**2) / 2) < error * (r_max**2 - r_min**2) + 1e-6
+    )
     phase = layer.theta_l0.exp()
     assert phase.max() <= max_phase
     assert abs(phase.mean() - max_phase / 2) < error * max_phase
@@ -132,7 +139,9 @@ def test_a_learned_initial_state_is_alpha_s0(cls):
     layer = cls(5, 4, dtype=torch.float64, **({} if cls is nn.CMRU else {"eps": 1.0}))
     with torch.no_grad():
         layer.weight_ih_l0.zero_()  # nothing is written, so the state stays
-        layer.bias_ih_l0.copy_(torch.tensor(0.3) if cls is nn.FQBMRU else torch.tensor([0.0] * 4 + [1.0] * 4))
+        layer.bias_ih_l0.copy_(
+            torch.tensor(0.3) if cls is nn.FQBMRU else torch.tensor([0.0] * 4 + [1.0] * 4)
+        )
         layer.alpha_l0.copy_(torch.tensor([1.0, 2.0, -3.0, 4.0]))
         layer.s0_l0.copy_(torch.tensor([1.0, 0.0, 1.0, 1.0]))
     out, h_n = layer(torch.zeros(3, 2, 5, dtype=torch.float64))
@@ -166,7 +175,9 @@ def test_a_given_state_takes_the_initial_ones_place(name):
 
 
 def test_eps_follows_its_schedule():
-    model = torch.nn.Sequential(nn.BMRU(2, 3), torch.nn.Linear(3, 3), nn.FQBMRU(3, 2), nn.CMRU(2, 2))
+    model = torch.nn.Sequential(
+        nn.BMRU(2, 3), torch.nn.Linear(3, 3), nn.FQBMRU(3, 2), nn.CMRU(2, 2)
+    )
     schedule = nn.EpsAnneal(model, hold=2, decay=4)
     seen = []
     for _ in range(8):
@@ -208,5 +219,6 @@ def test_eps_is_checked_where_it_is_set():
 
 def test_repr_shows_what_differs_from_the_default():
     assert repr(nn.BMRU(28, 256, 2, batch_first=True, eps=0.5)) == (
-        "BMRU(28, 256, num_layers=2, batch_first=True, initial_state='learned', eps=0.5, width=1.0, quantize_initial_state=False)"
+        "BMRU(28, 256, num_layers=2, batch_first=True, initial_state='learned', eps=0.5, "
+        "width=1.0, quantize_initial_state=False)"
     )

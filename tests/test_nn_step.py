@@ -1,4 +1,5 @@
-"""What the layers of the step family promise beyond the rest: three states, spikes, a limited bias, two stable states."""
+"""What the layers of the step family promise beyond the rest: three states, spikes, a limited
+bias, two stable states."""
 
 import math
 
@@ -36,7 +37,9 @@ def test_a_list_of_states_does_and_other_forms_are_refused():
     layer, x = nn.SRC(5, 8), torch.randn(6, 3, 5)
     state = [torch.randn(1, 3, 8) for _ in range(3)]
     assert_same(layer(x, state), layer(x, tuple(state)), rtol=0, atol=0)
-    with pytest.raises(TypeError, match=r"h_0 must be a tuple of 3 tensors \(i, h, h_s\), got Tensor"):
+    with pytest.raises(
+        TypeError, match=r"h_0 must be a tuple of 3 tensors \(i, h, h_s\), got Tensor"
+    ):
         layer(x, state[0])
     with pytest.raises(ValueError, match=r"h_0 must be a tuple of 3 tensors \(i, h, h_s\), got 2"):
         layer(x, state[:2])
@@ -50,7 +53,9 @@ def test_states_after_packed_16_bit_sequences_are_not_rounded():
     _, h_n = layer(torch.nn.utils.rnn.pack_sequence(xs, enforce_sorted=False))
     alone = [layer(x[:, None])[1] for x in xs]
     for got, *expected in zip(h_n, *alone, strict=True):
-        assert_same(got, torch.cat(expected, 1), rtol=1e-6, atol=1e-6)  # the GEMMs of other shapes may round otherwise
+        assert_same(
+            got, torch.cat(expected, 1), rtol=1e-6, atol=1e-6
+        )  # the GEMMs of other shapes may round otherwise
     assert h_n[0].dtype == torch.float32
 
 
@@ -79,7 +84,9 @@ def test_a_bias_acts_up_to_its_limit_and_learns_beyond():
         at_limit.bias_l0.copy_(torch.tensor([-5.0, -4.0, -4.0, -4.0]))
     x = torch.randn(60, 3, 5, dtype=torch.float64)
     assert_same(layer(x), at_limit(x), rtol=0, atol=0)
-    assert_same(*(gradients(rnn(x), list(rnn.parameters())) for rnn in (layer, at_limit)), rtol=0, atol=0)
+    assert_same(
+        *(gradients(rnn(x), list(rnn.parameters())) for rnn in (layer, at_limit)), rtol=0, atol=0
+    )
 
     optimizer = torch.optim.SGD([layer.bias_l0], lr=0.5)
     for _ in range(300):
@@ -143,12 +150,15 @@ def test_activity_passes_through_freshly_drawn_layers():
     x = torch.bernoulli(0.25 * torch.rand(200, 8, 64))
     for layers in (1, 2, 3):
         rate = (nn.SRC(64, 256, layers)(x)[0] > 0.5).float().mean()
-        assert 0.01 < rate < 0.1  # a neuron that fires as fast as it can, for two steps in twenty, is at 0.1
+        assert (
+            0.01 < rate < 0.1
+        )  # a neuron that fires as fast as it can, for two steps in twenty, is at 0.1
 
 
 def test_the_options_of_a_spiking_layer_are_checked_and_shown():
     assert repr(nn.SRC(5, 8, threshold=0.5, memory=16)) == (
-        "SRC(5, 8, initial_state='zero', gradient='detached', max_bias=-4.0, threshold=0.5, memory=16)"
+        "SRC(5, 8, initial_state='zero', gradient='detached', max_bias=-4.0, threshold=0.5, "
+        "memory=16)"
     )
     with pytest.raises(ValueError, match="gradient must be one of 'detached', 'full', got 'half'"):
         nn.SRC(5, 8, gradient="half")
@@ -160,7 +170,9 @@ def test_the_options_of_a_spiking_layer_are_checked_and_shown():
 def test_brc_parameters_are_drawn_per_matrix(cls):
     torch.manual_seed(0)
     layer = cls(100, 300)
-    matrices = [*layer.weight_ih_l0.chunk(3)] + ([layer.w_a_l0, layer.w_c_l0] if cls is nn.NBRC else [])
+    matrices = [*layer.weight_ih_l0.chunk(3)] + (
+        [layer.w_a_l0, layer.w_c_l0] if cls is nn.NBRC else []
+    )
     for matrix in matrices:
         bound = math.sqrt(6 / sum(matrix.shape))  # Glorot's
         assert 0.99 * bound < matrix.abs().max() <= bound
@@ -172,8 +184,14 @@ def test_brc_parameters_are_drawn_per_matrix(cls):
 
 
 def test_an_nbrc_whose_matrices_are_diagonal_is_a_brc():
-    layer, other = make("NBRC", 5, 4, 2, bidirectional=True), make("BRC", 5, 4, 2, bidirectional=True)
-    weights = {name: torch.diag(w) if name.startswith("w_") else w for name, w in other.state_dict().items()}
+    layer, other = (
+        make("NBRC", 5, 4, 2, bidirectional=True),
+        make("BRC", 5, 4, 2, bidirectional=True),
+    )
+    weights = {
+        name: torch.diag(w) if name.startswith("w_") else w
+        for name, w in other.state_dict().items()
+    }
     layer.load_state_dict(weights)
     x = torch.randn(9, 3, 5, dtype=torch.float64)
     assert_same(layer(x), other(x))

@@ -1,4 +1,5 @@
-"""What is installed works: wheels with and without compiled kernels, every instruction set, and machines without a compiler."""
+"""What is installed works: wheels with and without compiled kernels, every instruction set, and
+machines without a compiler."""
 
 import os
 import shutil
@@ -15,7 +16,16 @@ from lrnn_kernels.backends.build import cache, libraries, toolchain
 from lrnn_kernels.backends.build.compiling import compile_library
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "csrc", "lrnn_kernels", "triton_kernels"]
+SHIPPED = [
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "csrc",
+    "lrnn_kernels",
+    "triton_kernels",
+]
 ISAS = list(toolchain.X86_ISAS) if toolchain.is_x86() else ["baseline"]
 RUNNABLE = ISAS[: ISAS.index(toolchain.host_isa()) + 1] if toolchain.is_x86() else ISAS
 
@@ -25,22 +35,47 @@ def _run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.Comp
     ours = ("PYTHONPATH", "LRNN_ISA", "LRNN_BUILD_ISAS", "LRNN_CUDA")
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, check=False, timeout=1200
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
 
 def _wheel(target: Path, **environment: str) -> Path:
-    """Builds a wheel of this checkout against the torch that runs the tests, and unpacks it into target."""
+    """Builds a wheel of this checkout against the torch that runs the tests, and unpacks it into
+    target."""
     source = target / "source"
     source.mkdir(parents=True)
     for name in SHIPPED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"))
+            shutil.copytree(
+                ROOT / name,
+                source / name,
+                ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"),
+            )
         else:
             shutil.copy(ROOT / name, source)
-    _run(["-m", "pip", "wheel", str(source), "--no-build-isolation", "--no-deps", "-q", "-w", str(target)], target, **environment)
+    _run(
+        [
+            "-m",
+            "pip",
+            "wheel",
+            str(source),
+            "--no-build-isolation",
+            "--no-deps",
+            "-q",
+            "-w",
+            str(target),
+        ],
+        target,
+        **environment,
+    )
     (wheel,) = target.glob("*.whl")
     unpacked = target / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
@@ -49,7 +84,8 @@ def _wheel(target: Path, **environment: str) -> Path:
 
 @pytest.fixture(scope="session")
 def portable(request) -> Path:
-    """The unpacked wheel with kernels for every instruction set; kept between runs while the sources stay the same."""
+    """The unpacked wheel with kernels for every instruction set; kept between runs while the
+    sources stay the same."""
     target = Path(request.config.cache.mkdir("wheel")) / libraries.digest("kernels")
     if not (target / "done").exists():
         shutil.rmtree(target, ignore_errors=True)
@@ -63,8 +99,12 @@ def test_a_compiled_wheel_fits_every_python(portable):
     (wheel,) = portable.glob("*.whl")
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
-    done = _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_CACHE=str(portable / "unused"))
-    assert done.stdout.count("built at install time") == 2  # the operators and the fixed-point network
+    done = _run(
+        ["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_CACHE=str(portable / "unused")
+    )
+    assert (
+        done.stdout.count("built at install time") == 2
+    )  # the operators and the fixed-point network
     assert not (portable / "unused").exists()
 
 
@@ -73,15 +113,26 @@ def test_the_fixed_point_network_of_another_python_is_left_alone(portable, tmp_p
     shutil.copytree(portable / "unpacked", tmp_path / "unpacked")
     for path in (tmp_path / "unpacked" / "lrnn_kernels").glob("_fixed_point.*"):
         path.rename(path.with_name("_fixed_point.cpython-27-other" + path.suffix))
-    script = "from lrnn_kernels.fixed_point import library; print(library.load()[2], library.compiled().isa())"
-    done = _run(["-c", script], tmp_path / "unpacked", LRNN_CACHE=str(tmp_path / "cache"), LRNN_BUILD_ISAS="baseline")
+    script = (
+        "from lrnn_kernels.fixed_point import library; print(library.load()[2], "
+        "library.compiled().isa())"
+    )
+    done = _run(
+        ["-c", script],
+        tmp_path / "unpacked",
+        LRNN_CACHE=str(tmp_path / "cache"),
+        LRNN_BUILD_ISAS="baseline",
+    )
     assert done.stdout == "compiled on first use baseline\n"
 
 
 @pytest.mark.parametrize("isa", RUNNABLE)
 def test_every_instruction_set_passes_the_check(portable, isa):
     """What the portable build runs on an older processor, run here."""
-    assert f"{isa}, of" in _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_ISA=isa).stdout
+    assert (
+        f"{isa}, of"
+        in _run(["-m", "lrnn_kernels", "info"], portable / "unpacked", LRNN_ISA=isa).stdout
+    )
     checked = _run(["-m", "lrnn_kernels", "check"], portable / "unpacked", LRNN_ISA=isa).stdout
     assert "0 failed" in checked
     assert "compared bit for bit, 0 differ" in checked
@@ -94,15 +145,21 @@ from lrnn_kernels.cells import CELLS
 
 for cell, options in edge_cases.variants():
     for dtype in CELLS[cell].dtypes:
-        found = edge_cases.differences(edge_cases.planted(cell, options, dtype, reset=True), lambda call: testing.run(call, "cpu"))
+        case = edge_cases.planted(cell, options, dtype, reset=True)
+        found = edge_cases.differences(case, lambda call: testing.run(call, "cpu"))
         assert not found, (cell, options, dtype, *found)
 """
 
 
 @pytest.mark.parametrize("isa", RUNNABLE)
 def test_numbers_at_the_edge_on_every_instruction_set(portable, isa):
-    """Infinity, NaN and others, as in test_edge_values.py: each set has conversions, clamps and powers of two of its own."""
-    _run(["-c", f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n{EDGES}"], portable / "unpacked", LRNN_ISA=isa)
+    """Infinity, NaN and others, as in test_edge_values.py: each set has conversions, clamps and
+    powers of two of its own."""
+    _run(
+        ["-c", f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n{EDGES}"],
+        portable / "unpacked",
+        LRNN_ISA=isa,
+    )
 
 
 def test_instruction_sets_are_those_asked_for(monkeypatch):
@@ -112,19 +169,28 @@ def test_instruction_sets_are_those_asked_for(monkeypatch):
     assert toolchain.isas_to_build(portable=True) == ISAS
 
 
-@pytest.mark.skipif(not toolchain.is_x86(), reason="there is one instruction set only, with or without a GPU")
-@pytest.mark.parametrize(("variable", "value"), [("LRNN_ISA", "sse9"), ("LRNN_BUILD_ISAS", "avx2,sse9")])
+@pytest.mark.skipif(
+    not toolchain.is_x86(), reason="there is one instruction set only, with or without a GPU"
+)
+@pytest.mark.parametrize(
+    ("variable", "value"), [("LRNN_ISA", "sse9"), ("LRNN_BUILD_ISAS", "avx2,sse9")]
+)
 def test_an_unknown_instruction_set_is_an_error(monkeypatch, variable, value):
     monkeypatch.delenv("LRNN_BUILD_ISAS", raising=False)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError, match=f"the environment variable {variable} must .*baseline.*, got '{value}'"):
+    with pytest.raises(
+        ValueError, match=f"the environment variable {variable} must .*baseline.*, got '{value}'"
+    ):
         toolchain.isas_to_build(portable=False)
 
 
 def test_a_library_without_kernels_for_this_processor_is_not_used(monkeypatch):
-    """As one that was compiled for a better processor: here, one that does not know what LRNN_ISA names."""
+    """As one that was compiled for a better processor: here, one that does not know what
+    LRNN_ISA names."""
     path = cpu.extension().path
-    schema = str(torch.ops.lrnn_kernels.linear.default._schema).removeprefix("lrnn_kernels::")  # a library implements, and defines none
+    schema = str(torch.ops.lrnn_kernels.linear.default._schema).removeprefix(
+        "lrnn_kernels::"
+    )  # a library implements, and defines none
     script = f"""
 import ctypes, torch
 library = torch.library.Library("lrnn_kernels", "FRAGMENT")
@@ -171,16 +237,26 @@ done
 
 
 def test_a_pure_wheel_carries_the_sources(tmp_path):
-    """Without torch or a compiler at build time, the sources travel and are compiled on first use."""
+    """Without torch or a compiler at build time, the sources travel and are compiled on first
+    use."""
     wheel = _wheel(tmp_path, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
-    script = "from lrnn_kernels.backends.build import libraries; print(*map(libraries.digest, ('kernels', 'fixed_point', 'kernels-cuda')))"
+    script = (
+        "from lrnn_kernels.backends.build import libraries; print(*map(libraries.digest, "
+        "('kernels', 'fixed_point', 'kernels-cuda')))"
+    )
     done = _run(["-c", script], tmp_path / "unpacked")
-    assert done.stdout.split() == [libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")]
+    assert done.stdout.split() == [
+        libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")
+    ]
     installed = tmp_path / "unpacked" / "lrnn_kernels"
     expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob("*.py")]
-    expected += [path.relative_to(ROOT / "lrnn_kernels") for path in (ROOT / "lrnn_kernels").rglob("*.py")]
-    assert sorted(expected) == sorted(path.relative_to(installed) for path in installed.rglob("*.py"))
+    expected += [
+        path.relative_to(ROOT / "lrnn_kernels") for path in (ROOT / "lrnn_kernels").rglob("*.py")
+    ]
+    assert sorted(expected) == sorted(
+        path.relative_to(installed) for path in installed.rglob("*.py")
+    )
 
 
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):

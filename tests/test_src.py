@@ -1,4 +1,5 @@
-"""What is particular to the spiking recurrent cell: its known spike trains, its sensitivity, its memory modes, its surrogates; and tanh."""
+"""What is particular to the spiking recurrent cell: its known spike trains, its sensitivity, its
+memory modes, its surrogates; and tanh."""
 
 import sys
 
@@ -24,7 +25,8 @@ SPIKES = {
 
 
 def _held(x: float, bias: float, T: int, dtype, backend: str):
-    """The states of a neuron whose x is held: a current that does not leak, i = rho atanh(x / rho). Returns h and h_s, [T]."""
+    """The states of a neuron whose x is held: a current that does not leak, i = rho atanh(x /
+    rho). Returns h and h_s, [T]."""
     rho = SRC_OPTIONS["rho"]
     current = torch.full((1, 1), rho * np.arctanh(x / rho), dtype=dtype)
     state = (current, torch.zeros_like(current), torch.zeros_like(current))
@@ -63,10 +65,14 @@ def test_first_steps(backend):
 
 @pytest.mark.parametrize("gradient", ["detached", "full"])
 def test_no_further_from_float64_than_torch_itself(gradient, backend):
-    """The paper's cell amplifies rounding, so float32 is compared with float64 by quantiles, next to torch's own float32 loop."""
+    """The paper's cell amplifies rounding, so float32 is compared with float64 by quantiles,
+    next to torch's own float32 loop."""
     torch.manual_seed(0)
     B, T, C = 4, 300, 64
-    u, bias = 0.3 * torch.rand(B, T, C, dtype=torch.float64), torch.empty(C, dtype=torch.float64).uniform_(-6, -4)
+    u, bias = (
+        0.3 * torch.rand(B, T, C, dtype=torch.float64),
+        torch.empty(C, dtype=torch.float64).uniform_(-6, -4),
+    )
     dy = torch.randn(B, T, C, dtype=torch.float64)
 
     def run(dtype, backend) -> list[torch.Tensor]:
@@ -74,12 +80,17 @@ def test_no_further_from_float64_than_torch_itself(gradient, backend):
         y, _ = lrnn.src(*leaves, gradient=gradient, backend=backend)
         return [y.detach(), *torch.autograd.grad(y, leaves, dy.to(dtype))]
 
-    exact, eager, ours = run(torch.float64, "reference"), run(torch.float32, "reference"), run(torch.float32, backend)
+    exact, eager, ours = (
+        run(torch.float64, "reference"),
+        run(torch.float32, "reference"),
+        run(torch.float32, backend),
+    )
     quantiles = torch.tensor([0.5, 0.9, 0.99], dtype=torch.float64)
     for truth, theirs, mine in zip(exact, eager, ours, strict=True):
         scale = truth.abs().max()
         theirs, mine = ((x.double() - truth).abs().flatten() / scale for x in (theirs, mine))
-        # torch's tanh is good to 1 ulp and ours to 6; u is the floor where an eager error is 0 by luck.
+        # torch's tanh is good to 1 ulp and ours to 6; u is the floor where an eager error is 0 by
+        # luck.
         allowed = 8 * torch.quantile(theirs, quantiles) + 8 * testing.unit_roundoff(torch.float32)
         assert (torch.quantile(mine, quantiles) <= allowed).all()
         assert mine.mean() <= 8 * theirs.mean() + 8 * testing.unit_roundoff(torch.float32)
@@ -87,15 +98,19 @@ def test_no_further_from_float64_than_torch_itself(gradient, backend):
 
 @pytest.mark.parametrize("gradient", ["detached", "full"])
 def test_single_lanes_are_as_often_better_as_worse(gradient, backend):
-    """What the docstring promises of float32: the error of a lane is amplified rounding, so its ratio to that of torch's own float32 loop
-    may be anything, but is spread about 1 alike to both sides, and no wider than that of two runs of the loop whose inputs differ by one
-    unit in the last place.
+    """What the docstring promises of float32: the error of a lane is amplified rounding, so its
+    ratio to that of torch's own float32 loop may be anything, but is spread about 1 alike to both
+    sides, and no wider than that of two runs of the loop whose inputs differ by one unit in the
+    last place.
     """
     torch.manual_seed(0)
     T, C = 300, 2880
     u, bias = 0.3 * torch.rand(1, T, C), torch.empty(C).uniform_(-6, -4)
     dy = torch.randn(1, T, C)
-    neighbour = [torch.nextafter(x, torch.where(torch.rand(x.shape) < 0.5, -torch.inf, torch.inf)) for x in (u, bias)]
+    neighbour = [
+        torch.nextafter(x, torch.where(torch.rand(x.shape) < 0.5, -torch.inf, torch.inf))
+        for x in (u, bias)
+    ]
 
     def run(u, bias, backend) -> list[torch.Tensor]:
         leaves = [x.clone().requires_grad_() for x in (u, bias)]
@@ -106,26 +121,36 @@ def test_single_lanes_are_as_often_better_as_worse(gradient, backend):
     results = [run(u, bias, "reference"), run(*neighbour, "reference"), run(u, bias, backend)]
     for name, truth, *found in zip(("y", "du", "dbias"), exact, *results, strict=True):
         lanes = lambda x: x.abs().view(-1, C).amax(0)  # noqa: E731
-        loop, nearby, ours = ((lanes(x - truth) + 1e-9 * lanes(truth) + 1e-30).log10() for x in found)
+        loop, nearby, ours = (
+            (lanes(x - truth) + 1e-9 * lanes(truth) + 1e-30).log10() for x in found
+        )
         assert abs((ours - loop).mean()) < 0.08, name  # a factor of 1.2
         assert abs((ours - loop).median()) < 0.08, name
         for share in (0.01, 0.1):
             low, high = (torch.quantile(ours - loop, q).item() for q in (share, 1 - share))
             wide = max(torch.quantile((nearby - loop).abs(), 1 - 2 * share).item(), 0.3)
             assert -1.5 * wide < low < 0 < high < 1.5 * wide, name
-        worse, better = (((ours - loop) * sign > 1).sum().item() for sign in (1, -1))  # by more than ten times
+        worse, better = (
+            ((ours - loop) * sign > 1).sum().item() for sign in (1, -1)
+        )  # by more than ten times
         assert abs(worse - better) <= 4 * (worse + better + 1) ** 0.5, name
         assert worse < 0.06 * C, name
 
 
 @pytest.mark.parametrize("memory", [1, 7, "checkpoint", 1000])
-@pytest.mark.parametrize("features", [{}, {"reset": True, "h_reset": "per_batch"}, {"reset": True, "reverse": True}], ids=str)
+@pytest.mark.parametrize(
+    "features",
+    [{}, {"reset": True, "h_reset": "per_batch"}, {"reset": True, "reverse": True}],
+    ids=str,
+)
 @pytest.mark.parametrize("threshold", [None, 0.5])
 def test_checkpoints_give_the_same_bits(threshold, features, memory, backend):
     """Saved states or states computed again: the same numbers, so the same gradients."""
     for gradient in ("detached", "full"):
         options = {**testing.variants("src")[0], "gradient": gradient, "threshold": threshold}
-        call = testing.random_call("src", 2, 67, 37, options=options, **features).to(testing.device_of(backend))
+        call = testing.random_call("src", 2, 67, 37, options=options, **features).to(
+            testing.device_of(backend)
+        )
         expected = testing.run(call, backend)
         call.options["memory"] = 32 if memory == "checkpoint" else memory
         assert_same(testing.run(call, backend), expected)
@@ -135,7 +160,11 @@ def test_what_is_saved():
     """Two or three values a step, or three every K steps (and a spare row or two)."""
     u, bias = torch.zeros(2, 50, 16), torch.zeros(16)
     for gradient, kernel, values in (("detached", "src_detached", 2), ("full", "src", 3)):
-        for memory, shape in (("states", (2, values, 50, 16)), (8, (2, 3, 8, 16)), (64, (2, 3, 2, 16))):
+        for memory, shape in (
+            ("states", (2, values, 50, 16)),
+            (8, (2, 3, 8, 16)),
+            (64, (2, 3, 2, 16)),
+        ):
             entry = CELLS["src"]
             numbers = entry.numbers({**entry.options, "gradient": gradient, "memory": memory})
             run = getattr(torch.ops.lrnn_kernels, kernel)
@@ -149,7 +178,9 @@ def test_surrogates_have_peak_w_and_area_1(name):
     for width in (0.5, 1.0, 3.0):
         slope = SPIKE_SURROGATES[name](v, width)
         assert slope.max().item() == pytest.approx(width)
-        assert torch.trapezoid(slope, v).item() == pytest.approx(1.0, abs=5e-3)  # the tails of two fall as 1/v^2
+        assert torch.trapezoid(slope, v).item() == pytest.approx(
+            1.0, abs=5e-3
+        )  # the tails of two fall as 1/v^2
 
 
 @pytest.mark.parametrize("gradient", ["detached", "full"])
@@ -182,7 +213,9 @@ def test_an_interval_beyond_every_length(backend):
 def test_intervals_that_operators_refuse(interval):
     numbers = CELLS["src"].numbers({**SRC_OPTIONS, "memory": "states"})
     with pytest.raises(RuntimeError, match="interval"):
-        torch.ops.lrnn_kernels.src([X], [B_], [interval, *numbers[1:]], None, None, None, False, True)
+        torch.ops.lrnn_kernels.src(
+            [X], [B_], [interval, *numbers[1:]], None, None, None, False, True
+        )
 
 
 def test_nothing_is_saved_without_gradients():
@@ -191,7 +224,9 @@ def test_nothing_is_saved_without_gradients():
     lrnn.memory.empty_cache()
     before = lrnn.memory.stats()
     lrnn.src(u, bias)
-    assert lrnn.memory.stats().cached - before.cached == u.numel() * 4 + 4096  # y alone, in a block with a page to move it within
+    assert (
+        lrnn.memory.stats().cached - before.cached == u.numel() * 4 + 4096
+    )  # y alone, in a block with a page to move it within
 
 
 X, B_ = torch.zeros(2, 5, 4), torch.zeros(4)
@@ -202,14 +237,38 @@ BAD = {
     "rho of 0": ({"rho": 0}, ValueError, ("rho must be in (0, inf)", "0")),
     "leak no number": ({"leak": "much"}, TypeError, ("leak must be a number", "str")),
     "threshold NaN": ({"threshold": float("nan")}, ValueError, ("threshold", "nan")),
-    "slope infinite": ({"slope": float("inf")}, ValueError, ("slope must be in (-inf, inf)", "inf")),
-    "a wide state": ({"state": (X[:, 0].double(),) * 3}, TypeError, ("state i has dtype torch.float64", "torch.float32")),
+    "slope infinite": (
+        {"slope": float("inf")},
+        ValueError,
+        ("slope must be in (-inf, inf)", "inf"),
+    ),
+    "a wide state": (
+        {"state": (X[:, 0].double(),) * 3},
+        TypeError,
+        ("state i has dtype torch.float64", "torch.float32"),
+    ),
     "memory 0": ({"memory": 0}, ValueError, ("memory", "'states', 'checkpoint'", "0")),
     "memory a word": ({"memory": "all"}, ValueError, ("memory", "'all'")),
-    "two states": ({"state": (X[:, 0],) * 2}, TypeError, ("state must be a tuple of 3 tensors (i, h, h_s)", "2 of them")),
-    "a tensor for states": ({"state": X[:, 0]}, TypeError, ("state must be a tuple of 3 tensors", "Tensor")),
-    "a narrow state": ({"state": (X[:, 0], X[:, 0, :3], X[:, 0])}, ValueError, ("state h must have shape (2, 4)", "(2, 3)")),
-    "states of another batch": ({"state": (torch.zeros(3, 4),) * 3}, ValueError, ("state i must have shape (2, 4)", "(3, 4)")),
+    "two states": (
+        {"state": (X[:, 0],) * 2},
+        TypeError,
+        ("state must be a tuple of 3 tensors (i, h, h_s)", "2 of them"),
+    ),
+    "a tensor for states": (
+        {"state": X[:, 0]},
+        TypeError,
+        ("state must be a tuple of 3 tensors", "Tensor"),
+    ),
+    "a narrow state": (
+        {"state": (X[:, 0], X[:, 0, :3], X[:, 0])},
+        ValueError,
+        ("state h must have shape (2, 4)", "(2, 3)"),
+    ),
+    "states of another batch": (
+        {"state": (torch.zeros(3, 4),) * 3},
+        ValueError,
+        ("state i must have shape (2, 4)", "(3, 4)"),
+    ),
     "h_reset without reset": ({"h_reset": (B_,) * 3}, ValueError, ("h_reset", "reset")),
 }
 
@@ -226,7 +285,9 @@ def _tanh(x: torch.Tensor) -> torch.Tensor:
     """The kernels' tanh: a BRC that keeps nothing of its past."""
     zero = torch.zeros(1, 1, x.numel(), dtype=x.dtype)
     closed = torch.full_like(zero, -1000.0)  # c = 0
-    return lrnn.brc(zero, closed, x.view(1, 1, -1), zero[0, 0], zero[0, 0], backend="cpu")[0].view(-1)
+    return lrnn.brc(zero, closed, x.view(1, 1, -1), zero[0, 0], zero[0, 0], backend="cpu")[0].view(
+        -1
+    )
 
 
 def test_tanh_of_the_kernels():
@@ -235,19 +296,28 @@ def test_tanh_of_the_kernels():
     for dtype, ulps in ((torch.float32, 6), (torch.float64, 5)):
         values = x.to(dtype)
         got, exact = _tanh(values), torch.tanh(values.double())
-        error = (got.double() - exact).abs() / torch.from_numpy(np.spacing(exact.to(dtype).numpy())).double()
+        error = (got.double() - exact).abs() / torch.from_numpy(
+            np.spacing(exact.to(dtype).numpy())
+        ).double()
         assert error.max() <= ulps
         assert got.abs().max() <= 1
         assert torch.equal(_tanh(-values), -got)
-    assert _tanh(torch.tensor([float("nan"), float("inf"), -float("inf")])).isnan().tolist() == [True, False, False]
+    assert _tanh(torch.tensor([float("nan"), float("inf"), -float("inf")])).isnan().tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("memory", ["states", 4])
 def test_export_with_a_free_length(memory):
-    """One graph for every T: no saved tensor has a dimension that is 1 for some lengths and not for others."""
+    """One graph for every T: no saved tensor has a dimension that is 1 for some lengths and not
+    for others."""
     layer = lrnn.nn.SRC(3, 5, memory=memory)
     time = torch.export.Dim("time", min=2, max=4096)
-    program = torch.export.export(layer, (torch.rand(9, 2, 3),), dynamic_shapes=({0: time},)).module()
+    program = torch.export.export(
+        layer, (torch.rand(9, 2, 3),), dynamic_shapes=({0: time},)
+    ).module()
     for T in (2, 9, 64):
         x = torch.rand(T, 2, 3)
         assert torch.equal(program(x)[0], layer(x)[0])

@@ -1,4 +1,5 @@
-"""The house: what lives where, what may know what, and that lists of recurrences derive from their rows."""
+"""The house: what lives where, what may know what, and that lists of recurrences derive from
+their rows."""
 
 import ast
 import importlib
@@ -19,7 +20,8 @@ from lrnn_kernels.cells import CELLS, KERNELS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "lrnn_kernels"
 
-#: Each room and those that it may import from; triton_kernels belongs to the backends, which load it. ``build`` is setup.py's, too.
+#: Each room and those that it may import from; triton_kernels belongs to the backends, which load
+#: it. ``build`` is setup.py's, too.
 MAY_IMPORT = {
     "options": set(),
     "version": set(),
@@ -42,7 +44,8 @@ MOST_AT_THE_ROOT = 10
 
 
 def sources() -> dict[str, str]:
-    """Every module of the package by its name, packages as NAME.__init__; triton_kernels as it is installed."""
+    """Every module of the package by its name, packages as NAME.__init__; triton_kernels as it
+    is installed."""
     found = {}
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         found[".".join(path.relative_to(ROOT).with_suffix("").parts)] = path.read_text()
@@ -59,27 +62,41 @@ def room_of(module: str) -> str:
 
 
 def imported(module: str, modules: dict[str, str]) -> list[tuple[str, str]]:
-    """(module, name) of all that a module imports from the package, in functions too; name is "" where it is the module itself."""
+    """(module, name) of all that a module imports from the package, in functions too; name is ""
+    where it is the module itself."""
     found = []
     for node in ast.walk(ast.parse(modules[module])):
         if isinstance(node, ast.Import):
-            found += [_found(alias.name, "", modules) for alias in node.names if alias.name.split(".")[0] == PACKAGE]
+            found += [
+                _found(alias.name, "", modules)
+                for alias in node.names
+                if alias.name.split(".")[0] == PACKAGE
+            ]
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(module.split(".")[: -node.level]) if node.level else ""
             source = ".".join(filter(None, (base, node.module)))
             if source.split(".")[0] == PACKAGE:
                 found += [_found(source, alias.name, modules) for alias in node.names]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "import_module",
+            "__import__",
+        ):
             found += _imported_by_name(module, node.args[0], modules)
     return found
 
 
-def _imported_by_name(module: str, name: ast.expr, modules: dict[str, str]) -> list[tuple[str, str]]:
+def _imported_by_name(
+    module: str, name: ast.expr, modules: dict[str, str]
+) -> list[tuple[str, str]]:
     if isinstance(name, ast.Constant):
         return [_found(name.value, "", modules)] if name.value.split(".")[0] == PACKAGE else []
     parts = name.values if isinstance(name, ast.JoinedStr) else [None]
-    assert isinstance(parts[0], ast.FormattedValue), f"{module} imports {ast.unparse(name)}, which cannot be read here"
-    assert ast.unparse(parts[0].value) == "__name__", f"{module} imports {ast.unparse(name)}, which cannot be read here"
+    assert isinstance(parts[0], ast.FormattedValue), (
+        f"{module} imports {ast.unparse(name)}, which cannot be read here"
+    )
+    assert ast.unparse(parts[0].value) == "__name__", (
+        f"{module} imports {ast.unparse(name)}, which cannot be read here"
+    )
     return []  # a module of its own package
 
 
@@ -104,10 +121,19 @@ def wrong_ways(modules: dict[str, str]) -> list[str]:
 
 def circles(modules: dict[str, str]) -> list[str]:
     """Modules that import themselves by way of others."""
-    graph = {module: {target for target, _ in imported(module, modules)} & modules.keys() for module in modules}
+    graph = {
+        module: {target for target, _ in imported(module, modules)} & modules.keys()
+        for module in modules
+    }
     while leaves := {module for module, targets in graph.items() if not targets}:
-        graph = {module: targets - leaves for module, targets in graph.items() if module not in leaves}
-    return sorted(module for module, targets in graph.items() if any(module in graph[target] for target in targets) or targets)
+        graph = {
+            module: targets - leaves for module, targets in graph.items() if module not in leaves
+        }
+    return sorted(
+        module
+        for module, targets in graph.items()
+        if any(module in graph[target] for target in targets) or targets
+    )
 
 
 def private(modules: dict[str, str]) -> list[str]:
@@ -117,7 +143,10 @@ def private(modules: dict[str, str]) -> list[str]:
         folder = module.rpartition(".")[0]
         others = {}
         for target, name in imported(module, modules):
-            if target.removesuffix(".__init__").rpartition(".")[0] == folder or target.rpartition(".")[0] == folder:
+            if (
+                target.removesuffix(".__init__").rpartition(".")[0] == folder
+                or target.rpartition(".")[0] == folder
+            ):
                 continue
             if name.startswith("_") and not name.endswith("__"):
                 found.append(f"{module}: {target}.{name}")
@@ -126,9 +155,15 @@ def private(modules: dict[str, str]) -> list[str]:
         tree = ast.parse(modules[module])
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
-                others |= {a.asname: others[a.name] for a in node.names if a.asname and a.name in others}
+                others |= {
+                    a.asname: others[a.name] for a in node.names if a.asname and a.name in others
+                }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr.startswith("_")
+                and not node.attr.endswith("__")
+            ):
                 name = ast.unparse(node.value)
                 if name in others:
                     found.append(f"{module}: {others[name]}.{node.attr}")
@@ -136,7 +171,8 @@ def private(modules: dict[str, str]) -> list[str]:
 
 
 def asked_by_name(modules: dict[str, str]) -> list[str]:
-    """Cells and kernels that are named in code that should get them from a row; a cell's own file names it, and public names are public."""
+    """Cells and kernels that are named in code that should get them from a row; a cell's own
+    file names it, and public names are public."""
     names, found = {*CELLS, *KERNELS}, []
     theirs = (f"{PACKAGE}.cells.", f"{PACKAGE}.triton_kernels.", f"{PACKAGE}.__init__")
     theirs += (f"{PACKAGE}.backends.build.libraries",)  # which files take longest to compile
@@ -144,7 +180,11 @@ def asked_by_name(modules: dict[str, str]) -> list[str]:
         if module.startswith(theirs):
             continue
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value in names
+            ):
                 found.append(f"{module}:{node.lineno} {node.value!r}")
     return found
 
@@ -172,10 +212,22 @@ def test_few_modules_lie_at_the_root():
 #: What must be found: a module, a line planted in it, and the rule that it breaks.
 PLANTED = {
     "an import that points up": ("calls.run", "from ..cells import CELLS", wrong_ways),
-    "one within a function": ("backends.cpu", "def f():\n    from lrnn_kernels.calls import run", wrong_ways),
-    "one by name": ("backends.choose", "import importlib\nimportlib.import_module('lrnn_kernels.testing')", wrong_ways),
+    "one within a function": (
+        "backends.cpu",
+        "def f():\n    from lrnn_kernels.calls import run",
+        wrong_ways,
+    ),
+    "one by name": (
+        "backends.choose",
+        "import importlib\nimportlib.import_module('lrnn_kernels.testing')",
+        wrong_ways,
+    ),
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
-    "one of what setup.py loads alone": ("backends.build.cache", "from ..cpu import missing", wrong_ways),
+    "one of what setup.py loads alone": (
+        "backends.build.cache",
+        "from ..cpu import missing",
+        wrong_ways,
+    ),
     "one of Triton's": ("triton_kernels.launch", "from ..calls.run import run", wrong_ways),
     "a circle of two": ("backends.operators", "from .cpu import ready", circles),
     "a circle in a function": ("cells.linear", "def f():\n    from .lru import LRU", circles),
@@ -211,17 +263,27 @@ def test_every_row_is_in_the_list():
 
 
 def test_the_kernels_of_the_rows_are_those_that_are_compiled():
-    """csrc/cells/list.h says which recurrences there are in C++; rows and list agree, on engines too."""
-    assert {(kernel.name, kernel.engine) for kernel in KERNELS.values()} == {(cell.name, cell.engine) for cell in libraries.cells()}
+    """csrc/cells/list.h says which recurrences there are in C++; rows and list agree, on engines
+    too."""
+    assert {(kernel.name, kernel.engine) for kernel in KERNELS.values()} == {
+        (cell.name, cell.engine) for cell in libraries.cells()
+    }
     for row in CELLS.values():
         assert all(KERNELS[kernel.name] is kernel for kernel in row.kernels)
-        assert all(kernel.streams == len(row.inputs) and kernel.states == len(row.states) for kernel in row.kernels)
+        assert all(
+            kernel.streams == len(row.inputs) and kernel.states == len(row.states)
+            for kernel in row.kernels
+        )
 
 
 def test_variants_reach_every_kernel():
     reached = set()
     for row in CELLS.values():
-        chosen = {row.kernel(options, has_reset) for options in testing.variants(row.name) for has_reset in (False, True)}
+        chosen = {
+            row.kernel(options, has_reset)
+            for options in testing.variants(row.name)
+            for has_reset in (False, True)
+        }
         assert chosen <= set(row.kernels)
         reached |= chosen
     assert {kernel.name for kernel in reached} == KERNELS.keys()
@@ -229,7 +291,9 @@ def test_variants_reach_every_kernel():
 
 def test_every_public_function_is_public():
     functions = {f for row in CELLS.values() for f in (row.function, row.streaming)}
-    assert {name for name in lrnn_kernels.__all__ if getattr(lrnn_kernels, name) in functions} == {f.__name__ for f in functions}
+    assert {name for name in lrnn_kernels.__all__ if getattr(lrnn_kernels, name) in functions} == {
+        f.__name__ for f in functions
+    }
     for row in CELLS.values():
         assert row.streaming.__name__ == f"{row.function.__name__}_step"
 
@@ -240,5 +304,9 @@ def test_backends_keep_one_contract(backend):
     assert isinstance(module.NAMESPACE, str)
     for name, promised in inspect.getmembers(Backend, inspect.isfunction):
         if not name.startswith("_"):
-            expected = [p for p in inspect.signature(promised).parameters.values() if p.name != "self"]
-            assert list(inspect.signature(getattr(module, name)).parameters.values()) == expected, name
+            expected = [
+                p for p in inspect.signature(promised).parameters.values() if p.name != "self"
+            ]
+            assert list(inspect.signature(getattr(module, name)).parameters.values()) == expected, (
+                name
+            )

@@ -1,4 +1,5 @@
-"""The operators under what torch does with a graph: derivatives mapped and nested, one tensor for two arguments, hooks, checkpoints."""
+"""The operators under what torch does with a graph: derivatives mapped and nested, one tensor
+for two arguments, hooks, checkpoints."""
 
 import functools
 import itertools
@@ -25,8 +26,18 @@ assert_close = functools.partial(torch.testing.assert_close, **CLOSE)
 
 LINEAR = [cell for cell, entry in CELLS.items() if entry.linear]
 #: What differentiates twice: the fused linear scans, and the reference of every cell.
-TWICE = [(cell, options, backend) for cell, options in VARIANTS for backend in ALL_BACKENDS if backend == "reference" or cell in LINEAR]
-ONCE = [(cell, options, backend) for cell, options in VARIANTS for backend in BACKENDS if cell not in LINEAR]
+TWICE = [
+    (cell, options, backend)
+    for cell, options in VARIANTS
+    for backend in ALL_BACKENDS
+    if backend == "reference" or cell in LINEAR
+]
+ONCE = [
+    (cell, options, backend)
+    for cell, options in VARIANTS
+    for backend in BACKENDS
+    if cell not in LINEAR
+]
 
 
 class Function:
@@ -34,7 +45,9 @@ class Function:
 
     def __init__(self, cell: str, options, backend: str, T: int = 3, **kwargs) -> None:
         dtype = torch.float64 if torch.float64 in CELLS[cell].dtypes else torch.complex128
-        self.call = testing.random_call(cell, 2, T, 2, dtype=dtype, options=options, **kwargs).to(testing.device_of(backend))
+        self.call = testing.random_call(cell, 2, T, 2, dtype=dtype, options=options, **kwargs).to(
+            testing.device_of(backend)
+        )
         self.backend = backend
         self.tensors = tuple(self.call.tensors().values())
         self.leaves = tuple(x.detach().clone().requires_grad_() for x in self.tensors)
@@ -46,7 +59,10 @@ class Function:
     def loss(self, *tensors: Tensor) -> Tensor:
         """Of which second derivatives are not zero."""
         y, h_last = self(*tensors)
-        return ((y * self.call.dy).abs().square().sum() + (h_last * self.call.dh_last).abs().square().sum()).sqrt()
+        return (
+            (y * self.call.dy).abs().square().sum()
+            + (h_last * self.call.dh_last).abs().square().sum()
+        ).sqrt()
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(loss, self.leaves)
@@ -60,7 +76,8 @@ def _serves(cell: str, options, backend: str) -> bool:
 @every_backend
 @pytest.mark.parametrize("reset", [False, True])
 def test_batched_gradients_equal_a_loop(cell, options, backend, reset):
-    """torch.autograd.grad(is_grads_batched=True), with either incoming gradient and with both, and mapped twice."""
+    """torch.autograd.grad(is_grads_batched=True), with either incoming gradient and with both,
+    and mapped twice."""
     if not _serves(cell, options, backend):
         return
     f = Function(cell, options, backend, reset=reset)
@@ -69,13 +86,28 @@ def test_batched_gradients_equal_a_loop(cell, options, backend, reset):
     gradients = functools.partial(torch.autograd.grad, retain_graph=True, materialize_grads=True)
     for which in ([0], [1], [0, 1]):
         some = [outputs[i] for i in which]
-        expected = [[gradients(some, f.leaves, [given[i][v, w] for i in which]) for w in range(3)] for v in range(2)]
+        expected = [
+            [gradients(some, f.leaves, [given[i][v, w] for i in which]) for w in range(3)]
+            for v in range(2)
+        ]
         got = gradients(some, f.leaves, [given[i][0] for i in which], is_grads_batched=True)
         assert_close(got, tuple(torch.stack(x) for x in zip(*expected[0], strict=True)))
-        twice = _vmap(_vmap(lambda *v, some=some: torch.autograd.grad(some, f.leaves, v, retain_graph=True, allow_unused=True)))
+        twice = _vmap(
+            _vmap(
+                lambda *v, some=some: torch.autograd.grad(
+                    some, f.leaves, v, retain_graph=True, allow_unused=True
+                )
+            )
+        )
         if len(which) == 2:
             got = twice(*(given[i] for i in which))
-            assert_close(got, tuple(torch.stack([torch.stack([row[i] for row in rows]) for rows in expected]) for i in f.all))
+            assert_close(
+                got,
+                tuple(
+                    torch.stack([torch.stack([row[i] for row in rows]) for rows in expected])
+                    for i in f.all
+                ),
+            )
 
 
 @every_variant
@@ -96,7 +128,9 @@ def test_jacobians_agree(cell, options, backend):
 def test_the_reference_runs_under_torch_func(cell, options):
     """Gradients per sample, mapped twice, are those of a loop."""
     f = Function(cell, options, "reference", reset=True)
-    several = [torch.stack([torch.stack([x, 0.5 * x]), torch.stack([0.7 * x, 0.9 * x])]) for x in f.tensors]
+    several = [
+        torch.stack([torch.stack([x, 0.5 * x]), torch.stack([0.7 * x, 0.9 * x])]) for x in f.tensors
+    ]
     got = vmap(vmap(grad(f.loss, argnums=f.all)))(*several)
     for v, w in itertools.product(range(2), repeat=2):
         one = [x[v, w].clone().requires_grad_() for x in several]
@@ -115,10 +149,13 @@ def test_second_derivatives_agree(cell, options, backend):
 
 @pytest.mark.parametrize("cell", LINEAR)
 def test_every_order_of_forward_and_reverse_mode_agrees(cell):
-    """Of real numbers, as they are or as the parts of complex ones: torch has no forward Jacobian of complex functions."""
+    """Of real numbers, as they are or as the parts of complex ones: torch has no forward
+    Jacobian of complex functions."""
     kwargs = {"dtype": torch.float64, "split": True} if cell == "lru" else {"dtype": torch.float64}
     call = testing.random_call(cell, 2, 2, 2, reset=True, **kwargs)
-    names, tensors = zip(*((name, x) for name, x in call.tensors().items() if not x.is_complex()), strict=True)
+    names, tensors = zip(
+        *((name, x) for name, x in call.tensors().items() if not x.is_complex()), strict=True
+    )
     everything = tuple(range(len(names)))
 
     def loss(*given):
@@ -128,12 +165,15 @@ def test_every_order_of_forward_and_reverse_mode_agrees(cell):
     expected = hessian(loss, tensors)
     for outer, inner in itertools.product((jacfwd, jacrev), repeat=2):
         assert_close(outer(inner(loss, argnums=everything), argnums=everything)(*tensors), expected)
-    assert_close(hessian(loss, tensors, vectorize=True, outer_jacobian_strategy="forward-mode"), expected)
+    assert_close(
+        hessian(loss, tensors, vectorize=True, outer_jacobian_strategy="forward-mode"), expected
+    )
 
 
 @pytest.mark.parametrize("cell", LINEAR)
 def test_forward_mode_three_deep_is_refused(cell):
-    """torch loses the tangents of outer transforms within an autograd.Function: better no number than a wrong one."""
+    """torch loses the tangents of outer transforms within an autograd.Function: better no number
+    than a wrong one."""
     f = Function(cell, CELLS[cell].options, "auto")
 
     def nested(depth: int):
@@ -150,14 +190,22 @@ def test_what_has_no_derivative_says_so(cell, options, backend):
     if not _serves(cell, options, backend):
         return
     f = Function(cell, options, backend, reset=True)
-    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear recurrences; use backend='reference'"):
+    with pytest.raises(
+        NotImplementedError,
+        match="second derivatives exist only for linear recurrences; use backend='reference'",
+    ):
         hessian(f.loss, f.tensors)
-    with pytest.raises(NotImplementedError, match="second derivatives exist only for linear recurrences; use backend='reference'"):
+    with pytest.raises(
+        NotImplementedError,
+        match="second derivatives exist only for linear recurrences; use backend='reference'",
+    ):
         hessian(f.loss, f.tensors, vectorize=True)
     for transform in (jacrev, jacfwd):
         with pytest.raises(NotImplementedError, match="exist only for linear recurrences"):
             transform(grad(f.loss))(*f.tensors)
-    with pytest.raises(NotImplementedError, match="forward-mode derivatives exist only for linear recurrences"):
+    with pytest.raises(
+        NotImplementedError, match="forward-mode derivatives exist only for linear recurrences"
+    ):
         torch.func.jvp(f, f.tensors, f.tensors)
 
 
@@ -172,7 +220,8 @@ def _tied(f: Function) -> list[tuple[int, ...]]:
 @over("cell", CELLS)
 @pytest.mark.parametrize("h_reset", ["shared", "per_batch"])
 def test_one_tensor_for_several_arguments(cell, h_reset):
-    """Every pair, and all that may be one at once: eager, under torch.func, compiled and exported, gradients add up."""
+    """Every pair, and all that may be one at once: eager, under torch.func, compiled and
+    exported, gradients add up."""
     f = Function(cell, CELLS[cell].options, "auto", reset=True, h_reset=h_reset)
     groups = _tied(f)
     pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
@@ -190,7 +239,9 @@ def test_one_tensor_for_several_arguments(cell, h_reset):
         apart = [f.leaves[i].detach().clone().requires_grad_() for i in places]
         expected = f(*apart)
         separate = torch.autograd.grad(sum(x.abs().square().sum() for x in expected), apart)
-        sums = [sum(g for g, place in zip(separate, places, strict=True) if place == i) for i in free]
+        sums = [
+            sum(g for g, place in zip(separate, places, strict=True) if place == i) for i in free
+        ]
         runs = [one]
         if tied is groups and groups:
             torch.compiler.reset()
@@ -198,13 +249,20 @@ def test_one_tensor_for_several_arguments(cell, h_reset):
             module.forward = one
             runs += [torch.compile(one, fullgraph=True, backend="aot_eager")]
             for strict in (False, True):
-                exported = torch.export.export(module, tuple(leaves.values()), strict=strict).module()
+                exported = torch.export.export(
+                    module, tuple(leaves.values()), strict=strict
+                ).module()
                 with torch.no_grad():  # an exported operator has no gradient
                     assert_close(tuple(exported(*leaves.values())), expected)
         for run in runs:
             got = run(*leaves.values())
             assert_close(tuple(got), expected)
-            assert_close(torch.autograd.grad(sum(x.abs().square().sum() for x in got), list(leaves.values())), tuple(sums))
+            assert_close(
+                torch.autograd.grad(
+                    sum(x.abs().square().sum() for x in got), list(leaves.values())
+                ),
+                tuple(sums),
+            )
 
 
 @every_variant
@@ -212,7 +270,10 @@ def test_what_was_saved_may_be_moved_and_computed_again(cell, options):
     """Saved-tensor hooks, both kinds of checkpoint, a graph that is kept."""
     f = Function(cell, options, "auto", reset=True)
     expected = f.gradients(f.loss(*f.leaves))
-    for hooks in (torch.autograd.graph.save_on_cpu(), torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(), torch.from_numpy)):
+    for hooks in (
+        torch.autograd.graph.save_on_cpu(),
+        torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(), torch.from_numpy),
+    ):
         with hooks:
             loss = f.loss(*f.leaves)
         assert_close(f.gradients(loss), expected)
@@ -227,7 +288,8 @@ def test_what_was_saved_may_be_moved_and_computed_again(cell, options):
 @every_variant
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_change_of_what_was_saved_is_seen(cell, options, reset):
-    """An argument or a result that changes in place before the backward pass: that is refused, unless nothing reads it."""
+    """An argument or a result that changes in place before the backward pass: that is refused,
+    unless nothing reads it."""
     f = Function(cell, options, "auto", reset=reset)
     count = len(f.tensors) + 3
     weights = [torch.randn_like(x) for x in f(*f.tensors)]

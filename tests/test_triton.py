@@ -1,4 +1,5 @@
-"""The Triton backend: its cases run in a process of their own, its kernels compile for GPUs that need not be here, its errors say why."""
+"""The Triton backend: its cases run in a process of their own, its kernels compile for GPUs that
+need not be here, its errors say why."""
 
 import importlib.util
 import os
@@ -18,14 +19,21 @@ from lrnn_kernels.cells import KERNELS
 ROOT = Path(__file__).resolve().parents[1]
 CASES = ("tests/triton_cases.py", "tests/triton_edge_cases.py", "tests/triton_tune_cases.py")
 
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton")
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton"
+)
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     changed = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **changed}, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **changed},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -39,7 +47,9 @@ def test_cases_in_the_interpreter():
 
 
 @needs_triton
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: the cases ran in the interpreter")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU: the cases ran in the interpreter"
+)
 def test_cases_on_the_gpu():
     done = _run("-m", "pytest", "-p", "no:cacheprovider", *CASES, TRITON_INTERPRET="0")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -47,8 +57,11 @@ def test_cases_on_the_gpu():
 
 @needs_triton
 def test_kernels_compile_without_spills(tmp_path):
-    """A part of the kernels, for an NVIDIA and an AMD GPU; equal to the checked-in table where this version of triton has one."""
-    done = _run("-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+    """A part of the kernels, for an NVIDIA and an AMD GPU; equal to the checked-in table where
+    this version of triton has one."""
+    done = _run(
+        "-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout
 
@@ -58,7 +71,8 @@ from benchmarks import gpu_tune, triton_resources
 assert not triton_resources.triton_backend.failure()
 from lrnn_kernels.triton_kernels.config import CONFIGS
 key = ("affine", "double")
-compiler = gpu_tune.Compiler(triton_resources.Driver(triton_resources.TARGETS["sm_90"]), lambda key: [gpu_tune.OPS["linear_scan"]])
+driver = triton_resources.Driver(triton_resources.TARGETS["sm_90"])
+compiler = gpu_tune.Compiler(driver, lambda key: [gpu_tune.OPS["linear_scan"]])
 print(compiler.spills(key, CONFIGS[key], "backward"))
 CONFIGS[key] = CONFIGS[key]._replace(elements=8, backward=8)
 print(compiler.spills(key, CONFIGS[key], "backward"))
@@ -100,8 +114,12 @@ def test_auto_prefers_cuda_to_triton(monkeypatch):
     assert choose.choose("auto", torch.device("cuda"), KERNELS["linear"]).backend == "cuda"
     assert choose.choose("auto", torch.device("cuda"), KERNELS["min_gru"]).backend == "triton"
     assert choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"], 256).backend == "cuda"
-    with pytest.warns(RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"):
-        assert choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"], 257).backend == "reference"
+    with pytest.warns(
+        RuntimeWarning, match="holds up to 256 channels, got 257; the triton backend has no kernel"
+    ):
+        assert (
+            choose.choose("auto", torch.device("cuda"), KERNELS["nbrc"], 257).backend == "reference"
+        )
 
 
 @needs_triton
@@ -128,7 +146,8 @@ def test_other_devices():
 
 @needs_triton
 def test_plans():
-    """Whole steps, no more pieces than steps, and nothing of B or T in the tile, which would compile anew."""
+    """Whole steps, no more pieces than steps, and nothing of B or T in the tile, which would
+    compile anew."""
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels.config import CONFIGS
     from lrnn_kernels.triton_kernels.plan import make_plan, tile
@@ -144,7 +163,9 @@ def test_plans():
                         assert plan.rows * plan.block == config.lanes(planes)
                         assert plan.steps % max(config.forward, config.backward, whole) == 0
                         assert plan.chunks == 1 or plan.steps >= config.shortest > 0
-                        assert (plan.chunks - 1) * plan.steps < max(T, 1) <= plan.chunks * plan.steps
+                        assert (
+                            (plan.chunks - 1) * plan.steps < max(T, 1) <= plan.chunks * plan.steps
+                        )
                         assert make_plan(B, T, C, config, planes, 0, whole).chunks == 1
     config = CONFIGS["affine", "single"]
     assert make_plan(1, 65536, 64, config, 1, 132).chunks > 500

@@ -1,4 +1,5 @@
-"""How the Triton kernels are built: short parameter lists, one place a cell, nothing compiled for a length."""
+"""How the Triton kernels are built: short parameter lists, one place a cell, nothing compiled
+for a length."""
 
 import ast
 import os
@@ -12,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "triton_kernels"
 FILES = sorted(KERNELS.rglob("*.py"))
 TREES = {path.relative_to(KERNELS).as_posix(): ast.parse(path.read_text()) for path in FILES}
-CELL_FILES = sorted(path.stem for path in (KERNELS / "cells").glob("*.py") if path.stem != "__init__")
+CELL_FILES = sorted(
+    path.stem for path in (KERNELS / "cells").glob("*.py") if path.stem != "__init__"
+)
 
 pytest.importorskip("triton", reason="triton is not installed: pip install triton")
 
@@ -20,7 +23,9 @@ pytest.importorskip("triton", reason="triton is not installed: pip install trito
 def _jit_functions():
     for file, tree in TREES.items():
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and any("triton.jit" in ast.unparse(d) for d in node.decorator_list):
+            if isinstance(node, ast.FunctionDef) and any(
+                "triton.jit" in ast.unparse(d) for d in node.decorator_list
+            ):
                 yield file, node
 
 
@@ -50,7 +55,8 @@ def test_a_cell_is_one_file_under_the_name_of_its_header():
 
 
 def test_no_cell_is_asked_for_by_name():
-    """Outside of the cells' own files there is no operator's name: cells declare what engines must know."""
+    """Outside of the cells' own files there is no operator's name: cells declare what engines
+    must know."""
     from lrnn_kernels.backends import triton as triton_backend
 
     assert not triton_backend.failure()
@@ -64,7 +70,12 @@ def test_no_cell_is_asked_for_by_name():
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in CELLS
     }
     assert not named
-    attributes = {(file, node.attr) for file, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    attributes = {
+        (file, node.attr)
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+    }
     assert not [file for file, name in attributes if name == "startswith"]
 
 
@@ -86,7 +97,10 @@ def found(cell, B, T, reset):
         yield one, binder(*one.args, **one.constants)[1]
 
 # A stride is known by whether it is a multiple of 16, and that of resets is T.
-LENGTHS = {False: ((1, 129), (2, 160), (17, 161), (16, 1024)), True: ((1, 144), (2, 160), (17, 176), (16, 1024))}
+LENGTHS = {
+    False: ((1, 129), (2, 160), (17, 161), (16, 1024)),
+    True: ((1, 144), (2, 160), (17, 176), (16, 1024)),
+}
 for cell in triton_resources.CELLS:
     for reset in (False, True)[: 1 if cell == "bmru" else 2]:  # which has none
         seen = {}
@@ -96,7 +110,8 @@ for cell in triton_resources.CELLS:
                 floats = [x for x in leaves(key) if x in ("fp32", "fp16", "bf16")]
                 assert not floats, (cell, one.kernel, floats)
                 records = [x for x in one.constants.values() if isinstance(x, tuple)]
-                assert not [x for x in leaves(records) if isinstance(x, triton.JITFunction)], (cell, one.kernel)
+                functions = [x for x in leaves(records) if isinstance(x, triton.JITFunction)]
+                assert not functions, (cell, one.kernel)
         for kernel, keys in seen.items():
             assert len(keys) >= 4 and len(set(keys)) == 1, (cell, kernel, set(keys))
     print(cell, len(seen))
@@ -104,10 +119,22 @@ for cell in triton_resources.CELLS:
 
 
 def test_nothing_is_compiled_for_a_length(tmp_path):
-    """What Triton knows a compiled kernel by is the same for every B, T, interval and number of pieces; the cells' numbers are
-    double; and functions are known by their source."""
+    """What Triton knows a compiled kernel by is the same for every B, T, interval and number of
+    pieces; the cells' numbers are double; and functions are known by their source."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", SPECIALIZED], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "TRITON_INTERPRET": "0",
+        "TRITON_CACHE_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SPECIALIZED],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "src, checkpoints 2" in done.stdout

@@ -1,4 +1,5 @@
-"""An eps that changes from call to call under torch.compile: compiled once, with the values and gradients of the same number."""
+"""An eps that changes from call to call under torch.compile: compiled once, with the values and
+gradients of the same number."""
 
 import copy
 
@@ -12,7 +13,11 @@ from lrnn_kernels import nn, testing
 from lrnn_kernels.backends import varying
 from lrnn_kernels.cells import KERNELS
 
-CALLS = {"hysteresis": "bmru", "hysteresis_per_step": "alpha_bmru", "fq_bmru": "fq_bmru"}  # a cell of every kernel
+CALLS = {
+    "hysteresis": "bmru",
+    "hysteresis_per_step": "alpha_bmru",
+    "fq_bmru": "fq_bmru",
+}  # a cell of every kernel
 #: More values than torch.compile compiles of one function.
 BETWEEN = [0.9 - 0.08 * i for i in range(11)]
 
@@ -38,7 +43,9 @@ def test_an_annealed_layer_compiles_once_for_all_between_1_and_0(layer):
         results = []
         for run in (rnn, compiled):
             y, h_n = run(x)
-            results.append([y, h_n, *torch.autograd.grad(y.square().sum() + h_n.sum(), list(rnn.parameters()))])
+            results.append(
+                [y, h_n, *torch.autograd.grad(y.square().sum() + h_n.sum(), list(rnn.parameters()))]
+            )
         assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
         compilations[eps] = backend.frame_count
     assert compilations[BETWEEN[-1]] == compilations[BETWEEN[0]] > compilations[1.0]
@@ -64,15 +71,31 @@ def test_a_change_of_eps_leaves_alone_what_is_under_way():
 @pytest.mark.parametrize("cell", CALLS.values())
 def test_a_tensor_stands_for_its_number(cell):
     backend, public = counter(), testing.public(cell)
-    compiled = torch.compile(lambda tensors, eps, reset: public(**tensors, eps=eps, reset=reset), fullgraph=True, backend=backend)
+    compiled = torch.compile(
+        lambda tensors, eps, reset: public(**tensors, eps=eps, reset=reset),
+        fullgraph=True,
+        backend=backend,
+    )
     compilations = []
     for eps in (0.75, 0.5, 0.125, 1.0, 0.0):
         call = testing.random_call(cell, 2, 9, 5, options={"eps": eps, "width": 1.0}, reset=True)
         leaves = {name: x.detach().requires_grad_() for name, x in call.tensors().items()}
         found = []
         for run, value in ((compiled, scalar(eps)), (public, scalar(eps)), (public, eps)):
-            y, h_last = run(leaves, value, call.reset) if run is compiled else run(**leaves, eps=value, reset=call.reset)
-            found.append([y, h_last, *torch.autograd.grad([y, h_last], list(leaves.values()), [call.dy, call.dh_last])])
+            y, h_last = (
+                run(leaves, value, call.reset)
+                if run is compiled
+                else run(**leaves, eps=value, reset=call.reset)
+            )
+            found.append(
+                [
+                    y,
+                    h_last,
+                    *torch.autograd.grad(
+                        [y, h_last], list(leaves.values()), [call.dy, call.dh_last]
+                    ),
+                ]
+            )
         for got in found[:2]:
             assert all(torch.equal(a, b) for a, b in zip(got, found[2], strict=True))
         compilations.append(backend.frame_count)
@@ -83,7 +106,9 @@ def test_a_tensor_stands_for_its_number(cell):
 def test_the_operators_are_what_they_tell_torch(kernel):
     call = testing.random_call(CALLS[kernel], 2, 9, 5, h_reset="shared", reset=True)
     operators = torch.ops.lrnn_kernels
-    forward, backward = (getattr(operators, kernel + varying.SUFFIX + suffix).default for suffix in ("", "_backward"))
+    forward, backward = (
+        getattr(operators, kernel + varying.SUFFIX + suffix).default for suffix in ("", "_backward")
+    )
     eps, width = scalar(0.5), [1.0]
     start = [list(call.inputs), [*call.params, eps], width, None, call.reset, call.h_reset, False]
     assert all(torch.Tag.cudagraph_unsafe in operator.tags for operator in (forward, backward))
@@ -97,9 +122,15 @@ def test_the_operators_are_what_they_tell_torch(kernel):
     # Mapped over the streams and eps, the operators loop.
     several = [torch.stack([x, x.flip(1)]) for x in call.inputs]
     both = torch.tensor([0.5, 0.25], dtype=torch.float64)
-    mapped = torch.vmap(lambda inputs, eps: forward(inputs, [*call.params, eps], width, None, call.reset, call.h_reset, False, True)[0])
+    mapped = torch.vmap(
+        lambda inputs, eps: forward(
+            inputs, [*call.params, eps], width, None, call.reset, call.h_reset, False, True
+        )[0]
+    )
     for v, y in enumerate(mapped(several, both)):
-        assert torch.equal(y, forward([x[v] for x in several], [*call.params, both[v]], *start[2:], True)[0])
+        assert torch.equal(
+            y, forward([x[v] for x in several], [*call.params, both[v]], *start[2:], True)[0]
+        )
 
 
 @pytest.mark.parametrize(
@@ -117,14 +148,21 @@ def test_other_tensors_are_refused(eps, words):
 
 def test_eps_has_no_derivative_and_is_not_mapped():
     c = torch.ones(1, 2, 3)
-    for transform in (lambda f: torch.func.jvp(f, (scalar(0.5),), (scalar(1.0),)), lambda f: torch.vmap(f)(scalar(0.5)[None])):
+    for transform in (
+        lambda f: torch.func.jvp(f, (scalar(0.5),), (scalar(1.0),)),
+        lambda f: torch.vmap(f)(scalar(0.5)[None]),
+    ):
         with pytest.raises(ValueError, match=r"eps must not be transformed by torch\.func"):
             transform(lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)[0])
 
 
 def test_values_out_of_range_are_refused_when_they_are_read():
     c = torch.ones(1, 2, 3)
-    compiled = torch.compile(lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)[0], fullgraph=True, backend=counter())
+    compiled = torch.compile(
+        lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)[0],
+        fullgraph=True,
+        backend=counter(),
+    )
     for run in (compiled, lambda eps: lrnn_kernels.bmru(c, c, torch.ones(3), eps=eps)):
         with pytest.raises(ValueError, match=r"eps must be in \[0, 1\], got 1.5"):
             run(scalar(1.5))

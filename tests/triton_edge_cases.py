@@ -1,6 +1,8 @@
-"""Infinity, NaN and other numbers at the edge in the Triton kernels, as in test_edge_values.py; run as triton_cases.py is.
+"""Infinity, NaN and other numbers at the edge in the Triton kernels, as in test_edge_values.py; run
+as triton_cases.py is.
 
-No bfloat16: the interpreter truncates to it. Fewer cases, one tile wide, since it takes 10 ms a step.
+No bfloat16: the interpreter truncates to it. Fewer cases, one tile wide, since it takes 10 ms a
+step.
 """
 
 import edge_cases
@@ -39,7 +41,12 @@ def test_a_masked_gate_is_shut(dtype):
     v = torch.randn_like(k)
     for h, gate in (
         (lrnn_kernels.min_gru(k, v, h0=h0, backend="triton")[1], k),
-        (lrnn_kernels.brc(v, -k, v, *torch.ones(2, 5, dtype=dtype, device=DEVICE), h0=h0, backend="triton")[1], k),
+        (
+            lrnn_kernels.brc(
+                v, -k, v, *torch.ones(2, 5, dtype=dtype, device=DEVICE), h0=h0, backend="triton"
+            )[1],
+            k,
+        ),
     ):
         assert torch.equal(h, h0)
         dgate, dh0 = torch.autograd.grad(h.sum(), [gate, h0])

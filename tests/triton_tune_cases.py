@@ -1,4 +1,5 @@
-"""The tuner of the Triton kernels' config table: what it searches, checks and writes, in Triton's interpreter and by a made-up clock.
+"""The tuner of the Triton kernels' config table: what it searches, checks and writes, in Triton's
+interpreter and by a made-up clock.
 
 test_triton.py runs this file as it runs triton_cases.py.
 """
@@ -16,7 +17,8 @@ assert not triton_backend.failure()
 
 
 class Clock:
-    """Makes up the time of a call by the row of the table that it runs under; a copy takes a second."""
+    """Makes up the time of a call by the row of the table that it runs under; a copy takes a
+    second."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -30,14 +32,30 @@ class Clock:
 
 @pytest.fixture
 def tuner(monkeypatch):
-    """A tuner of the affine family, over tiny values and shapes, for which longer turns and more pieces are faster."""
+    """A tuner of the affine family, over tiny values and shapes, for which longer turns and more
+    pieces are faster."""
     from lrnn_kernels.triton_kernels.config import CONFIGS
 
     key = ("affine", "single")
     monkeypatch.setitem(gpu_tune.FAMILIES, "affine", ("min_gru",))
-    clock = Clock(lambda direction: 4.0 / getattr(CONFIGS[key], direction) + (CONFIGS[key].wanted == 8))
-    tuner = gpu_tune.Tuner(True, lambda key, config, direction: config.elements == 8, clock, testing.device_of("triton"))
-    values = {"elements": (4, 8), "warps": (1,), "forward": (8, 16), "backward": (4,), "enough": (4,), "wanted": (8, 16), "shortest": (64,)}
+    clock = Clock(
+        lambda direction: 4.0 / getattr(CONFIGS[key], direction) + (CONFIGS[key].wanted == 8)
+    )
+    tuner = gpu_tune.Tuner(
+        True,
+        lambda key, config, direction: config.elements == 8,
+        clock,
+        testing.device_of("triton"),
+    )
+    values = {
+        "elements": (4, 8),
+        "warps": (1,),
+        "forward": (8, 16),
+        "backward": (4,),
+        "enough": (4,),
+        "wanted": (8, 16),
+        "shortest": (64,),
+    }
     tuner.values, tuner.shapes, tuner.check_shape, tuner.rounds = values, [(1, 2, 3)], (1, 3, 2), 2
     return key, tuner
 

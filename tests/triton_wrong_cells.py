@@ -56,6 +56,12 @@ WRONG = {
     "a thousandth of dalpha": ("bmru", CELLS["bmru"]._replace(pullback=_share)),
     "the sign of the state": ("bmru", CELLS["bmru"]._replace(pullback=_forgotten_write)),
     "a ten-thousandth in the gate": ("linear_scan", CELLS["linear"]._replace(gate=_gate)),
-    "the adjoint without the way through c": ("brc", CELLS["brc"]._replace(pullback=_forgotten_gate)),
-    "a thousandth of the adjoint of the current": ("src", CELLS["src_detached"]._replace(pullback=_wrong_current)),
+    "the adjoint without the way through c": (
+        "brc",
+        CELLS["brc"]._replace(pullback=_forgotten_gate),
+    ),
+    "a thousandth of the adjoint of the current": (
+        "src",
+        CELLS["src_detached"]._replace(pullback=_wrong_current),
+    ),
 }

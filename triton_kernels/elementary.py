@@ -1,6 +1,8 @@
-"""Functions that Triton's language lacks, or has in no form that the interpreter, NVIDIA and AMD share.
+"""Functions that Triton's language lacks, or has in no form that the interpreter, NVIDIA and AMD
+share.
 
-Fused multiply-adds are written out: the step engine compiles without contraction, so that steps run again give the bits of the first run.
+Fused multiply-adds are written out: the step engine compiles without contraction, so that steps run
+again give the bits of the first run.
 """
 
 import triton
@@ -17,8 +19,9 @@ def sigmoid(x):
 def tanh(x):
     """tanh(x), in [-1, 1], NaN stays NaN; the formulas of csrc/cells/math.h.
 
-    float32: x P(x^2) / Q(x^2), fitted to 7.4e-9 on [0, 8.1], and 1 from there; at most 6 ulp off, for small x too. float64: Cephes'
-    rational form for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1); at most 3 ulp.
+    float32: x P(x^2) / Q(x^2), fitted to 7.4e-9 on [0, 8.1], and 1 from there; at most 6 ulp off,
+    for small x too. float64: Cephes' rational form for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1);
+    at most 3 ulp.
     """
     if x.dtype == tl.float64:
         s = x * x

@@ -1,1 +1,2 @@
-"""Does it learn: the same small network around every cell. ``python -m benchmarks.learning TASK``."""
+"""Does it learn: the same small network around every cell. ``python -m benchmarks.learning
+TASK``."""

@@ -17,14 +17,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("digits", help=digits.__doc__.split("\n")[0])
-    task.add_argument("--cell", choices=CELLS, action="append", help="only this cell; may be repeated")
+    task.add_argument(
+        "--cell", choices=CELLS, action="append", help="only this cell; may be repeated"
+    )
     task.add_argument("--quick", action="store_true", help="3 epochs")
-    task.add_argument("--validate", action="store_true", help="hold out a fifth of the training set in place of the test set")
+    task.add_argument(
+        "--validate",
+        action="store_true",
+        help="hold out a fifth of the training set in place of the test set",
+    )
     task = tasks.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
-    task.add_argument("--data", required=True, help="an mnist.npz, a folder of IDX files, or the root torchvision was given")
-    task.add_argument("--quick", action="store_true", help="one epoch of 12,000 digits, tested on 2,000")
-    task.add_argument("--validate", action="store_true", help="hold out 5,000 training digits in place of the test set")
-    task.add_argument("--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)")
+    task.add_argument(
+        "--data",
+        required=True,
+        help="an mnist.npz, a folder of IDX files, or the root torchvision was given",
+    )
+    task.add_argument(
+        "--quick", action="store_true", help="one epoch of 12,000 digits, tested on 2,000"
+    )
+    task.add_argument(
+        "--validate",
+        action="store_true",
+        help="hold out 5,000 training digits in place of the test set",
+    )
+    task.add_argument(
+        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+    )
     args = parser.parse_args()
     return _digits(args) if args.task == "digits" else _src_mnist(args)
 
@@ -43,7 +61,13 @@ def _src_mnist(args: argparse.Namespace) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     rows = src_mnist.run(data, quick=args.quick)
-    print(report.table(src_mnist.HEADER, [src_mnist.cells(row) for row in rows], src_mnist.title(rows, validate=args.validate)))
+    print(
+        report.table(
+            src_mnist.HEADER,
+            [src_mnist.cells(row) for row in rows],
+            src_mnist.title(rows, validate=args.validate),
+        )
+    )
     about = machine.describe()
     results = {"machine": about, "quick": args.quick, "validate": args.validate, "src_mnist": rows}
     print(f"\nResults: {report.save(results, args.out, f'src-mnist-{machine.slug(about)}')}")

@@ -1,4 +1,5 @@
-"""scikit-learn's 8x8 digits, one pixel a step: 64 steps, 1437 sequences to learn from and 360 to test on. No download."""
+"""scikit-learn's 8x8 digits, one pixel a step: 64 steps, 1437 sequences to learn from and 360 to
+test on. No download."""
 
 from __future__ import annotations
 
@@ -8,14 +9,21 @@ from torch import Tensor
 from .model import CELLS, Classifier
 from .training import Recipe, accuracy, train
 
-TITLE = "8x8 digits as sequences of 64 pixels: 2 blocks, both directions, mean over steps, the same backbone for all"
+TITLE = (
+    "8x8 digits as sequences of 64 pixels: 2 blocks, both directions, mean over steps, the "
+    "same backbone for all"
+)
 HEADER = ("cell", "parameters", "train accuracy", "test accuracy", "of three seeds", "seconds")
-SEEDS = (0, 1, 2)  # of cells with thresholds, whose training a single rounding can send another way; of other cells the first
+#: Of cells with thresholds, whose training a single rounding can send another way; of other cells
+#: the first.
+SEEDS = (0, 1, 2)
 WIDTH = 32
 
-#: What differs between cells: states (both directions together), epochs, learning rate, noise on the pixels. All of it, and the backbone,
-#: was chosen on a fifth of the training set held out of training (``validate``), never on the test set. For the LRU fewer states and
-#: epochs are enough. Only the BMRU and CMRU see noise: a threshold can lie between two grey levels, 1/16 apart, and half of that blurs it.
+#: What differs between cells: states (both directions together), epochs, learning rate, noise on
+#: the pixels. All of it, and the backbone, was chosen on a fifth of the training set held out of
+#: training (``validate``), never on the test set. For the LRU fewer states and epochs are enough.
+#: Only the BMRU and CMRU see noise: a threshold can lie between two grey levels, 1/16 apart, and
+#: half of that blurs it.
 SETTINGS = {
     "BMRU": {"states": 96, "epochs": 30, "lr": 6e-3, "noise": 0.03, "seeds": SEEDS},
     "CMRU": {"states": 96, "epochs": 30, "lr": 6e-3, "noise": 0.03, "seeds": SEEDS},
@@ -25,32 +33,47 @@ SETTINGS = {
 
 
 def load(*, validate: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test sequences (N,64,1) with their labels; the split is fixed and holds every digit in equal shares.
+    """Training and test sequences (N,64,1) with their labels; the split is fixed and holds every
+    digit in equal shares.
 
-    With ``validate`` a fifth of the training set takes the place of the test set, which is not used at all.
+    With ``validate`` a fifth of the training set takes the place of the test set, which is not used
+    at all.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
     sequences = (pixels / 16 - 0.5).astype("float32")[..., None]
-    split = train_test_split(sequences, labels, test_size=0.2, random_state=SEEDS[0], stratify=labels)
+    split = train_test_split(
+        sequences, labels, test_size=0.2, random_state=SEEDS[0], stratify=labels
+    )
     if validate:
-        split = train_test_split(split[0], split[2], test_size=0.2, random_state=SEEDS[1], stratify=split[2])
+        split = train_test_split(
+            split[0], split[2], test_size=0.2, random_state=SEEDS[1], stratify=split[2]
+        )
     x, x_test, y, y_test = (torch.from_numpy(part) for part in split)
     return x, y, x_test, y_test
 
 
-def run(*, quick: bool = False, cells: list[str] | None = None, validate: bool = False) -> list[dict]:
-    """Trains one network per cell and seed; returns a row per cell, with the run of median test accuracy and all test accuracies."""
+def run(
+    *, quick: bool = False, cells: list[str] | None = None, validate: bool = False
+) -> list[dict]:
+    """Trains one network per cell and seed; returns a row per cell, with the run of median test
+    accuracy and all test accuracies."""
     data = load(validate=validate)
     rows = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # operations this small, 0.1 ms each, gain little from a second thread and lose much on a busy machine
+    # Operations this small, 0.1 ms each, gain little from a second thread and lose much on a busy
+    # machine.
+    torch.set_num_threads(1)
     for cell in cells or CELLS:
         seeds = SETTINGS[cell]["seeds"][: 1 if quick else None]
-        runs = sorted((_run(cell, seed, data, quick) for seed in seeds), key=lambda run: run["test_accuracy"])
-        row = runs[(len(runs) - 1) // 2] | {"test_accuracies": [run["test_accuracy"] for run in runs]}
+        runs = sorted(
+            (_run(cell, seed, data, quick) for seed in seeds), key=lambda run: run["test_accuracy"]
+        )
+        row = runs[(len(runs) - 1) // 2] | {
+            "test_accuracies": [run["test_accuracy"] for run in runs]
+        }
         rows.append(row | {"seconds": sum(run["seconds"] for run in runs)})
     torch.set_num_threads(threads)
     return rows
@@ -59,7 +82,9 @@ def run(*, quick: bool = False, cells: list[str] | None = None, validate: bool =
 def _run(cell: str, seed: int, data: tuple[Tensor, Tensor, Tensor, Tensor], quick: bool) -> dict:
     x, y, x_test, y_test = data
     settings = SETTINGS[cell]
-    recipe = Recipe(epochs=3 if quick else settings["epochs"], lr=settings["lr"], noise=settings["noise"])
+    recipe = Recipe(
+        epochs=3 if quick else settings["epochs"], lr=settings["lr"], noise=settings["noise"]
+    )
     torch.manual_seed(seed)
     model = Classifier(cell, inputs=1, classes=10, width=WIDTH, states=settings["states"])
     done = train(model, x, y, recipe, seed=seed, label=f"digits, {cell}, seed {seed}")

@@ -1,10 +1,11 @@
 """The backbone around a cell: pre-norm residual blocks of a recurrent layer and an MLP.
 
 Departures from the papers' backbone, each since the run is a hundred times shorter than theirs:
-    BatchNorm for LayerNorm: what tells two sequences apart is small beside what all of them share, above all in a mean over steps.
-    Cells of both directions: the BMRU cannot count, so what it knows of a position is what it has seen, or has yet to see.
-    A norm on the states, before W_o: a staircase has no scale of its own.
-    Gates start half open, not at sigmoid(4), MLPs are D wide, not 4 D, and ReLU: faster per step.
+    BatchNorm for LayerNorm: what tells two sequences apart is small beside what all of them share,
+    above all in a mean over steps. Cells of both directions: the BMRU cannot count, so what it
+    knows of a position is what it has seen, or has yet to see. A norm on the states, before W_o: a
+    staircase has no scale of its own. Gates start half open, not at sigmoid(4), MLPs are D wide,
+    not 4 D, and ReLU: faster per step.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from lrnn_kernels import nn as rnn
 
 
 def _hysteresis(layer: type[nn.Module]) -> Callable[[int, int], nn.Module]:
-    """Surrogates three times as wide as the default, so that a short run moves thresholds, and thresholds that start anywhere in (0,3).
+    """Surrogates three times as wide as the default, so that a short run moves thresholds, and
+    thresholds that start anywhere in (0,3).
 
-    At b_beta = 1 for all, every unit starts with a memory of a few steps; at 3 a normal candidate rarely writes.
+    At b_beta = 1 for all, every unit starts with a memory of a few steps; at 3 a normal candidate
+    rarely writes.
     """
 
     def make(D: int, H: int) -> nn.Module:
@@ -33,7 +36,8 @@ def _hysteresis(layer: type[nn.Module]) -> Callable[[int, int], nn.Module]:
 
 
 def _min_gru(D: int, H: int) -> nn.Module:
-    """Gates that start between half and nearly closed, so that memories of all lengths exist; as shipped they halve at every step."""
+    """Gates that start between half and nearly closed, so that memories of all lengths exist; as
+    shipped they halve at every step."""
     layer = rnn.MinGRU(D, H, batch_first=True, bidirectional=True)
     for bias in (layer.bias_ih_l0, layer.bias_ih_l0_reverse):
         nn.init.uniform_(bias[:H], -5.0, 0.0)
@@ -44,7 +48,8 @@ def _lru(D: int, H: int) -> nn.Module:
     return rnn.LRU(D, H, batch_first=True, bidirectional=True, r_min=0.9, r_max=0.999)
 
 
-#: Name in tables -> a layer from width D to H states in either direction, set up for long memory where the layer's defaults are not.
+#: Name in tables -> a layer from width D to H states in either direction, set up for long memory
+#: where the layer's defaults are not.
 CELLS: dict[str, Callable[[int, int], nn.Module]] = {
     "BMRU": _hysteresis(rnn.BMRU),
     "CMRU": _hysteresis(rnn.CMRU),
@@ -86,9 +91,12 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Embedding, blocks, and logits from the mean over steps, so that every step of a cell receives a gradient."""
+    """Embedding, blocks, and logits from the mean over steps, so that every step of a cell
+    receives a gradient."""
 
-    def __init__(self, cell: str, *, inputs: int, classes: int, width: int, states: int, depth: int = 2):
+    def __init__(
+        self, cell: str, *, inputs: int, classes: int, width: int, states: int, depth: int = 2
+    ):
         super().__init__()
         self.embed = nn.Linear(inputs, width)
         self.first, self.last = MLP(width), MLP(width)

@@ -1,4 +1,5 @@
-"""A spiking recurrent cell network learns MNIST, in floating point and in the integers of its FPGA form."""
+"""A spiking recurrent cell network learns MNIST, in floating point and in the integers of its
+FPGA form."""
 
 from __future__ import annotations
 
@@ -18,72 +19,144 @@ SEED = 0  # of weights and batches; training spikes are drawn from SEED + 1 on
 CODING_SEED = 0  # of the spikes of the digits that are classified
 HELD_OUT = 5000
 
-#: The float network, and how its weights are trained further in integers, separately for every number of frames and levels. All of it was
-#: chosen on the last 5,000 training digits, held out of training (``validate``), never on the test set.
-FLOAT = {"form": "float", "frames": 220, "levels": None, "epochs": 5, "lr": 1e-2, "sharpness": 0.2, "published": None}
+#: The float network, and how its weights are trained further in integers, separately for every
+#: number of frames and levels. All of it was chosen on the last 5,000 training digits, held out of
+#: training (``validate``), never on the test set.
+FLOAT = {
+    "form": "float",
+    "frames": 220,
+    "levels": None,
+    "epochs": 5,
+    "lr": 1e-2,
+    "sharpness": 0.2,
+    "published": None,
+}
 INTEGER = (
-    {"form": "integer", "frames": 220, "levels": 256, "epochs": 1, "lr": 3e-3, "sharpness": 0.1, "published": 0.9631},
-    {"form": "integer", "frames": 55, "levels": 16, "epochs": 3, "lr": 6e-3, "sharpness": 0.3, "published": 0.9332},
-    {"form": "integer", "frames": 44, "levels": 8, "epochs": 3, "lr": 6e-3, "sharpness": 0.3, "published": 0.9289},
+    {
+        "form": "integer",
+        "frames": 220,
+        "levels": 256,
+        "epochs": 1,
+        "lr": 3e-3,
+        "sharpness": 0.1,
+        "published": 0.9631,
+    },
+    {
+        "form": "integer",
+        "frames": 55,
+        "levels": 16,
+        "epochs": 3,
+        "lr": 6e-3,
+        "sharpness": 0.3,
+        "published": 0.9332,
+    },
+    {
+        "form": "integer",
+        "frames": 44,
+        "levels": 8,
+        "epochs": 3,
+        "lr": 6e-3,
+        "sharpness": 0.3,
+        "published": 0.9289,
+    },
 )
 QUICK = {"epochs": 1, "train": 12000, "test": 2000}
 
 
-def load(path: str | Path, *, validate: bool = False, quick: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test digits with their labels; with ``validate`` the end of the training set takes the test set's place."""
+def load(
+    path: str | Path, *, validate: bool = False, quick: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Training and test digits with their labels; with ``validate`` the end of the training set
+    takes the test set's place."""
     x, y, x_test, y_test = (torch.from_numpy(part) for part in mnist.load(path))
     if validate:
         x, x_test = x[:-HELD_OUT], x[-HELD_OUT:]
         y, y_test = y[:-HELD_OUT], y[-HELD_OUT:]
     if quick:
-        x, y, x_test, y_test = x[: QUICK["train"]], y[: QUICK["train"]], x_test[: QUICK["test"]], y_test[: QUICK["test"]]
+        x, y, x_test, y_test = (
+            x[: QUICK["train"]],
+            y[: QUICK["train"]],
+            x_test[: QUICK["test"]],
+            y_test[: QUICK["test"]],
+        )
     return x, y, x_test, y_test
 
 
 def evaluate(network: Network, x: Tensor, labels: Tensor) -> float:
-    """The share of digits classified rightly: integers by ``fixed_point.Network``, the FPGA's arithmetic, without torch."""
+    """The share of digits classified rightly: integers by ``fixed_point.Network``, the FPGA's
+    arithmetic, without torch."""
     if isinstance(network, IntegerNetwork):
         integers = fixed_point.Network([network.quantized()])
-        found = integers.classify(x.numpy(), network.frames, silent=network.silent, seed=CODING_SEED).labels
+        found = integers.classify(
+            x.numpy(), network.frames, silent=network.silent, seed=CODING_SEED
+        ).labels
         return float((found == labels.numpy()).mean())
     network.reseed(CODING_SEED)
     return accuracy(network, x, labels)
 
 
 def run(data: tuple[Tensor, Tensor, Tensor, Tensor], *, quick: bool = False) -> list[dict]:
-    """Trains on what ``load`` returned and classifies: a row for the float network, and one for each network of integers."""
+    """Trains on what ``load`` returned and classifies: a row for the float network, and one for
+    each network of integers."""
     torch.manual_seed(SEED)
     network = FloatNetwork(FLOAT["frames"], sharpness=FLOAT["sharpness"], seed=SEED + 1)
     rows = [_row(network, FLOAT, data, quick)]
     for setting in INTEGER:
         sharpness, levels = setting["sharpness"], setting["levels"]
-        integers = IntegerNetwork(setting["frames"], levels, network.weight, sharpness=sharpness, seed=SEED + 1)
+        integers = IntegerNetwork(
+            setting["frames"], levels, network.weight, sharpness=sharpness, seed=SEED + 1
+        )
         rounded = evaluate(integers, *data[2:])
         rows.append({**_row(integers, setting, data, quick), "rounded_accuracy": rounded})
     return rows
 
 
-def _row(network: Network, setting: dict, data: tuple[Tensor, Tensor, Tensor, Tensor], quick: bool) -> dict:
+def _row(
+    network: Network, setting: dict, data: tuple[Tensor, Tensor, Tensor, Tensor], quick: bool
+) -> dict:
     x, y, x_test, y_test = data
     epochs = QUICK["epochs"] if quick else setting["epochs"]
-    recipe = Recipe(epochs=epochs, batch=128, lr=setting["lr"], warmup=50, weight_decay=0.0, clip=float("inf"))
-    done = train(network, x, y, recipe, seed=SEED, label=f"{setting['form']}, {setting['frames']} frames")
+    recipe = Recipe(
+        epochs=epochs, batch=128, lr=setting["lr"], warmup=50, weight_decay=0.0, clip=float("inf")
+    )
+    done = train(
+        network, x, y, recipe, seed=SEED, label=f"{setting['form']}, {setting['frames']} frames"
+    )
     seeds = {"seed": SEED, "coding_seed": CODING_SEED}
     sizes = {"train_digits": len(x), "test_digits": len(x_test)}
-    return {**setting, "epochs": epochs, "test_accuracy": evaluate(network, x_test, y_test), **sizes, **seeds, **done}
+    return {
+        **setting,
+        "epochs": epochs,
+        "test_accuracy": evaluate(network, x_test, y_test),
+        **sizes,
+        **seeds,
+        **done,
+    }
 
 
 def title(rows: list[dict], *, validate: bool) -> str:
     """What the table says of its rows."""
     which = "held-out training" if validate else "test"
     return (
-        f"MNIST, 784-100 SRC, detached rule: trained on {rows[0]['train_digits']:,} digits, accuracy on {rows[0]['test_digits']:,} {which}"
-        f" digits.\nIntegers start from the float network's weights (rounded), and are trained further, for each row by itself (accuracy)."
-        f"\nSeed {SEED}, coding seed {CODING_SEED}. Published: the FPGA form's paper."
+        f"MNIST, 784-100 SRC, detached rule: trained on {rows[0]['train_digits']:,} digits, "
+        f"accuracy on {rows[0]['test_digits']:,} {which} digits.\n"
+        "Integers start from the float network's weights (rounded), and are trained further, "
+        "for each row by itself (accuracy).\n"
+        f"Seed {SEED}, coding seed {CODING_SEED}. Published: the FPGA form's paper."
     )
 
 
 def cells(row: dict) -> list[str]:
     """A row of ``run`` for the table."""
-    accuracies = (f"{100 * row[key]:.2f} %" if row.get(key) else "" for key in ("rounded_accuracy", "test_accuracy", "published"))
-    return [row["form"], str(row["frames"]), str(row["levels"] or ""), str(row["epochs"]), *accuracies, f"{row['seconds']:.0f}"]
+    accuracies = (
+        f"{100 * row[key]:.2f} %" if row.get(key) else ""
+        for key in ("rounded_accuracy", "test_accuracy", "published")
+    )
+    return [
+        row["form"],
+        str(row["frames"]),
+        str(row["levels"] or ""),
+        str(row["epochs"]),
+        *accuracies,
+        f"{row['seconds']:.0f}",
+    ]

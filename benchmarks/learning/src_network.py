@@ -1,4 +1,5 @@
-"""784 pixels, 100 spiking recurrent cells and a fixed vote: in floating point, and in the integers of the FPGA form."""
+"""784 pixels, 100 spiking recurrent cells and a fixed vote: in floating point, and in the
+integers of the FPGA form."""
 
 from __future__ import annotations
 
@@ -18,15 +19,18 @@ BIAS, HIGHEST_BIAS = -6.0, -4.0
 
 
 def votes(neurons: int = NEURONS, classes: int = CLASSES) -> Tensor:
-    """(classes, neurons): a spike of neuron j counts 1 for class j mod 10 and -0.1 for the others."""
+    """(classes, neurons): a spike of neuron j counts 1 for class j mod 10 and -0.1 for the
+    others."""
     own = torch.arange(neurons) % classes == torch.arange(classes)[:, None]
     return torch.where(own, 1.0, -0.1)
 
 
 class Network(nn.Module):
-    """What both forms share: the weights, the coding of a batch, and logits, which are ``sharpness`` times the evidence.
+    """What both forms share: the weights, the coding of a batch, and logits, which are
+    ``sharpness`` times the evidence.
 
-    Forward: grey levels (B,784), uint8 -> logits (B,10). A forward pass draws new spikes, from ``seed`` on.
+    Forward: grey levels (B,784), uint8 -> logits (B,10). A forward pass draws new spikes, from
+    ``seed`` on.
     """
 
     hardware = False
@@ -37,7 +41,9 @@ class Network(nn.Module):
         self.weight = nn.Parameter(torch.empty(NEURONS, PIXELS))
         self.register_buffer("votes", votes())
         self.reseed(seed)
-        nn.init.normal_(self.weight, std=0.034)  # currents, the sum of about 25 spikes a step and 10 steps, then start at 0.5
+        nn.init.normal_(
+            self.weight, std=0.034
+        )  # currents, the sum of about 25 spikes a step and 10 steps, then start at 0.5
 
     def reseed(self, seed: int) -> None:
         """Spikes are drawn from this seed on."""
@@ -60,7 +66,8 @@ class Network(nn.Module):
 class FloatNetwork(Network):
     """The cell as ``lrnn_kernels.src`` computes it, trained by the detached rule.
 
-    The vote and the leaky integrator R = 0.99 R + votes out are linear: neurons are integrated, and vote once.
+    The vote and the leaky integrator R = 0.99 R + votes out are linear: neurons are integrated, and
+    vote once.
     """
 
     def __init__(self, frames: int, *, sharpness: float, seed: int):
@@ -78,15 +85,19 @@ class FloatNetwork(Network):
 
 
 class IntegerNetwork(Network):
-    """Trained as it will run: the forward pass is the hardware's, bit for bit, with weights rounded by ``fixed_point.quantize``.
+    """Trained as it will run: the forward pass is the hardware's, bit for bit, with weights rounded
+    by ``fixed_point.quantize``.
 
-    Starts from the weights of a trained FloatNetwork, brought to [-1, 1]; its biases have no place here, where all neurons share one.
-    Backward passes go to the weights before rounding, by the detached rule: through the current alone. X, the sign of the current, is
-    differentiated as if it were tanh(I / softness), and the clip of the state as the tanh it stands for.
+    Starts from the weights of a trained FloatNetwork, brought to [-1, 1]; its biases have no place
+    here, where all neurons share one. Backward passes go to the weights before rounding, by the
+    detached rule: through the current alone. X, the sign of the current, is differentiated as if it
+    were tanh(I / softness), and the clip of the state as the tanh it stands for.
     """
 
     hardware = True
-    softness = 0.8  # in units of the weights before rounding, whose currents start with a standard deviation of about 2
+    # In units of the weights before rounding, whose currents start with a standard deviation of
+    # about 2.
+    softness = 0.8
 
     def __init__(self, frames: int, levels: int, weight: Tensor, *, sharpness: float, seed: int):
         super().__init__(frames, sharpness=sharpness, seed=seed)
@@ -94,7 +105,8 @@ class IntegerNetwork(Network):
         self.weight.data = (weight / weight.abs().max()).detach().clone()
 
     def constrain(self) -> None:
-        """The largest weight sets the scale of all: one that grew would leave fewer levels to the others."""
+        """The largest weight sets the scale of all: one that grew would leave fewer levels to
+        the others."""
         self.weight.clamp_(-1, 1)
 
     def quantized(self) -> fixed_point.Quantized:
@@ -102,17 +114,22 @@ class IntegerNetwork(Network):
 
     def activity(self, spikes: Spikes) -> Tensor:
         quantized = self.quantized()
-        straight = self.weight - self.weight.detach()  # exactly zero, so that integers stay integers
+        straight = (
+            self.weight - self.weight.detach()
+        )  # exactly zero, so that integers stay integers
         rounded = torch.from_numpy(quantized.weights.astype(np.float32)) + straight
         return _Integers.apply(drive(rounded, spikes), quantized.scale * self.softness)
 
 
 class _Integers(torch.autograd.Function):
-    """Spikes (B, C) of neurons in integers whose inputs add up to u (T, B, C), with the detached rule as its gradient."""
+    """Spikes (B, C) of neurons in integers whose inputs add up to u (T, B, C), with the detached
+    rule as its gradient."""
 
     @staticmethod
     def forward(ctx, u: Tensor, softness: float) -> Tensor:
-        total = u.to(torch.int32).flatten(1).numpy()  # sums of integers below 2^24 are exact in float32
+        total = (
+            u.to(torch.int32).flatten(1).numpy()
+        )  # sums of integers below 2^24 are exact in float32
         states = fixed_point.neurons(total=total)
         ctx.save_for_backward(*(torch.from_numpy(x).view(u.shape) for x in (states.I, states.h)))
         ctx.softness = softness
@@ -121,7 +138,9 @@ class _Integers(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy: Tensor) -> tuple[Tensor, None]:
         current, h = ctx.saved_tensors
-        slope = (current / ctx.softness).tanh_().square_().sub_(1).mul_((h / 1024.0).square_().sub_(1))  # (1 - tanh^2)(1 - h^2)
+        slope = (
+            (current / ctx.softness).tanh_().square_().sub_(1).mul_((h / 1024.0).square_().sub_(1))
+        )  # (1 - tanh^2)(1 - h^2)
         leak = torch.full((h.shape[2],), 1 - 1 / 16 - 1 / 32)
         du, _ = lrnn_kernels.linear_scan(leak, (dy * slope).transpose(0, 1), reverse=True)
         return du.transpose(0, 1), None

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 @dataclass
 class Recipe:
-    """The optimizer's settings; defaults are those of the cells' papers, but for warm-up and noise, which these do not have."""
+    """The optimizer's settings; defaults are those of the cells' papers, but for warm-up and
+    noise, which these do not have."""
 
     epochs: int
     batch: int = 64
@@ -27,16 +28,26 @@ class Recipe:
     noise: float = 0.0  # standard deviation of what is added to the inputs
 
 
-def train(model: nn.Module, x: Tensor, labels: Tensor, recipe: Recipe, *, seed: int, label: str) -> dict[str, float]:
-    """Trains in place on x (N,T,inputs) and labels (N,); returns the last loss and the seconds it took.
+def train(
+    model: nn.Module, x: Tensor, labels: Tensor, recipe: Recipe, *, seed: int, label: str
+) -> dict[str, float]:
+    """Trains in place on x (N,T,inputs) and labels (N,); returns the last loss and the seconds it
+    took.
 
-    eps stays as it is. Annealing it from 1 to 0 over 5 % and 70 % of the run, as the BMRU's paper does, did harm here: what was learned
-    while the states could count was lost when they no longer could, and too few steps were left to learn it anew.
+    eps stays as it is. Annealing it from 1 to 0 over 5 % and 70 % of the run, as the BMRU's paper
+    does, did harm here: what was learned while the states could count was lost when they no longer
+    could, and too few steps were left to learn it anew.
     """
     generator = torch.Generator().manual_seed(seed)
     batches = len(x) // recipe.batch
     steps = recipe.epochs * batches
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=recipe.lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, recipe))
     model.train()
     started = time.perf_counter()
@@ -63,10 +74,15 @@ def train(model: nn.Module, x: Tensor, labels: Tensor, recipe: Recipe, *, seed: 
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch: int = 512) -> float:
     """The share of sequences that the model classifies rightly."""
     model.eval()
-    right = sum((model(a).argmax(-1) == b).sum().item() for a, b in zip(x.split(batch), labels.split(batch), strict=True))
+    right = sum(
+        (model(a).argmax(-1) == b).sum().item()
+        for a, b in zip(x.split(batch), labels.split(batch), strict=True)
+    )
     return right / len(x)
 
 
 def _rate(step: int, steps: int, recipe: Recipe) -> float:
-    cosine = recipe.last_lr + (1 - recipe.last_lr) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+    cosine = (
+        recipe.last_lr + (1 - recipe.last_lr) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
+    )
     return cosine * min(1.0, (step + 1) / (recipe.warmup + 1))

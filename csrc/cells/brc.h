@@ -1,7 +1,9 @@
-// BRC, the bistable recurrent cell: a = 1 + tanh(p_a + w_a h'), c = sigmoid(p_c + w_c h'), h[t] = c h' + (1-c) tanh(p_h + a h').
+// BRC, the bistable recurrent cell: a = 1 + tanh(p_a + w_a h'), c = sigmoid(p_c + w_c h'), h[t] = c
+// h' + (1-c) tanh(p_h + a h').
 //
-// Inputs p_a, p_c, p_h, the pre-activations U_a x + b_a, U_c x + b_c, U x; parameters w_a, w_c. Bistable where a > 1. With the
-// recurrent terms already in p_a and p_c (w_a = w_c = 0) it is the elementwise part of a step of the nBRC.
+// Inputs p_a, p_c, p_h, the pre-activations U_a x + b_a, U_c x + b_c, U x; parameters w_a, w_c.
+// Bistable where a > 1. With the recurrent terms already in p_a and p_c (w_a = w_c = 0) it is the
+// elementwise part of a step of the nBRC.
 #pragma once
 
 #include "step.h"
@@ -20,11 +22,13 @@ struct Brc {
     const V h = before[0];
     const V a = tanh(x[0] + p[0] * h) + R(1), c = sigmoid(x[1] + p[1] * h);
     const V candidate = tanh(x[2] + a * h);
-    after[0] = y = c * h + (constant<V>(1) - c) * candidate;  // which holds h to the bit where c is 1
+    after[0] = y =
+        c * h + (constant<V>(1) - c) * candidate;  // which holds h to the bit where c is 1
   }
 
   template <class V>
-  LRNN_HD void pullback(const V* x, const V* p, const V* before, const V*, const V*, V dy, V* adjoint, V* dx, V* dp) const {
+  LRNN_HD void pullback(const V* x, const V* p, const V* before, const V*, const V*, V dy,
+                        V* adjoint, V* dx, V* dp) const {
     const V one = constant<V>(1), h = before[0], dh = adjoint[0] + dy;
     const V bend = tanh(x[0] + p[0] * h), a = bend + R(1), c = sigmoid(x[1] + p[1] * h);
     const V candidate = tanh(x[2] + a * h);

@@ -1,19 +1,22 @@
 // The contract of an affine cell, h[t] = a[t] h[t-1] + b[t], elementwise over channels.
 //
-// A cell is a struct with no data: it says what one element computes and knows nothing of memory, time, threads or resets,
-// which belong to the engines. V is a scalar, a SIMD register, or Complex of either; inputs x change with time, parameters p
-// hold one value per channel, options are plain numbers.
+// A cell is a struct with no data: it says what one element computes and knows nothing of memory,
+// time, threads or resets, which belong to the engines. V is a scalar, a SIMD register, or Complex
+// of either; inputs x change with time, parameters p hold one value per channel, options are plain
+// numbers.
 //
 //   static constexpr int kInputs, kParams;   how many of each
-//   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need not be saved)
-//   static constexpr int kReads;             of how many inputs, the first ones, a or pullback reads the values; if not given, of all
-//   static constexpr Numbers kNumbers;       which numbers it has kernels for; if not given, real ones
-//   static constexpr bool kForgets;          whether an a of 0 is a choice, which drops the state, infinite or NaN as it may be; if not
+//   static constexpr bool kUsesState;        whether pullback reads h_prev (if not, the states need
+//   not be saved) static constexpr int kReads;             of how many inputs, the first ones, a or
+//   pullback reads the values; if not given, of all static constexpr Numbers kNumbers;       which
+//   numbers it has kernels for; if not given, real ones static constexpr bool kForgets; whether an
+//   a of 0 is a choice, which drops the state, infinite or NaN as it may be; if not
 //                                            given, it is a factor, and 0 times infinity is NaN
 //   gate(x, p, options)                      -> {a, b}
 //   pullback(x, p, options, h_prev, g, dx, dp)
-//       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's share of the parameters' to dp.
-//       The engine itself forms conj(a) g, the adjoint handed to h[t-1].
+//       g is the total adjoint of h[t]; writes the gradients of the inputs to dx and this step's
+//       share of the parameters' to dp. The engine itself forms conj(a) g, the adjoint handed to
+//       h[t-1].
 #pragma once
 
 #include <concepts>

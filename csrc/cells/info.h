@@ -7,10 +7,12 @@
 
 namespace lrnn {
 
-// What a cell's backward pass reads beyond inputs and gradients: nothing, y, one bit per element, or saved values of its states.
+// What a cell's backward pass reads beyond inputs and gradients: nothing, y, one bit per element,
+// or saved values of its states.
 enum class Saves { nothing, output, bits, steps };
 
-// Which storages a cell has kernels for: real ones, complex ones besides, or also complex ones in two planes.
+// Which storages a cell has kernels for: real ones, complex ones besides, or also complex ones in
+// two planes.
 enum class Numbers { real, complex, split };
 
 struct CellInfo {

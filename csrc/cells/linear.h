@@ -1,4 +1,5 @@
-// The linear recurrence h[t] = a h[t-1] + b[t], real or complex; a per step, or one value per channel (the LRU's lambda).
+// The linear recurrence h[t] = a h[t-1] + b[t], real or complex; a per step, or one value per
+// channel (the LRU's lambda).
 #pragma once
 
 #include "cell.h"

@@ -1,6 +1,7 @@
-// Every recurrence that is compiled: the operator's name, the header in cells/ that holds its struct, the engine that runs it, the
-// struct. A line is all that C++ needs to be told of a new one: the build compiles cpu/kernel.cpp (once per instruction set) and
-// cuda/kernel.cu for every line, and the tables, the operators and their schemas are made from this list.
+// Every recurrence that is compiled: the operator's name, the header in cells/ that holds its
+// struct, the engine that runs it, the struct. A line is all that C++ needs to be told of a new
+// one: the build compiles cpu/kernel.cpp (once per instruction set) and cuda/kernel.cu for every
+// line, and the tables, the operators and their schemas are made from this list.
 #pragma once
 
 #define LRNN_CELLS(X)                                                     \

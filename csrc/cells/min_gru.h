@@ -1,4 +1,5 @@
-// minGRU in linear space: z = sigmoid(k), h[t] = (1-z) h[t-1] + z v; the positive form puts g(v) = v + 1/2 (v >= 0) or sigmoid(v) for v.
+// minGRU in linear space: z = sigmoid(k), h[t] = (1-z) h[t-1] + z v; the positive form puts g(v) =
+// v + 1/2 (v >= 0) or sigmoid(v) for v.
 #pragma once
 
 #include "cell.h"
@@ -10,7 +11,8 @@ struct MinGru {
   static constexpr int kInputs = 2, kParams = 0;
   static constexpr bool kUsesState = true;
 
-  // What is written for v, and its slope. The sigmoid is computed for every v, so that scalar code selects and does not branch.
+  // What is written for v, and its slope. The sigmoid is computed for every v, so that scalar code
+  // selects and does not branch.
   template <class V>
   LRNN_HD static V candidate(V v, V& slope) {
     slope = constant<V>(1);

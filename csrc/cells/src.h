@@ -7,9 +7,9 @@
 //   h_s[t] = z_s[t] h_s[t-1] + (1-z_s[t]) h[t-1]
 //   y[t]   = ReLU(h[t]), or the spike 1 if h[t] > threshold else 0
 //
-// Input u; parameter bias; states i, h, h_s. Two gradients: full, ordinary back-propagation through all three states; detached, the
-// training rule of the SRC's paper: h[t-1] and h_s[t-1] are constants and ReLU's derivative is 1 everywhere, so time gradient flows
-// through i alone.
+// Input u; parameter bias; states i, h, h_s. Two gradients: full, ordinary back-propagation through
+// all three states; detached, the training rule of the SRC's paper: h[t-1] and h_s[t-1] are
+// constants and ReLU's derivative is 1 everywhere, so time gradient flows through i alone.
 #pragma once
 
 #include "step.h"
@@ -47,13 +47,15 @@ template <class R, Gradient kGradient, Out kOut>
 struct Src {
   static constexpr int kInputs = 1, kParams = 1, kStates = 3;
   static constexpr int kSaved = kGradient == Gradient::kFull ? 3 : 2;  // x, h, and h_s
-  static constexpr int kGates = kGradient == Gradient::kFull ? 1 : 0;  // sigmoid(slope (h - midpoint))
+  static constexpr int kGates =
+      kGradient == Gradient::kFull ? 1 : 0;  // sigmoid(slope (h - midpoint))
   static constexpr bool kPullsInputs = false;
   static constexpr int kCarried = kGradient == Gradient::kFull ? 3 : 1;
   static constexpr double kLog2E = 1.44269504088896340736;
   static constexpr int kCurrent = 0, kH = 1, kSlow = 2;
 
-  R leak, rho, inverse_rho, r, r_s, z, rest, inverse_rest, z_hyp, z_span, slope, scale, shift, threshold, width;
+  R leak, rho, inverse_rho, r, r_s, z, rest, inverse_rest, z_hyp, z_span, slope, scale, shift,
+      threshold, width;
   SpikeSurrogate surrogate;
 
   explicit Src(const double* o)
@@ -110,14 +112,16 @@ struct Src {
   }
 
   template <class V>
-  LRNN_HD void pullback(const V*, const V*, const V* before, const V* after, const V* g, V dy, V* adjoint, V* dx, V* dp) const {
+  LRNN_HD void pullback(const V*, const V*, const V* before, const V* after, const V* g, V dy,
+                        V* adjoint, V* dx, V* dp) const {
     const V one = constant<V>(1), h = before[1], h_after = after[1];
     if constexpr (kOut == Out::kSpikes)
       dy = dy * spike_slope(h_after - threshold, surrogate, width);
     else if constexpr (kGradient == Gradient::kFull)
       dy = zero_unless(h_after > V{}, dy);
     const V dh = adjoint[kH] + dy;
-    // A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2 would change its sign.
+    // A tanh, had back from what it was mixed into: rounding may take it beyond 1, where 1 - tanh^2
+    // would change its sign.
     const V driven = z == R(0) ? h_after : clamp((h_after - h * z) * inverse_rest, R(-1), R(1));
     const V dpre = dh * rest * (one - driven * driven);
     const V di = adjoint[kCurrent] + dpre * (one - after[0] * after[0]);

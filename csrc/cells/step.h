@@ -1,24 +1,30 @@
-// The contract of a step cell: a nonlinear recurrence of one or more states, elementwise over channels, sequential in time.
+// The contract of a step cell: a nonlinear recurrence of one or more states, elementwise over
+// channels, sequential in time.
 //
-// A cell is a struct of plain constants, made from the operator's options; R is the type it computes in. It says what one element
-// computes and knows nothing of memory, time, threads or resets, which belong to the engines. V is a scalar or a SIMD register.
+// A cell is a struct of plain constants, made from the operator's options; R is the type it
+// computes in. It says what one element computes and knows nothing of memory, time, threads or
+// resets, which belong to the engines. V is a scalar or a SIMD register.
 //
-//   static constexpr int kInputs, kParams;  streams that change with time; parameters, one value per channel
-//   static constexpr int kStates;           states, carried from step to step
-//   static constexpr int kSaved;            values per step that the backward pass reads; 0 if y is the state itself and serves
-//   static constexpr int kGates;            values that a step and its pullback both compute from the state before alone
-//   static constexpr bool kPullsInputs;     whether pullback reads x
-//   static constexpr int kCarried;          states, the first so many, whose adjoints may differ from 0 before a step; by these a backward
+//   static constexpr int kInputs, kParams;  streams that change with time; parameters, one value
+//   per channel static constexpr int kStates;           states, carried from step to step static
+//   constexpr int kSaved;            values per step that the backward pass reads; 0 if y is the
+//   state itself and serves static constexpr int kGates;            values that a step and its
+//   pullback both compute from the state before alone static constexpr bool kPullsInputs; whether
+//   pullback reads x static constexpr int kCarried;          states, the first so many, whose
+//   adjoints may differ from 0 before a step; by these a backward
 //                                           pass in pieces is joined
 //   explicit Cell(const double* options)
-//   step(x, p, before, after, y, saved, g)  the states after a step, its output, and what its backward pass reads: saved values of
-//                                           the states after it, and gates, both as by the two functions below
-//   save(state, saved)                      what the backward pass reads of a state; not needed if kSaved is 0
-//   gates(before, g)                        from the states or from what was saved of them; not needed if kGates is 0
-//   pullback(x, p, before, after, g, dy, adjoint, dx, dp)
-//       before and after are what was saved around the step (or y itself), g the gates; adjoint holds the adjoints of the states after the
-//       step and is left with those before it; dy is the gradient of y. Writes the gradients of the inputs and this step's share of the
-//       parameters'. Linear in dy and adjoint.
+//   step(x, p, before, after, y, saved, g)  the states after a step, its output, and what its
+//   backward pass reads: saved values of
+//                                           the states after it, and gates, both as by the two
+//                                           functions below
+//   save(state, saved)                      what the backward pass reads of a state; not needed if
+//   kSaved is 0 gates(before, g)                        from the states or from what was saved of
+//   them; not needed if kGates is 0 pullback(x, p, before, after, g, dy, adjoint, dx, dp)
+//       before and after are what was saved around the step (or y itself), g the gates; adjoint
+//       holds the adjoints of the states after the step and is left with those before it; dy is the
+//       gradient of y. Writes the gradients of the inputs and this step's share of the parameters'.
+//       Linear in dy and adjoint.
 #pragma once
 
 #include <concepts>
@@ -31,7 +37,8 @@ namespace lrnn::LRNN_ISA {
 inline constexpr int kMaxStepStates = 3;
 
 template <class Cell, class V = float>
-concept StepCell = requires(const Cell& cell, const V* x, const V* before, V v, V* out, const double* options) {
+concept StepCell = requires(const Cell& cell, const V* x, const V* before, V v, V* out,
+                            const double* options) {
   { Cell::kInputs + Cell::kParams + Cell::kSaved + Cell::kGates } -> std::convertible_to<int>;
   { Cell::kPullsInputs } -> std::convertible_to<bool>;
   Cell(options);
@@ -44,7 +51,14 @@ template <template <class> class CellOf>
   requires StepCell<CellOf<float>>
 constexpr CellInfo step_info(const char* name) {
   using Cell = CellOf<float>;
-  return {name, Cell::kInputs, Cell::kParams, false, Cell::kSaved ? Saves::steps : Saves::output, Cell::kStates, Cell::kSaved, true};
+  return {name,
+          Cell::kInputs,
+          Cell::kParams,
+          false,
+          Cell::kSaved ? Saves::steps : Saves::output,
+          Cell::kStates,
+          Cell::kSaved,
+          true};
 }
 
 // Of a cell whose parameters are matrices: it keeps what its operators know of it in call_nbrc.h.

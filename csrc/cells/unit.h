@@ -1,4 +1,5 @@
-// What a kernel file is compiled as: one line of list.h, which the build passes as LRNN_CELL, LRNN_HEADER, LRNN_ENGINE and LRNN_STRUCT.
+// What a kernel file is compiled as: one line of list.h, which the build passes as LRNN_CELL,
+// LRNN_HEADER, LRNN_ENGINE and LRNN_STRUCT.
 #pragma once
 
 #define LRNN_JOIN_(a, b) a##b

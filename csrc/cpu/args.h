@@ -1,12 +1,13 @@
-// What the binding hands to a kernel: plain data, no torch. All strides are in elements of the tensor's storage scalar.
+// What the binding hands to a kernel: plain data, no torch. All strides are in elements of the
+// tensor's storage scalar.
 #pragma once
 
 #include <stdint.h>
 
 namespace lrnn {
 
-// How a stream lies in memory. Complex values are interleaved (torch's complex dtypes) or split (a row of C real parts, then C
-// imaginary parts), so that a real GEMM can produce and consume them.
+// How a stream lies in memory. Complex values are interleaved (torch's complex dtypes) or split (a
+// row of C real parts, then C imaginary parts), so that a real GEMM can produce and consume them.
 enum class Storage { f32, f64, bf16, f16, c64, c128, f32_split, f64_split, bf16_split, f16_split };
 
 inline constexpr int kMaxStreams = 3, kMaxOptions = 12;
@@ -21,7 +22,8 @@ struct Stream {
 using Input = Stream<const void>;
 using Output = Stream<void>;
 
-// Parameters, h0, h_reset, h_last and their gradients hold the carry type: float for every 16- and 32-bit storage.
+// Parameters, h0, h_reset, h_last and their gradients hold the carry type: float for every 16- and
+// 32-bit storage.
 struct ScanArgs {
   int64_t B = 0, T = 0, C = 0;
   bool reverse = false;      // the recurrence runs from t = T-1 down to 0
@@ -50,8 +52,9 @@ struct ScanArgs {
   double* dreset = nullptr;   // partial sums [slot][plane][C]
 };
 
-// A piece of the work: channels [c0, c1) of batch element b over scan steps [s0, s1). Step s is time s, or T-1-s in reverse.
-// carry_in and carry_out are [plane][c1-c0] rows of the carry type; null means h0 and h_last (backward: dh_last and dh0).
+// A piece of the work: channels [c0, c1) of batch element b over scan steps [s0, s1). Step s is
+// time s, or T-1-s in reverse. carry_in and carry_out are [plane][c1-c0] rows of the carry type;
+// null means h0 and h_last (backward: dh_last and dh0).
 struct Task {
   int64_t b = 0, c0 = 0, c1 = 0, s0 = 0, s1 = 0;
   const void* carry_in = nullptr;
@@ -59,8 +62,8 @@ struct Task {
   int64_t slot = 0;
 };
 
-// The entry points of one cell for one storage. summarize computes the affine map of a piece, carry -> scale * carry + offset, as
-// two rows [scale | offset] in carry_out; combine applies such a map.
+// The entry points of one cell for one storage. summarize computes the affine map of a piece, carry
+// -> scale * carry + offset, as two rows [scale | offset] in carry_out; combine applies such a map.
 struct Kernels {
   void (*forward)(const ScanArgs&, const Task&) = nullptr;
   void (*summarize_forward)(const ScanArgs&, const Task&) = nullptr;

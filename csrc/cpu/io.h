@@ -1,4 +1,5 @@
-// Rows of channels: how a row is walked lane by lane, and how its values are loaded and stored (Io).
+// Rows of channels: how a row is walked lane by lane, and how its values are loaded and stored
+// (Io).
 #pragma once
 
 #include "args.h"
@@ -6,20 +7,26 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB L1 cache.
+// Channels that one task carries: a state row of 4 KiB, so that a handful of them stay in a 32 KiB
+// L1 cache.
 inline constexpr int64_t kRowBytes = 4096;
-// How far apart rows lie. Were it 4 KiB, the rows of few channels would all fall into the same few sets of the L1 cache, and what is
-// stored to one would delay what is loaded from the next: processors tell by the low 12 bits of two addresses whether they may be the same.
-// That costs up to three times the time, or nothing, by chance of the physical pages. So the rows that a pass walks lie in one piece, which
-// begins at a page: wherever the stack is, they lie the same way beside one another, and beside the streams.
+// How far apart rows lie. Were it 4 KiB, the rows of few channels would all fall into the same few
+// sets of the L1 cache, and what is stored to one would delay what is loaded from the next:
+// processors tell by the low 12 bits of two addresses whether they may be the same. That costs up
+// to three times the time, or nothing, by chance of the physical pages. So the rows that a pass
+// walks lie in one piece, which begins at a page: wherever the stack is, they lie the same way
+// beside one another, and beside the streams.
 inline constexpr int64_t kRowPitch = kRowBytes + 1024, kPage = 4096;
 
-// Covers every c in [0, n) once, kTogether full registers at a time, then single ones, then 16-byte registers, then single channels:
-// body.operator()<lanes, registers>(c), or body.operator()<lanes>(c) if kTogether is 0. Descending, a row is walked downwards,
-// since hardware prefetchers lose a reverse scan that jumps up at every row, but upwards within two cache lines.
+// Covers every c in [0, n) once, kTogether full registers at a time, then single ones, then 16-byte
+// registers, then single channels: body.operator()<lanes, registers>(c), or
+// body.operator()<lanes>(c) if kTogether is 0. Descending, a row is walked downwards, since
+// hardware prefetchers lose a reverse scan that jumps up at every row, but upwards within two cache
+// lines.
 template <class R, int kTogether = 0, class Body>
 LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
-  constexpr int64_t kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R), kSpan = 128 / sizeof(R);
+  constexpr int64_t kWide = kVectorBytes / sizeof(R), kNarrow = 16 / sizeof(R),
+                    kSpan = 128 / sizeof(R);
   const int64_t spans = n - n % kSpan, wide = n - n % kWide, narrow = n - n % kNarrow;
   const int64_t step = descending ? -kSpan : kSpan;
   const auto call = [&]<int kLanes, int kRegisters>(int64_t c) __attribute__((always_inline)) {
@@ -31,7 +38,8 @@ LRNN_HD void for_lanes(int64_t n, bool descending, Body&& body) {
   constexpr int kMany = kTogether > 1 ? kTogether : 1;
   int64_t c = descending ? spans - kSpan : 0;
   for (int64_t i = 0; i < spans; i += kSpan, c += step)
-    for (int64_t j = c; j < c + kSpan; j += kMany * kWide) call.template operator()<kWide, kMany>(j);
+    for (int64_t j = c; j < c + kSpan; j += kMany * kWide)
+      call.template operator()<kWide, kMany>(j);
   for (c = spans; c < wide; c += kWide) call.template operator()<kWide, 1>(c);
   if constexpr (kNarrow < kWide)
     for (c = wide; c < narrow; c += kNarrow) call.template operator()<kNarrow, 1>(c);
@@ -61,7 +69,8 @@ struct RealIo {
     return load<Value<N>>(rows[0] + c);
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v, bool past_caches = false) {
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t, Value<N> v,
+                                  bool past_caches = false) {
     store(row + c, v, past_caches);
   }
   template <int N, class Row>
@@ -93,7 +102,8 @@ struct ComplexIo {
       return load_interleaved<V>(rows[0] + 2 * c);
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v, bool past_caches = false) {
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v,
+                                  bool past_caches = false) {
     if constexpr (kSplit) {
       store(row + c, v.re, past_caches);
       store(row + plane + c, v.im, past_caches);
@@ -133,7 +143,8 @@ struct PlanesIo {
     return v;
   }
   template <int N>
-  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v, bool past_caches = false) {
+  LRNN_HD static void store_value(S* row, int64_t c, int64_t plane, Value<N> v,
+                                  bool past_caches = false) {
     for (int i = 0; i < kPlanes; ++i) store(row + i * plane + c, v.plane[i], past_caches);
   }
   template <int N, class Row>

@@ -6,7 +6,9 @@
 namespace lrnn::LRNN_ISA {
 
 extern const CellInfo LRNN_JOIN(LRNN_CELL, _info);
-constinit const CellInfo LRNN_JOIN(LRNN_CELL, _info) = LRNN_JOIN(LRNN_ENGINE, _info)<LRNN_STRUCT>(LRNN_STRING(LRNN_CELL));
+constinit const CellInfo LRNN_JOIN(LRNN_CELL,
+                                   _info) = LRNN_JOIN(LRNN_ENGINE,
+                                                      _info)<LRNN_STRUCT>(LRNN_STRING(LRNN_CELL));
 
 LRNN_JOIN(LRNN_ENGINE, _table) LRNN_JOIN(LRNN_CELL, _kernels)(Storage storage) {
   return LRNN_JOIN(LRNN_ENGINE, _kernels)<LRNN_STRUCT>(storage);

@@ -5,7 +5,8 @@
 namespace lrnn {
 namespace {
 
-// A line of cells/list.h: what it says of the cell, and its kernels, in the one place of the two that its engine fills.
+// A line of cells/list.h: what it says of the cell, and its kernels, in the one place of the two
+// that its engine fills.
 struct Entry {
   const CellInfo* info;
   Kernels (*scan)(Storage);
@@ -14,7 +15,8 @@ struct Entry {
 
 }  // namespace
 
-// The kernels of every instruction set, in its namespace. The array of one that is not built is used nowhere.
+// The kernels of every instruction set, in its namespace. The array of one that is not built is
+// used nowhere.
 #define LRNN_DECLARE_affine(name) Kernels name##_kernels(Storage);
 #define LRNN_DECLARE_latch LRNN_DECLARE_affine
 #define LRNN_DECLARE_step LRNN_DECLARE_affine

@@ -7,7 +7,8 @@
 
 namespace lrnn {
 
-// The best set that this processor runs and this build holds, or the one that the environment variable LRNN_ISA names.
+// The best set that this processor runs and this build holds, or the one that the environment
+// variable LRNN_ISA names.
 Isa chosen_isa();
 bool isa_available(Isa isa);
 

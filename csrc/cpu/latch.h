@@ -1,10 +1,13 @@
-// The last-write-wins engine: the BMRU (eps = 0, alpha per channel, no resets), whose state is only ever +alpha, -alpha or h0.
+// The last-write-wins engine: the BMRU (eps = 0, alpha per channel, no resets), whose state is only
+// ever +alpha, -alpha or h0.
 //
-// One bit per element is saved for the backward pass instead of the state: whether it is +alpha. Bits of 32 consecutive steps of
-// one channel share a word, so that a word is filled in lanes and read in lanes. A bit means nothing before the channel's first
-// write; the step of that write is saved too. The tensor is (B, ceil(T/32) + 1, C) of int32, its last row the first writes.
+// One bit per element is saved for the backward pass instead of the state: whether it is +alpha.
+// Bits of 32 consecutive steps of one channel share a word, so that a word is filled in lanes and
+// read in lanes. A bit means nothing before the channel's first write; the step of that write is
+// saved too. The tensor is (B, ceil(T/32) + 1, C) of int32, its last row the first writes.
 //
-// Forward, it computes exactly what the generic engine does with Hysteresis at eps = 0; the tests compare the two bit for bit.
+// Forward, it computes exactly what the generic engine does with Hysteresis at eps = 0; the tests
+// compare the two bit for bit.
 #pragma once
 
 #include "../cells/hysteresis.h"
@@ -42,9 +45,11 @@ struct Latch {
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
   template <bool kPending, bool kSave, int kFixed, bool kAsking>
-  LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in, const Row& alphas, HeldRow<kFixed>& state,
+  LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in,
+                                  const Row& alphas, HeldRow<kFixed>& state,
                                   HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
-    const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s), never = Int<R>(args.T);
+    const Int<R> bit = Int<R>(uint32_t{1} << (s % kStepsPerWord)), step = Int<R>(s),
+                 never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       V<N> x[2];
       if constexpr (kAsking && N > 1) in.template ask_next<N>(i);
@@ -91,28 +96,31 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     set_row(first, k.c1 - k.c0, never);
     bool pending = kSave;
-    with_width<Io>(k.c1 - k.c0, access_to(in), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
-      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-      HeldRow<kFixed> h(state);
-      HeldWord<kFixed> bits(words), firsts(first);
-      for (int64_t s = k.s0; s < k.s1; ++s) {
-        in.template prepare<kAsking>(n);
-        if (pending)
-          forward_row<true, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
-        else
-          forward_row<false, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
-        in.template advance<kAsking>();
-        y.advance();
-        if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
-          int32_t* row = args.bits.data + k.b * args.bits.stride_b + s / kStepsPerWord * args.bits.stride_t + k.c0;
-          for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-            store_words<N>(row + i, load_raw<W<N>>(&bits.plane[0][i]));
-            store_raw(&bits.plane[0][i], W<N>{});
-          });
-          pending = pending && any_equal(firsts, n, never);
-        }
-      }
-    });
+    with_width<Io>(
+        k.c1 - k.c0, access_to(in), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+          const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+          HeldRow<kFixed> h(state);
+          HeldWord<kFixed> bits(words), firsts(first);
+          for (int64_t s = k.s0; s < k.s1; ++s) {
+            in.template prepare<kAsking>(n);
+            if (pending)
+              forward_row<true, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
+            else
+              forward_row<false, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts,
+                                                         y);
+            in.template advance<kAsking>();
+            y.advance();
+            if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
+              int32_t* row = args.bits.data + k.b * args.bits.stride_b +
+                             s / kStepsPerWord * args.bits.stride_t + k.c0;
+              for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
+                store_words<N>(row + i, load_raw<W<N>>(&bits.plane[0][i]));
+                store_raw(&bits.plane[0][i], W<N>{});
+              });
+              pending = pending && any_equal(firsts, n, never);
+            }
+          }
+        });
     if (!kSave) return;
     // A piece keeps the earliest of its first writes, and the caller that of all pieces.
     int32_t* const earliest = args.first_writes + k.slot * args.C + k.c0;
@@ -143,21 +151,25 @@ struct Latch {
     with_width<Io>(n, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), values(value);
       for (int64_t s = k.s0; s < k.s1; ++s, in.advance()) {
-        for_lanes<R>(kFixed ? kFixed : n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-          V<N> x[2];
-          in.template load<N>(i, x);
-          const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
-          const auto update = abs(c) >= abs(beta);
-          store_raw(&values.plane[0][i], update ? written(c, alpha) : load_raw<V<N>>(&values.plane[0][i]));
-          store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
-        });
+        for_lanes<R>(
+            kFixed ? kFixed : n, args.reverse,
+            [&]<int N>(int64_t i) __attribute__((always_inline)) {
+              V<N> x[2];
+              in.template load<N>(i, x);
+              const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
+              const auto update = abs(c) >= abs(beta);
+              store_raw(&values.plane[0][i],
+                        update ? written(c, alpha) : load_raw<V<N>>(&values.plane[0][i]));
+              store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
+            });
       }
     });
     store_carry_row(held, n, k.carry_out);
     store_carry_row(value, n, static_cast<R*>(k.carry_out) + n);
   }
 
-  // Backward, the map of a piece is [held | what its own steps add]: the adjoint of the state passes where nothing was written.
+  // Backward, the map of a piece is [held | what its own steps add]: the adjoint of the state
+  // passes where nothing was written.
   static void summarize_backward(const ScanArgs& call, const Task& k) {
     const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
@@ -169,28 +181,36 @@ struct Latch {
     with_width<Io>(n, [&]<int kFixed, bool>() __attribute__((always_inline)) {
       HeldRow<kFixed> helds(held), adjoint(carry);
       for (int64_t s = k.s1 - 1; s >= k.s0; --s, in.advance(), dy.advance()) {
-        for_lanes<R>(kFixed ? kFixed : n, !args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-          V<N> x[2];
-          in.template load<N>(i, x);
-          const V<N> c = x[0], beta = x[1];
-          const auto update = abs(c) >= abs(beta);
-          const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&adjoint.plane[0][i]);
-          store_raw(&adjoint.plane[0][i], update ? V<N>{} : g);
-          store_raw(&helds.plane[0][i], update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
-        });
+        for_lanes<R>(kFixed ? kFixed : n, !args.reverse,
+                     [&]<int N>(int64_t i) __attribute__((always_inline)) {
+                       V<N> x[2];
+                       in.template load<N>(i, x);
+                       const V<N> c = x[0], beta = x[1];
+                       const auto update = abs(c) >= abs(beta);
+                       const V<N> g = dy.template load<N>(i) + load_raw<V<N>>(&adjoint.plane[0][i]);
+                       store_raw(&adjoint.plane[0][i], update ? V<N>{} : g);
+                       store_raw(&helds.plane[0][i],
+                                 update ? V<N>{} : load_raw<V<N>>(&helds.plane[0][i]));
+                     });
       }
     });
     store_carry_row(held, n, k.carry_out);
     store_carry_row(carry, n, static_cast<R*>(k.carry_out) + n);
   }
 
-  static void combine_forward(const void* map, const void* in, void* out, int64_t n) { combine<false>(map, in, out, n); }
-  static void combine_backward(const void* map, const void* in, void* out, int64_t n) { combine<true>(map, in, out, n); }
+  static void combine_forward(const void* map, const void* in, void* out, int64_t n) {
+    combine<false>(map, in, out, n);
+  }
+  static void combine_backward(const void* map, const void* in, void* out, int64_t n) {
+    combine<true>(map, in, out, n);
+  }
 
-  // Where held, the carry passes (backward: and the piece's own part is added); elsewhere the piece's value stands.
+  // Where held, the carry passes (backward: and the piece's own part is added); elsewhere the
+  // piece's value stands.
   template <bool kAdd>
   static void combine(const void* map, const void* in, void* out, int64_t n) {
-    const R *held = static_cast<const R*>(map), *value = held + n, *carry = static_cast<const R*>(in);
+    const R *held = static_cast<const R*>(map), *value = held + n,
+            *carry = static_cast<const R*>(in);
     for (int64_t i = 0; i < n; ++i) {
       const R passed = kAdd ? carry[i] + value[i] : carry[i];
       static_cast<R*>(out)[i] = held[i] != 0 ? passed : value[i];
@@ -198,12 +218,17 @@ struct Latch {
   }
 
   template <bool kPending, int kFixed, bool kAsking>
-  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s, const Inputs& in, const Reader<Io>& dy,
-                                   const Row& alphas, const Row& h0, const Word& first, HeldRow<kFixed>& carry, HeldRow<kFixed>& dalpha,
-                                   Writer<Io>& dc_out, Writer<Io>& dbeta_out) {
+  LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s,
+                                   const Inputs& in, const Reader<Io>& dy, const Row& alphas,
+                                   const Row& h0, const Word& first, HeldRow<kFixed>& carry,
+                                   HeldRow<kFixed>& dalpha, Writer<Io>& dc_out,
+                                   Writer<Io>& dbeta_out) {
     const int64_t before = s > 0 ? s - 1 : 0;
-    const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b + before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
-    const int to_sign = 8 * sizeof(R) - 1 - before % kStepsPerWord;  // brings the bit of the step before into the place of a sign
+    const int32_t* words = args.saved_bits.data + k.b * args.saved_bits.stride_b +
+                           before / kStepsPerWord * args.saved_bits.stride_t + k.c0;
+    const int to_sign =
+        8 * sizeof(R) - 1 -
+        before % kStepsPerWord;  // brings the bit of the step before into the place of a sign
     const Int<R> step = Int<R>(s);
     const double width = args.options[1];
     for_lanes<R, 2>(n, !args.reverse, [&]<int N, int U>(int64_t i) __attribute__((always_inline)) {
@@ -227,12 +252,14 @@ struct Latch {
         dz_signed[u] = g[u] * (alpha[u] + flip_sign(alpha[u], bit_cast<V<N>>(same)));
         if constexpr (kPending) {
           const auto was_written = load_raw<W<N>>(&first.plane[0][j]) < W<N>{} + step;
-          const V<N> from_start = g[u] * (alpha[u] - written(c[u], load_raw<V<N>>(&h0.plane[0][j])));
+          const V<N> from_start =
+              g[u] * (alpha[u] - written(c[u], load_raw<V<N>>(&h0.plane[0][j])));
           dz_signed[u] = was_written ? dz_signed[u] : from_start;
         }
       }
       for (int u = 0; u < U; ++u) {
-        hysteresis_pullback(c[u], beta[u], alpha[u], width, g[u], dz_signed[u], dc[u], dbeta[u], da[u]);
+        hysteresis_pullback(c[u], beta[u], alpha[u], width, g[u], dz_signed[u], dc[u], dbeta[u],
+                            da[u]);
       }
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
@@ -258,41 +285,49 @@ struct Latch {
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
     Inputs in(args, args.inputs, k, t1, direction, rows.copies);
     Reader<Io> dy(args, &args.dy, k, t1, direction);
-    Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal), dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
+    Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal),
+        dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
     load_ends<Io, false>(args.params[0], k, alphas);
     load_ends<Io, false>(args.h0, k, h0);
     begin_carry<Io, false>(args.dh_last, k, carry);
     const int32_t* saved_first =
-        args.saved_bits.data + k.b * args.saved_bits.stride_b + (args.T + kStepsPerWord - 1) / kStepsPerWord * args.saved_bits.stride_t;
+        args.saved_bits.data + k.b * args.saved_bits.stride_b +
+        (args.T + kStepsPerWord - 1) / kStepsPerWord * args.saved_bits.stride_t;
     int64_t last_pending = 0;  // the latest first write of any channel: later steps need not ask
     for (int64_t i = 0; i < n; ++i) {
       first.plane[0][i] = saved_first[k.c0 + i];
       if (first.plane[0][i] > last_pending) last_pending = first.plane[0][i];
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
-    with_width<Io>(n, access_to(in, dy), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
-      const int64_t width = kFixed ? kFixed : n;
-      HeldRow<kFixed> adjoint(carry), sum(dalpha);
-      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
-        const bool pending = s <= last_pending;
-        in.template prepare<kAsking>(width);
-        dy.template prepare<kAsking>(width);
-        if (pending)
-          backward_row<true, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
-        else
-          backward_row<false, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
-        in.template advance<kAsking>();
-        dy.template advance<kAsking>();
-        dc.advance();
-        dbeta.advance();
-        if ((s - k.s0) % kFlush == 0) flush_row<R>(sum, width, sums, args.C);
-      }
-    });
+    with_width<Io>(n, access_to(in, dy),
+                   [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+                     const int64_t width = kFixed ? kFixed : n;
+                     HeldRow<kFixed> adjoint(carry), sum(dalpha);
+                     for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
+                       const bool pending = s <= last_pending;
+                       in.template prepare<kAsking>(width);
+                       dy.template prepare<kAsking>(width);
+                       if (pending)
+                         backward_row<true, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0,
+                                                             first, adjoint, sum, dc, dbeta);
+                       else
+                         backward_row<false, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0,
+                                                              first, adjoint, sum, dc, dbeta);
+                       in.template advance<kAsking>();
+                       dy.template advance<kAsking>();
+                       dc.advance();
+                       dbeta.advance();
+                       if ((s - k.s0) % kFlush == 0) flush_row<R>(sum, width, sums, args.C);
+                     }
+                   });
     if (args.nontemporal) stream_fence();
     end_carry<Io>(carry, k, args.dh0);
   }
 
-  static Kernels kernels() { return {forward, summarize_forward, backward, summarize_backward, combine_forward, combine_backward}; }
+  static Kernels kernels() {
+    return {forward,         summarize_forward, backward, summarize_backward,
+            combine_forward, combine_backward};
+  }
 };
 
 using latch_table = Kernels;

@@ -1,4 +1,5 @@
-// The matrix engine: the elementwise part of one step of a step cell whose recurrent terms come from matrix products (the nBRC).
+// The matrix engine: the elementwise part of one step of a step cell whose recurrent terms come
+// from matrix products (the nBRC).
 #pragma once
 
 #include "../cells/step.h"
@@ -14,16 +15,19 @@ struct Matrix {
 
   using Cell = CellOf<R>;
 
-  // With the recurrent terms in the gates' inputs, the cell is one without recurrent weights of its own.
+  // With the recurrent terms in the gates' inputs, the cell is one without recurrent weights of its
+  // own.
   static void forward(const NbrcRow& row) {
     const Cell cell(nullptr);
-    const auto *p_a = static_cast<const S*>(row.p_a), *p_c = static_cast<const S*>(row.p_c), *p_h = static_cast<const S*>(row.p_h);
+    const auto *p_a = static_cast<const S*>(row.p_a), *p_c = static_cast<const S*>(row.p_c),
+               *p_h = static_cast<const S*>(row.p_h);
     const auto* recurrent = static_cast<const R*>(row.recurrent);
     R *const h = static_cast<R*>(row.h), *const saved = static_cast<R*>(row.saved);
     S* const y = static_cast<S*>(row.y);
     const int64_t n = row.n;
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-      const V<N> x[3] = {load<V<N>>(p_a + c) + load_raw<V<N>>(recurrent + c), load<V<N>>(p_c + c) + load_raw<V<N>>(recurrent + n + c),
+      const V<N> x[3] = {load<V<N>>(p_a + c) + load_raw<V<N>>(recurrent + c),
+                         load<V<N>>(p_c + c) + load_raw<V<N>>(recurrent + n + c),
                          load<V<N>>(p_h + c)};
       const V<N> none[2] = {}, before = load_raw<V<N>>(h + c);
       V<N> after, out, *const nothing = nullptr;
@@ -44,12 +48,15 @@ struct Matrix {
     const auto* saved = static_cast<const R*>(row.saved);
     const auto* through = static_cast<const R*>(row.through);
     R *const adjoint = static_cast<R*>(row.adjoint), *const dgates = static_cast<R*>(row.dgates);
-    S *const dp_a = static_cast<S*>(row.dp_a), *const dp_c = static_cast<S*>(row.dp_c), *const dp_h = static_cast<S*>(row.dp_h);
+    S *const dp_a = static_cast<S*>(row.dp_a), *const dp_c = static_cast<S*>(row.dp_c),
+             *const dp_h = static_cast<S*>(row.dp_h);
     const int64_t n = row.n;
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
-      const V<N> x[3] = {load_raw<V<N>>(saved + c), load_raw<V<N>>(saved + n + c), load<V<N>>(p_h + c)};
+      const V<N> x[3] = {load_raw<V<N>>(saved + c), load_raw<V<N>>(saved + n + c),
+                         load<V<N>>(p_h + c)};
       const V<N> none[2] = {}, h = load_raw<V<N>>(saved + 2 * n + c);
-      V<N> d = load_raw<V<N>>(adjoint + c) + load_raw<V<N>>(through + c), dx[3], unused[2], *const nothing = nullptr;
+      V<N> d = load_raw<V<N>>(adjoint + c) + load_raw<V<N>>(through + c), dx[3],
+           unused[2], *const nothing = nullptr;
       cell.pullback(x, none, &h, &h, nothing, load<V<N>>(dy + c), &d, dx, unused);
       store_raw(adjoint + c, d);
       store_raw(dgates + c, dx[0]);

@@ -1,11 +1,13 @@
-// The elementwise part of one step of the nBRC: what is left of it once its matrix products are taken.
+// The elementwise part of one step of the nBRC: what is left of it once its matrix products are
+// taken.
 #pragma once
 
 #include "args.h"
 
 namespace lrnn {
 
-// One batch element at one step. Rows of streams are of the storage type, all others of the carry type R.
+// One batch element at one step. Rows of streams are of the storage type, all others of the carry
+// type R.
 struct NbrcRow {
   int64_t n;                    // channels
   const void *p_a, *p_c, *p_h;  // the pre-activations, storage type
@@ -16,12 +18,12 @@ struct NbrcRow {
 };
 struct NbrcBackwardRow {
   int64_t n;
-  const void* p_h;           // storage type
-  const void* saved;         // R
-  const void* dy;            // storage type
-  void* adjoint;             // R: of h without dy in, the part of h' that takes no matrix product out
-  const void* through;       // R: what comes back through the matrices, to be added to adjoint
-  void* dgates;              // R: the gradients of both gates' pre-activations, side by side
+  const void* p_h;      // storage type
+  const void* saved;    // R
+  const void* dy;       // storage type
+  void* adjoint;        // R: of h without dy in, the part of h' that takes no matrix product out
+  const void* through;  // R: what comes back through the matrices, to be added to adjoint
+  void* dgates;         // R: the gradients of both gates' pre-activations, side by side
   void *dp_a, *dp_c, *dp_h;  // storage type
 };
 struct NbrcKernels {

@@ -20,13 +20,15 @@ int count_threads() {
   return count;
 }
 
-// NumPy's BLAS has threads from the start, which a fork does not harm: what counts are those that came later.
+// NumPy's BLAS has threads from the start, which a fork does not harm: what counts are those that
+// came later.
 const int threads_at_load = count_threads();
 
 std::atomic<bool> used_threads{false};
 bool forked = false, had_threads = false;
-[[maybe_unused]] const int registered = pthread_atfork([] { had_threads = used_threads || count_threads() > threads_at_load; }, nullptr,
-                                                       [] { forked = forked || had_threads; });
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { had_threads = used_threads || count_threads() > threads_at_load; }, nullptr,
+                   [] { forked = forked || had_threads; });
 
 // Of the OpenMP and the MKL that torch uses; null where it uses none.
 template <class Function>
@@ -92,7 +94,8 @@ bool interrupted() {
     python.fetch(&latest.type, &latest.value, &latest.traceback);
     if (restore_raised() != 0) python.clear();  // one that nobody has taken
     raised = latest;
-    // Whoever called the operator takes it. A compiled graph does not: then it comes up as soon as Python runs.
+    // Whoever called the operator takes it. A compiled graph does not: then it comes up as soon as
+    // Python runs.
     python.add_pending_call([](void*) { return restore_raised(); }, nullptr);
   }
   python.unlock(state);
@@ -101,10 +104,13 @@ bool interrupted() {
 
 void tell_out_of_memory(const char* name, const char* pass, size_t bytes, int64_t freed) {
   const memory::Stats now = memory::stats();
-  const std::string tried = bytes ? "you tried to allocate " + std::to_string(bytes) + " bytes" : "working memory";
-  throw std::runtime_error(std::string(name) + pass + ": DefaultCPUAllocator: can't allocate memory: " + tried +
-                           ". The pool of outputs has " + mebibytes(now.in_use) + " in use and " + mebibytes(now.cached) +
-                           " cached, after it gave back " + mebibytes(freed) + "; see lrnn_kernels.memory");
+  const std::string tried =
+      bytes ? "you tried to allocate " + std::to_string(bytes) + " bytes" : "working memory";
+  throw std::runtime_error(std::string(name) + pass +
+                           ": DefaultCPUAllocator: can't allocate memory: " + tried +
+                           ". The pool of outputs has " + mebibytes(now.in_use) + " in use and " +
+                           mebibytes(now.cached) + " cached, after it gave back " +
+                           mebibytes(freed) + "; see lrnn_kernels.memory");
 }
 
 }  // namespace lrnn
@@ -123,6 +129,7 @@ void lrnn_watch_signals(void* const* functions, unsigned long main_thread) {
   python.clear = reinterpret_cast<void (*)()>(functions[5]);
   python.lock = reinterpret_cast<int (*)()>(functions[0]);
 }
-// Makes the exception that an interrupted call has left the one that Python raises; called under Python's lock (ctypes.PyDLL).
+// Makes the exception that an interrupted call has left the one that Python raises; called under
+// Python's lock (ctypes.PyDLL).
 void lrnn_raise_interrupt() { lrnn::restore_raised(); }
 }

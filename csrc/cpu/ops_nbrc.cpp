@@ -1,10 +1,12 @@
-// The nBRC on the CPU: neither an affine nor an elementwise recurrence, but one matrix product a step and a fused row kernel around it.
+// The nBRC on the CPU: neither an affine nor an elementwise recurrence, but one matrix product a
+// step and a fused row kernel around it.
 //
 //   a = 1 + tanh(p_a + W_a h'),  c = sigmoid(p_c + W_c h'),  h = c h' + (1-c) tanh(p_h + a h')
 //
-// The batch is shared out over the threads, each of which runs all of time by itself: its products stay single-threaded, and
-// no thread waits for another. Both recurrent matrices are one, [W_a; W_c], so a step takes one product forward and one backward. The
-// weights' gradients are products over many steps, gathered in a buffer of a bounded size.
+// The batch is shared out over the threads, each of which runs all of time by itself: its products
+// stay single-threaded, and no thread waits for another. Both recurrent matrices are one, [W_a;
+// W_c], so a step takes one product forward and one backward. The weights' gradients are products
+// over many steps, gathered in a buffer of a bounded size.
 #include <string.h>
 #include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
 
@@ -39,7 +41,8 @@ void multiply(const Tensor& out, const Tensor& x, const Tensor& w) {
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_mm_out(out.get(), x.get(), w.get()));
 }
 void multiply_add(const Tensor& out, const Tensor& x, const Tensor& w) {
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_addmm_out(out.get(), out.get(), x.get(), w.get(), 1.0, 1.0));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_cpu_addmm_out(out.get(), out.get(), x.get(), w.get(), 1.0, 1.0));
 }
 
 // [W_a; W_c], (2C,C).
@@ -51,7 +54,8 @@ Matrix stacked(const Call& call, const Tensors& params) {
   return w;
 }
 
-// The parts that the batch is split into, one a thread; small problems run as one, whose products may then use all threads.
+// The parts that the batch is split into, one a thread; small problems run as one, whose products
+// may then use all threads.
 int64_t parts(const Call& call) {
   const int64_t threads = torch::stable::get_num_threads();
   const double flops = 4.0 * call.args.C * call.args.C * call.args.B;
@@ -91,12 +95,15 @@ bool is_reset(const ScanArgs& args, int64_t b, int64_t t) {
 
 NbrcKernels kernels_of(const Call& call) {
   const NbrcKernels kernels = find_nbrc_kernels(call.storage);
-  STD_TORCH_CHECK(kernels.forward, "nbrc: no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
+  STD_TORCH_CHECK(kernels.forward,
+                  "nbrc: no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
   return kernels;
 }
 
-std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const Tensors& inputs, const Tensors& params, const Optional& h0,
-                                               const Optional& reset, const Optional& h_reset, bool reverse, bool save) {
+std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const Tensors& inputs,
+                                               const Tensors& params, const Optional& h0,
+                                               const Optional& reset, const Optional& h_reset,
+                                               bool reverse, bool save) {
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   const ScanArgs& args = call.args;
@@ -109,7 +116,8 @@ std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const Tensors& inpu
   const Tensor saved = nbrc_new_saved(call, save);
   const Output kept = save ? stream<void>(saved, 1, C) : Output{};
   over_batch(call, [&](int64_t, int64_t b0, int64_t b1) {
-    Matrix h(b1 - b0, C, call.carry), recurrent(b1 - b0, 2 * C, call.carry), at_reset(b1 - b0, C, call.carry);
+    Matrix h(b1 - b0, C, call.carry), recurrent(b1 - b0, 2 * C, call.carry),
+        at_reset(b1 - b0, C, call.carry);
     load_states(call, call.h0, b0, b1, h);
     load_states(call, call.h_reset, b0, b1, at_reset);
     for (int64_t s = 0; s < args.T && watch.go_on(step_work(b1 - b0, C)); ++s) {
@@ -118,17 +126,21 @@ std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const Tensors& inpu
         if (is_reset(args, b, t)) memcpy(h.row(b - b0), at_reset.row(b - b0), h.row_bytes);
       if (b1 > b0) multiply(recurrent.tensor, h.tensor, to_gates);
       for (int64_t b = b0; b < b1; ++b)
-        kernels.forward({C, at(args.inputs[0], b, t, bytes), at(args.inputs[1], b, t, bytes), at(args.inputs[2], b, t, bytes),
-                         recurrent.row(b - b0), h.row(b - b0), at(args.y, b, t, bytes),
+        kernels.forward({C, at(args.inputs[0], b, t, bytes), at(args.inputs[1], b, t, bytes),
+                         at(args.inputs[2], b, t, bytes), recurrent.row(b - b0), h.row(b - b0),
+                         at(args.y, b, t, bytes),
                          save ? at(kept, b, t, scalar_bytes(call.carry)) : nullptr});
     }
-    if (b1 > b0) memcpy(static_cast<char*>(made.h_last.mutable_data_ptr()) + b0 * h.row_bytes, h.data, (b1 - b0) * h.row_bytes);
+    if (b1 > b0)
+      memcpy(static_cast<char*>(made.h_last.mutable_data_ptr()) + b0 * h.row_bytes, h.data,
+             (b1 - b0) * h.row_bytes);
   });
   if (watch.stopped()) throw Interrupted();
   return {made.y, made.h_last, saved};
 }
 
-// The rows that a part of the batch has gathered of states and of gate gradients, and the weights' gradient they go into.
+// The rows that a part of the batch has gathered of states and of gate gradients, and the weights'
+// gradient they go into.
 struct Gathered {
   Matrix before, dgates, dw;
   int64_t capacity, rows = 0;
@@ -142,7 +154,8 @@ struct Gathered {
   }
   void flush() {
     if (rows == 0) return;
-    const Tensor d = torch::stable::transpose(torch::stable::narrow(dgates.tensor, 0, 0, rows), 0, 1);
+    const Tensor d =
+        torch::stable::transpose(torch::stable::narrow(dgates.tensor, 0, 0, rows), 0, 1);
     multiply_add(dw.tensor, d, torch::stable::narrow(before.tensor, 0, 0, rows));
     rows = 0;
   }
@@ -153,13 +166,15 @@ void add(void* to, const void* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) static_cast<R*>(to)[i] += static_cast<const R*>(from)[i];
 }
 
-Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params, const Optional& h0, const Optional& reset,
-                     const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy, const Optional& dh_last) {
+Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params, const Optional& h0,
+                     const Optional& reset, const Optional& h_reset, bool reverse,
+                     const Optional& states, const Optional& dy, const Optional& dh_last) {
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
   const NbrcKernels kernels = kernels_of(call);
-  const int64_t B = args.B, T = args.T, C = args.C, bytes = scalar_bytes(call.type), carry_bytes = scalar_bytes(call.carry);
+  const int64_t B = args.B, T = args.T, C = args.C, bytes = scalar_bytes(call.type),
+                carry_bytes = scalar_bytes(call.carry);
   const Matrix w = stacked(call, params);
   const Tensor kept_states = nbrc_saved(call, states);
   const Input saved = stream<const void>(kept_states, 1, C);
@@ -180,12 +195,15 @@ Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params,
       if (sums.rows + n > sums.capacity) sums.flush();
       for (int64_t b = b0; b < b1; ++b) {
         const void* const kept = at(saved, b, t, carry_bytes);
-        memcpy(sums.before.row(sums.rows + b - b0), static_cast<const char*>(kept) + 2 * C * carry_bytes, C * carry_bytes);
-        kernels.backward({C, at(args.inputs[2], b, t, bytes), kept, at(args.dy, b, t, bytes), adjoint.row(b - b0), through.row(b - b0),
-                          sums.dgates.row(sums.rows + b - b0), at(args.dinputs[0], b, t, bytes), at(args.dinputs[1], b, t, bytes),
-                          at(args.dinputs[2], b, t, bytes)});
+        memcpy(sums.before.row(sums.rows + b - b0),
+               static_cast<const char*>(kept) + 2 * C * carry_bytes, C * carry_bytes);
+        kernels.backward({C, at(args.inputs[2], b, t, bytes), kept, at(args.dy, b, t, bytes),
+                          adjoint.row(b - b0), through.row(b - b0),
+                          sums.dgates.row(sums.rows + b - b0), at(args.dinputs[0], b, t, bytes),
+                          at(args.dinputs[1], b, t, bytes), at(args.dinputs[2], b, t, bytes)});
       }
-      multiply(through.tensor, torch::stable::narrow(sums.dgates.tensor, 0, sums.rows, n), w.tensor);
+      multiply(through.tensor, torch::stable::narrow(sums.dgates.tensor, 0, sums.rows, n),
+               w.tensor);
       sums.rows += n;
       for (int64_t b = b0; b < b1; ++b)
         if (is_reset(args, b, t)) {
@@ -198,7 +216,9 @@ Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params,
         }
     }
     for (int64_t i = 0; i < n; ++i) add_row(adjoint.row(i), through.row(i), C);
-    if (n > 0) memcpy(static_cast<char*>(gradients.dh0.mutable_data_ptr()) + b0 * adjoint.row_bytes, adjoint.data, n * adjoint.row_bytes);
+    if (n > 0)
+      memcpy(static_cast<char*>(gradients.dh0.mutable_data_ptr()) + b0 * adjoint.row_bytes,
+             adjoint.data, n * adjoint.row_bytes);
     sums.flush();
   });
   if (watch.stopped()) throw Interrupted();
@@ -224,15 +244,19 @@ Tensors run_backward(Watch& watch, const Tensors& inputs, const Tensors& params,
   return result;
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
-                                           Optional h_reset, bool reverse, bool save) {
-  return run_operator("nbrc", "", [&](Watch& watch) { return run_forward(watch, inputs, params, h0, reset, h_reset, reverse, save); });
+std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>,
+                                           Optional h0, Optional reset, Optional h_reset,
+                                           bool reverse, bool save) {
+  return run_operator("nbrc", "", [&](Watch& watch) {
+    return run_forward(watch, inputs, params, h0, reset, h_reset, reverse, save);
+  });
 }
 
-Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset, Optional h_reset, bool reverse,
-                 Optional states, Optional dy, Optional dh_last) {
-  return run_operator("nbrc", "_backward",
-                      [&](Watch& watch) { return run_backward(watch, inputs, params, h0, reset, h_reset, reverse, states, dy, dh_last); });
+Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
+                 Optional h_reset, bool reverse, Optional states, Optional dy, Optional dh_last) {
+  return run_operator("nbrc", "_backward", [&](Watch& watch) {
+    return run_backward(watch, inputs, params, h0, reset, h_reset, reverse, states, dy, dh_last);
+  });
 }
 
 }  // namespace

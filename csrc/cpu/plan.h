@@ -13,10 +13,11 @@ struct Machine {
 struct Problem {
   int64_t B, T, C;
   int64_t channels_per_row;  // channels whose carry fills one row buffer
-  int64_t step_bytes;        // bytes read and written per time step of one batch element, all channels
-  bool aligned;              // every output row starts and ends on a 64-byte boundary
-  bool sequential = false;   // cannot be split in time
-  int64_t cost_bytes = 0;    // bytes that take as long as the arithmetic of one step, if that takes longer than its own bytes
+  int64_t step_bytes;  // bytes read and written per time step of one batch element, all channels
+  bool aligned;        // every output row starts and ends on a 64-byte boundary
+  bool sequential = false;  // cannot be split in time
+  int64_t cost_bytes = 0;   // bytes that take as long as the arithmetic of one step, if that takes
+                            // longer than its own bytes
 };
 
 struct Plan {

@@ -5,9 +5,11 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Calls steps.operator()<n, asking>() with the number of channels as a constant for rows of 16 and 32 float32 channels, whose loops then
-// unroll: narrow rows are short of work to hide the loops' own. Otherwise n is 0: known at run time only. asking: a loop for rows that are
-// asked for or copied, which those of constant width are not; a pass that does neither has no such loop to compile.
+// Calls steps.operator()<n, asking>() with the number of channels as a constant for rows of 16 and
+// 32 float32 channels, whose loops then unroll: narrow rows are short of work to hide the loops'
+// own. Otherwise n is 0: known at run time only. asking: a loop for rows that are asked for or
+// copied, which those of constant width are not; a pass that does neither has no such loop to
+// compile.
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Steps&& steps) {
   if constexpr (sizeof(typename Io::S) == 4) {
@@ -19,12 +21,14 @@ LRNN_HD void with_width(int64_t n, Steps&& steps) {
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Access access, Steps&& steps) {
   const bool fixed = sizeof(typename Io::S) == 4 && (n == 16 || n == 32);
-  if (access == Access::copied || (access == Access::asked && !fixed)) return steps.template operator()<0, true>();
+  if (access == Access::copied || (access == Access::asked && !fixed))
+    return steps.template operator()<0, true>();
   with_width<Io>(n, steps);
 }
 
-// A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then keep in registers: through memory, the
-// state of a narrow row would take three times the latency of its arithmetic from step to step. Any other row stays where it is.
+// A carry row of a pass of kFixed channels as a local that nothing else knows, which compilers then
+// keep in registers: through memory, the state of a narrow row would take three times the latency
+// of its arithmetic from step to step. Any other row stays where it is.
 template <class R, int kPlanes_, int kFixed>
 struct Held {
   static constexpr int kPlanes = kPlanes_;
@@ -44,8 +48,8 @@ struct Held<R, kPlanes_, 0> {
   LRNN_HD explicit Held(CarryRow<R, kPlanes>& row) : plane(row.plane) {}
 };
 
-// Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved or, for states of split
-// streams, in two planes. These run once per task, not per step.
+// Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved
+// or, for states of split streams, in two planes. These run once per task, not per step.
 template <class Io, bool kInterleaved>
 void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   const auto* p = static_cast<const typename Io::R*>(x.data);
@@ -55,7 +59,8 @@ void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& ro
     if (!p)
       __builtin_memset(to, 0, n * sizeof *to);
     else if constexpr (kInterleaved && Io::kPlanes > 1)
-      for (int64_t c = 0; c < n; ++c) to[c] = p[k.b * x.stride_b + (k.c0 + c) * Io::kPlanes + plane];
+      for (int64_t c = 0; c < n; ++c)
+        to[c] = p[k.b * x.stride_b + (k.c0 + c) * Io::kPlanes + plane];
     else
       __builtin_memcpy(to, p + k.b * x.stride_b + k.c0 + plane * x.plane, n * sizeof *to);
   }
@@ -96,8 +101,8 @@ struct alignas(kPage) PassRows {
   LRNN_HD PassRows(const ScanArgs& args, const Task& k) : params(args, k) {}
 };
 
-// A row at the start of a sequence or a reset, rounded to the storage of what a later step reads of its predecessor, so that a sequence
-// cut in two has the very gradients of the whole.
+// A row at the start of a sequence or a reset, rounded to the storage of what a later step reads of
+// its predecessor, so that a sequence cut in two has the very gradients of the whole.
 template <class Io>
 struct StoredRow {
   static constexpr int64_t kPlane = CarryRow<typename Io::R, Io::kPlanes>::kChannels;
@@ -109,42 +114,50 @@ struct StoredRow {
   }
 };
 
-// Steps between two additions of float32 parameter gradients into double: bounds the rounding of long sums.
+// Steps between two additions of float32 parameter gradients into double: bounds the rounding of
+// long sums.
 inline constexpr int kFlush = 64;
 
 // The time of a scan step.
-LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) { return args.reverse ? args.T - 1 - s : s; }
+LRNN_HD int64_t time_at(const ScanArgs& args, int64_t s) {
+  return args.reverse ? args.T - 1 - s : s;
+}
 
-// The first n channels of a row: set to a real number, copied, added to sums. In whole registers, as all row operations: compilers are
-// not asked to find them.
+// The first n channels of a row: set to a real number, copied, added to sums. In whole registers,
+// as all row operations: compilers are not asked to find them.
 template <class Row, class R>
 LRNN_HD void set_row(Row& row, int64_t n, R re) {
   for (int plane = 0; plane < Row::kPlanes; ++plane) {
     const R value = plane == 0 ? re : R(0);
-    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) { store_raw(&row.plane[plane][c], Vec<R, N>{} + value); });
+    for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      store_raw(&row.plane[plane][c], Vec<R, N>{} + value);
+    });
   }
 }
 template <class From, class To>
 LRNN_HD void copy_row(const From& from, int64_t n, To& to) {
-  for (int plane = 0; plane < To::kPlanes; ++plane) __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof to.plane[0][0]);
+  for (int plane = 0; plane < To::kPlanes; ++plane)
+    __builtin_memcpy(to.plane[plane], from.plane[plane], n * sizeof to.plane[0][0]);
 }
 template <class R, class Row>
 LRNN_HD void add_row(const Row& row, int64_t n, double* sums, int64_t stride) {
   for (int plane = 0; plane < Row::kPlanes; ++plane)
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       double* const sum = sums + plane * stride + c;
-      store_raw(sum, load_raw<Vec<double, N>>(sum) + convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
+      store_raw(sum, load_raw<Vec<double, N>>(sum) +
+                         convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
     });
 }
 
-// Adds n channels of a row to sums and clears them: in whole registers, like a pass, or compilers would keep the rows of narrow passes
-// in memory.
+// Adds n channels of a row to sums and clears them: in whole registers, like a pass, or compilers
+// would keep the rows of narrow passes in memory.
 template <class R, class Row>
 LRNN_HD void flush_row(Row& row, int64_t n, double* sums, int64_t stride) {
   for (int plane = 0; plane < Row::kPlanes; ++plane)
     for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       double* const sum = sums + plane * stride + c;
-      store_raw(sum, load_raw<Vec<double, N>>(sum) + convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
+      store_raw(sum, load_raw<Vec<double, N>>(sum) +
+                         convert<double, N>(load_raw<Vec<R, N>>(&row.plane[plane][c])));
       store_raw(&row.plane[plane][c], Vec<R, N>{});
     });
 }
@@ -152,14 +165,17 @@ LRNN_HD void flush_row(Row& row, int64_t n, double* sums, int64_t stride) {
 // The carries between the pieces of a split sequence: [plane][channels] of the carry type.
 template <class R, int kPlanes>
 void load_carry_row(const void* from, int64_t n, CarryRow<R, kPlanes>& row) {
-  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(row.plane[plane], static_cast<const R*>(from) + plane * n, n * sizeof(R));
+  for (int plane = 0; plane < kPlanes; ++plane)
+    __builtin_memcpy(row.plane[plane], static_cast<const R*>(from) + plane * n, n * sizeof(R));
 }
 template <class R, int kPlanes>
 void store_carry_row(const CarryRow<R, kPlanes>& row, int64_t n, void* to) {
-  for (int plane = 0; plane < kPlanes; ++plane) __builtin_memcpy(static_cast<R*>(to) + plane * n, row.plane[plane], n * sizeof(R));
+  for (int plane = 0; plane < kPlanes; ++plane)
+    __builtin_memcpy(static_cast<R*>(to) + plane * n, row.plane[plane], n * sizeof(R));
 }
 
-// The carry row of a task as it begins and ends: handed over by the pieces around it, or at the sequence's own ends.
+// The carry row of a task as it begins and ends: handed over by the pieces around it, or at the
+// sequence's own ends.
 template <class Io, bool kInterleaved>
 void begin_carry(Input ends, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   if (k.carry_in)

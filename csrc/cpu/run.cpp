@@ -13,11 +13,13 @@ namespace {
 
 enum class Direction { forward, backward };
 
-// Elements between two questions to the watch, tens of milliseconds at the worst. A narrow row takes as long as one of so many channels.
+// Elements between two questions to the watch, tens of milliseconds at the worst. A narrow row
+// takes as long as one of so many channels.
 constexpr int64_t kStretch = 1 << 22, kNarrow = 32;
 
-// Where a sequence may be interrupted: between stretches of so many steps. They end with a whole word of saved bits, a flush of parameter
-// sums and, in a backward pass, an interval between saved states: then the results are those of the whole, bit for bit.
+// Where a sequence may be interrupted: between stretches of so many steps. They end with a whole
+// word of saved bits, a flush of parameter sums and, in a backward pass, an interval between saved
+// states: then the results are those of the whole, bit for bit.
 int64_t stretch(const ScanArgs& args, int64_t width, Direction direction) {
   constexpr int64_t kMultiple = 64;
   int64_t multiple = kMultiple;
@@ -29,10 +31,11 @@ int64_t stretch(const ScanArgs& args, int64_t width, Direction direction) {
   return std::max(steps, multiple);
 }
 
-// One split sequence is a chain of pieces: each needs the carry that the piece before it leaves. A worker summarizes its
-// piece as an affine map, which needs no carry and brings the piece into L2, waits for the carry that arrives, hands the next one on,
-// and only then computes outputs. Pieces are taken in order from one counter, so whoever waits, waits for somebody who works:
-// this cannot deadlock on any number of threads, and the arithmetic never depends on their number.
+// One split sequence is a chain of pieces: each needs the carry that the piece before it leaves. A
+// worker summarizes its piece as an affine map, which needs no carry and brings the piece into L2,
+// waits for the carry that arrives, hands the next one on, and only then computes outputs. Pieces
+// are taken in order from one counter, so whoever waits, waits for somebody who works: this cannot
+// deadlock on any number of threads, and the arithmetic never depends on their number.
 struct Chain {
   const Kernels& kernels;
   const ScanArgs& args;
@@ -44,7 +47,8 @@ struct Chain {
   std::unique_ptr<std::atomic<bool>[]> arrived;
   std::atomic<int64_t> next{0};
 
-  Chain(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, Direction direction, Watch& watch)
+  Chain(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+        Direction direction, Watch& watch)
       : kernels(kernels),
         args(args),
         plan(plan),
@@ -68,7 +72,8 @@ struct Chain {
     return rows;
   }
 
-  // order counts pieces the way the carry travels; the backward pass starts at the end of the sequence.
+  // order counts pieces the way the carry travels; the backward pass starts at the end of the
+  // sequence.
   Task task(int64_t lane, int64_t order) const {
     const int64_t chunk = direction == Direction::forward ? order : chunks - 1 - order;
     Task k;
@@ -104,8 +109,10 @@ struct Chain {
 
   void work() try {
     const auto run = direction == Direction::forward ? kernels.forward : kernels.backward;
-    const auto summarize = direction == Direction::forward ? kernels.summarize_forward : kernels.summarize_backward;
-    const auto combine = direction == Direction::forward ? kernels.combine_forward : kernels.combine_backward;
+    const auto summarize =
+        direction == Direction::forward ? kernels.summarize_forward : kernels.summarize_backward;
+    const auto combine =
+        direction == Direction::forward ? kernels.combine_forward : kernels.combine_backward;
     const std::unique_ptr<char[]> map = new_carries(2);
     for (;;) {
       const int64_t id = next.fetch_add(1);
@@ -135,7 +142,8 @@ struct Chain {
         combine(map.get(), entering, entering + carry_bytes, k.c1 - k.c0);
         flag[1].store(true, std::memory_order_release);
       }
-      // The piece's own end state differs from the combined carry by rounding; the combined one is what travels on.
+      // The piece's own end state differs from the combined carry by rounding; the combined one is
+      // what travels on.
       k.carry_in = entering;
       k.carry_out = last ? nullptr : map.get();
       run(args, k);
@@ -146,26 +154,31 @@ struct Chain {
   }
 };
 
-bool run(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Direction direction,
-         Watch& watch) {
+bool run(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+         ParallelFor parallel, Direction direction, Watch& watch) {
   Chain chain(kernels, args, plan, carry, direction, watch);
   if (chain.chunks > 1) {
-    parallel(plan.threads, [](void* context, int64_t) { static_cast<Chain*>(context)->work(); }, &chain);
+    parallel(
+        plan.threads, [](void* context, int64_t) { static_cast<Chain*>(context)->work(); }, &chain);
   } else if (plan.threads == 1) {
     for (int64_t lane = 0; lane < chain.lanes; ++lane) chain.run_lane(lane);
   } else {
-    parallel(chain.lanes, [](void* context, int64_t lane) { static_cast<Chain*>(context)->run_lane(lane); }, &chain);
+    parallel(
+        chain.lanes,
+        [](void* context, int64_t lane) { static_cast<Chain*>(context)->run_lane(lane); }, &chain);
   }
   return !watch.stopped();
 }
 
 }  // namespace
 
-bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch) {
+bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+                 ParallelFor parallel, Watch& watch) {
   return run(kernels, args, plan, carry, parallel, Direction::forward, watch);
 }
 
-bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch) {
+bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+                  ParallelFor parallel, Watch& watch) {
   return run(kernels, args, plan, carry, parallel, Direction::backward, watch);
 }
 

@@ -7,7 +7,8 @@
 
 namespace lrnn {
 
-// Calls work(context, i) for every i in [0, count), possibly at once; the binding passes torch's thread pool.
+// Calls work(context, i) for every i in [0, count), possibly at once; the binding passes torch's
+// thread pool.
 using ParallelFor = void (*)(int64_t count, void (*work)(void* context, int64_t i), void* context);
 
 // Bytes of a carry row, per channel.
@@ -16,7 +17,9 @@ struct CarryType {
 };
 
 // False if the watch has stopped it, somewhere.
-bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch);
-bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry, ParallelFor parallel, Watch& watch);
+bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+                 ParallelFor parallel, Watch& watch);
+bool run_backward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+                  ParallelFor parallel, Watch& watch);
 
 }  // namespace lrnn

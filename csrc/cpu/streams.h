@@ -1,4 +1,5 @@
-// Streams of rows over time: inputs are read, outputs written, resets asked for, step after step in the direction of a pass.
+// Streams of rows over time: inputs are read, outputs written, resets asked for, step after step in
+// the direction of a pass.
 #pragma once
 
 #include "io.h"
@@ -9,9 +10,11 @@ namespace lrnn::LRNN_ISA {
 template <class Io, class Void>
 LRNN_HD auto row_at(const Stream<Void>& x, int64_t b, int64_t t, int64_t c0) {
   if constexpr (__is_same(Void, const void)) {
-    return static_cast<const typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+    return static_cast<const typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t +
+           c0 * Io::kScalars;
   } else {
-    return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t + c0 * Io::kScalars;
+    return static_cast<typename Io::S*>(x.data) + b * x.stride_b + t * x.stride_t +
+           c0 * Io::kScalars;
   }
 }
 
@@ -31,32 +34,42 @@ struct alignas(64) RowCopy {
   S value[kRowPitch / sizeof(S)];
 };
 
-// Walks the rows of streams in the direction of a pass, +1 or -1 in time. Kernels keep these and their own copy of the arguments as
-// locals: no store can change them, so the compiler keeps addresses in registers, which narrow rows depend on.
+// Walks the rows of streams in the direction of a pass, +1 or -1 in time. Kernels keep these and
+// their own copy of the arguments as locals: no store can change them, so the compiler keeps
+// addresses in registers, which narrow rows depend on.
 //
-// The parts of a step, streams or the planes of split ones, often lie side by side in one row of memory, as one GEMM wrote them.
-// From memory, lanes that read from several parts by turns take 1.3 to 2 times as long, since hardware prefetchers follow one front in a
-// page. So all parts but the one that comes last on the way through memory are then copied to L1, where there is room for copies, and
-// memory is read from end to end.
+// The parts of a step, streams or the planes of split ones, often lie side by side in one row of
+// memory, as one GEMM wrote them. From memory, lanes that read from several parts by turns take 1.3
+// to 2 times as long, since hardware prefetchers follow one front in a page. So all parts but the
+// one that comes last on the way through memory are then copied to L1, where there is room for
+// copies, and memory is read from end to end.
 //
-// Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are asked for ahead, lane by lane, and so are
-// parts side by side where they are copied: hardware prefetchers run past the end of a row into what is not needed, and lose three parts
-// (on Zen 5, without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2 times).
+// Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are
+// asked for ahead, lane by lane, and so are parts side by side where they are copied: hardware
+// prefetchers run past the end of a row into what is not needed, and lose three parts (on Zen 5,
+// without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2
+// times).
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
-  static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach, kCopies = kParts > 1 ? kParts - 1 : 0;
-  static constexpr int64_t kLeastCopied = 256, kFarthest = 1 << 14;  // bytes of a part, and from step to step: farther, it costs time
-  static constexpr int64_t kFromMemory = 6 << 20;                    // bytes of all steps: as many are not in a cache close by
-  static constexpr int64_t kAhead = 2 << 10;                         // bytes that rows are asked for ahead, or one row if it is longer
-  const S* at[kParts > 0 ? kParts : 1];                              // where lanes read
+  static constexpr int kEach = PlaneRows<Io>::kCount, kParts = kStreams * kEach,
+                       kCopies = kParts > 1 ? kParts - 1 : 0;
+  static constexpr int64_t
+      kLeastCopied = 256,
+      kFarthest = 1 << 14;  // bytes of a part, and from step to step: farther, it costs time
+  static constexpr int64_t kFromMemory =
+      6 << 20;  // bytes of all steps: as many are not in a cache close by
+  static constexpr int64_t kAhead =
+      2 << 10;  // bytes that rows are asked for ahead, or one row if it is longer
+  const S* at[kParts > 0 ? kParts : 1];  // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
   int64_t ahead[kStreams > 0 ? kStreams : 1];  // a few steps
   const S* from[kParts > 0 ? kParts : 1];      // what is copied
   RowCopy<S>* copies = nullptr;
   bool upwards, gaps = false;
 
-  LRNN_HD Reader(const ScanArgs& args, const Input* streams, const Task& k, int64_t t, int64_t direction, RowCopy<S>* room = nullptr)
+  LRNN_HD Reader(const ScanArgs& args, const Input* streams, const Task& k, int64_t t,
+                 int64_t direction, RowCopy<S>* room = nullptr)
       : upwards(direction > 0) {
     const int64_t n = (k.c1 - k.c0) * Io::kScalars;
     for (int i = 0; i < kStreams; ++i) {
@@ -68,7 +81,8 @@ struct Reader {
     }
     const bool together = kParts > 1 && side_by_side(n * int64_t(sizeof(S)));
     const int64_t together_step = together ? direction * n * kParts : direction * n;
-    for (int i = 0; i < kStreams; ++i) gaps |= step[i] != 0 && step[i] != direction * n && step[i] != together_step;
+    for (int i = 0; i < kStreams; ++i)
+      gaps |= step[i] != 0 && step[i] != direction * n && step[i] != together_step;
     if (kCopies == 0 || !room || !together) return;
     const int64_t part = n * sizeof(S), pitch = direction * step[0] * int64_t(sizeof(S));
     if (part < kLeastCopied || part > int64_t(sizeof(RowCopy<S>)) || pitch > kFarthest) return;
@@ -83,7 +97,8 @@ struct Reader {
   // The part that is read where it lies, the last on the way.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
 
-  // Before a step of n channels is read. kAsking: this reader or another of the pass asks for the next row; narrow rows have no such loop.
+  // Before a step of n channels is read. kAsking: this reader or another of the pass asks for the
+  // next row; narrow rows have no such loop.
   template <bool kAsking>
   LRNN_HD void prepare(int64_t n) const {
     constexpr int kLine = 64 / (sizeof(S) * Io::kScalars);
@@ -131,29 +146,35 @@ struct Reader {
   }
 
  private:
-  // Whether parts of so many bytes lie one behind the other in a row, which no other step's row overlaps.
+  // Whether parts of so many bytes lie one behind the other in a row, which no other step's row
+  // overlaps.
   LRNN_HD bool side_by_side(int64_t bytes) const {
-    const auto begin = [&](int part) { return reinterpret_cast<intptr_t>(from[part]) - reinterpret_cast<intptr_t>(from[0]); };
+    const auto begin = [&](int part) {
+      return reinterpret_cast<intptr_t>(from[part]) - reinterpret_cast<intptr_t>(from[0]);
+    };
     const int64_t pitch = (upwards ? step[0] : -step[0]) * int64_t(sizeof(S));
     for (int p = 1; p < kParts; ++p)
-      if (step[p / kEach] != step[0] || begin(p) < begin(p - 1) + bytes || begin(p) + bytes > pitch) return false;
+      if (step[p / kEach] != step[0] || begin(p) < begin(p - 1) + bytes || begin(p) + bytes > pitch)
+        return false;
     return true;
   }
 
   template <int N>
   LRNN_HD static void ask(const S* row, int64_t c) {
     constexpr int kLine = 64 / sizeof(S);
-    for (int i = 0; i < N * Io::kScalars; i += kLine) __builtin_prefetch(row + c * Io::kScalars + i);
+    for (int i = 0; i < N * Io::kScalars; i += kLine)
+      __builtin_prefetch(row + c * Io::kScalars + i);
   }
 
   LRNN_HD void copy(int part, int64_t scalars) const {
     const auto* const row = reinterpret_cast<const uint8_t*>(from[part]);
     auto* const to = reinterpret_cast<uint8_t*>(const_cast<S*>(at[part]));
     const int64_t next = ahead[0] * int64_t(sizeof(S));
-    for_lanes<uint8_t>(scalars * sizeof(S), !upwards, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-      if constexpr (N > 1) __builtin_prefetch(row + i + next);
-      store_raw(to + i, load_raw<Vec<uint8_t, N>>(row + i));
-    });
+    for_lanes<uint8_t>(scalars * sizeof(S), !upwards,
+                       [&]<int N>(int64_t i) __attribute__((always_inline)) {
+                         if constexpr (N > 1) __builtin_prefetch(row + i + next);
+                         store_raw(to + i, load_raw<Vec<uint8_t, N>>(row + i));
+                       });
   }
 };
 
@@ -161,12 +182,14 @@ struct Reader {
 enum class Access { plain, asked, copied };
 template <class... Readers>
 LRNN_HD Access access_to(const Readers&... readers) {
-  return (readers.copying() || ...) ? Access::copied : (readers.gaps || ...) ? Access::asked : Access::plain;
+  return (readers.copying() || ...) ? Access::copied
+         : (readers.gaps || ...)    ? Access::asked
+                                    : Access::plain;
 }
 
-// Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two neighbouring lines at a time, upwards,
-// before it moves on, in any direction: so the stores of a line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as
-// long.)
+// Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two
+// neighbouring lines at a time, upwards, before it moves on, in any direction: so the stores of a
+// line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as long.)
 template <class Io>
 struct Writer {
   using S = typename Io::S;
@@ -174,7 +197,8 @@ struct Writer {
   int64_t step, plane;
   bool past_caches;
 
-  LRNN_HD Writer(Output x, const Task& k, int64_t t, int64_t direction, bool past_caches) : past_caches(past_caches) {
+  LRNN_HD Writer(Output x, const Task& k, int64_t t, int64_t direction, bool past_caches)
+      : past_caches(past_caches) {
     row = row_at<Io>(x, k.b, t, k.c0);
     step = direction * x.stride_t;
     plane = x.plane;

@@ -1,9 +1,10 @@
 // The affine engine: forward and backward of h[t] = a[t] h[t-1] + b[t] for any cell.
 //
-// A thread holds a tile: its lane at kSteps positions of every stream, loaded one tile ahead of its use, so that loads are in flight
-// while it computes. Blocks with several groups put their threads' tiles one after another and compose them (groups.cuh); a
-// sequence in several chunks is summarized first, and every chunk finds its carry from the maps of those before it, by the same
-// composition. All three levels of the split run the same two functions of a tile: its map, and its steps.
+// A thread holds a tile: its lane at kSteps positions of every stream, loaded one tile ahead of its
+// use, so that loads are in flight while it computes. Blocks with several groups put their threads'
+// tiles one after another and compose them (groups.cuh); a sequence in several chunks is summarized
+// first, and every chunk finds its carry from the maps of those before it, by the same composition.
+// All three levels of the split run the same two functions of a tile: its map, and its steps.
 #pragma once
 
 #include "groups.cuh"
@@ -11,7 +12,8 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Steps between two additions of parameter gradients into double: bounds the rounding of long float32 sums.
+// Steps between two additions of parameter gradients into double: bounds the rounding of long
+// float32 sums.
 inline constexpr int kFlush = 64;
 
 // The parameters of a lane.
@@ -19,7 +21,8 @@ template <class Cell, class Io>
 struct Params {
   Values<Io> param[Cell::kParams + 1];
   __device__ __forceinline__ Params(const ScanArgs& args, const Place& k) {
-    for (int i = 0; i < Cell::kParams; ++i) param[i] = load_ends<Io>(args.params[i], k, Io::kPlanes == 2);
+    for (int i = 0; i < Cell::kParams; ++i)
+      param[i] = load_ends<Io>(args.params[i], k, Io::kPlanes == 2);
   }
   __device__ __forceinline__ void get(int channel, typename Io::Value* p) const {
     for (int i = 0; i < Cell::kParams; ++i) p[i] = param[i].v[channel];
@@ -61,7 +64,8 @@ struct Forward {
       tile.reset[s] = false;
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      for (int i = 0; i < kStreams; ++i) tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
+      for (int i = 0; i < kStreams; ++i)
+        tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
       tile.reset[s] = is_reset(args, k, t);
     }
     return tile;
@@ -74,7 +78,8 @@ struct Forward {
     return Cell::gate(x, p, args.options);
   }
 
-  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end,
+                                          Map<Io>& map) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
@@ -93,7 +98,8 @@ struct Forward {
     }
   }
 
-  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end, Values<Io>& h) const {
+  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end,
+                                      Values<Io>& h) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
@@ -120,7 +126,8 @@ struct Backward {
   static constexpr int kSteps = affine_tile(kAccesses, Io::kChannels* Io::kPlanes);
 
   struct Tile {
-    Raw<Io::kVectors, typename Io::Word> x[kSteps][kReads > 0 ? kReads : 1], dy[kSteps], before[kSteps];
+    Raw<Io::kVectors, typename Io::Word> x[kSteps][kReads > 0 ? kReads : 1], dy[kSteps],
+        before[kSteps];
     bool reset[kSteps];
   };
 
@@ -152,7 +159,8 @@ struct Backward {
       for (int c = 0; c < Io::kChannels; ++c) dparams[i].v[c] = Value{};
   }
 
-  // The state before the step at a position is the output at the next position, unless a reset or the start of the sequence is between.
+  // The state before the step at a position is the output at the next position, unless a reset or
+  // the start of the sequence is between.
   template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
@@ -161,22 +169,26 @@ struct Backward {
       tile.reset[s] = false;
       if (first + s >= end) continue;
       const int64_t t = time_at(args, share, first + s);
-      for (int i = 0; i < kReads; ++i) tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
+      for (int i = 0; i < kReads; ++i)
+        tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
       tile.dy[s] = dy.template load<kRead>(args.dy, t);
       if (Cell::kUsesState && first + s + 1 < args.T)
-        tile.before[s] = states.template load<kRead>(args.states, time_at(args, share, first + s + 1));
+        tile.before[s] =
+            states.template load<kRead>(args.states, time_at(args, share, first + s + 1));
       tile.reset[s] = is_reset(args, k, t);
     }
     return tile;
   }
 
-  __device__ __forceinline__ void arguments(const Tile& tile, int s, int channel, Value* x, Value* p) const {
+  __device__ __forceinline__ void arguments(const Tile& tile, int s, int channel, Value* x,
+                                            Value* p) const {
     for (int i = 0; i < kReads; ++i) x[i] = Io::get(tile.x[s][i], channel);
     for (int i = kReads; i < kStreams; ++i) x[i] = Value{};
     params.get(channel, p);
   }
 
-  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end,
+                                          Map<Io>& map) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
@@ -185,31 +197,37 @@ struct Backward {
         arguments(tile, s, i, x, p);
         const Value a = Cell::gate(x, p, args.options).a;
         map.scale[i] = tile.reset[s] ? Io::value(0, 0) : product(conj(a), map.scale[i]);
-        map.offset[i] = tile.reset[s] ? Io::value(0, 0) : handed_back<Cell>(a, Io::get(tile.dy[s], i) + map.offset[i]);
+        map.offset[i] = tile.reset[s]
+                            ? Io::value(0, 0)
+                            : handed_back<Cell>(a, Io::get(tile.dy[s], i) + map.offset[i]);
       }
     }
   }
 
-  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end, Values<Io>& carry) {
+  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end,
+                                      Values<Io>& carry) {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
       const bool at_start = first + s == args.T - 1;
       Values<Io> h_prev;
-      if (Cell::kUsesState && (tile.reset[s] || at_start)) h_prev = load_rounded_ends<Io>(tile.reset[s] ? args.h_reset : args.h0, k);
+      if (Cell::kUsesState && (tile.reset[s] || at_start))
+        h_prev = load_rounded_ends<Io>(tile.reset[s] ? args.h_reset : args.h0, k);
       Values<Io> dx[kStreams];
       for (int i = 0; i < Io::kChannels; ++i) {
         Value x[kStreams], p[Cell::kParams + 1], dinput[kStreams], dparam[Cell::kParams + 1];
         arguments(tile, s, i, x, p);
         Value h = Value{};
-        if constexpr (Cell::kUsesState) h = tile.reset[s] || at_start ? h_prev.v[i] : Io::get(tile.before[s], i);
+        if constexpr (Cell::kUsesState)
+          h = tile.reset[s] || at_start ? h_prev.v[i] : Io::get(tile.before[s], i);
         const Value g = Io::get(tile.dy[s], i) + carry.v[i];
         Cell::pullback(x, p, args.options, h, g, dinput, dparam);
         carry.v[i] = handed_back<Cell>(Cell::gate(x, p, args.options).a, g);
         for (int j = 0; j < kStreams; ++j) dx[j].v[i] = dinput[j];
         for (int j = 0; j < Cell::kParams; ++j) dparams[j].v[i] = dparams[j].v[i] + dparam[j];
       }
-      for (int j = 0; j < kStreams; ++j) dinputs[j].store(args.dinputs[j], time_at(args, share, first + s), dx[j].v);
+      for (int j = 0; j < kStreams; ++j)
+        dinputs[j].store(args.dinputs[j], time_at(args, share, first + s), dx[j].v);
       if (tile.reset[s]) {
         if (args.dreset) add_to<Io>(args.dreset + slot * Io::kPlanes * args.C, args.C, k, carry.v);
         for (int i = 0; i < Io::kChannels; ++i) carry.v[i] = Value{};
@@ -222,7 +240,8 @@ struct Backward {
 
   __device__ __forceinline__ void flush() {
     for (int i = 0; i < Cell::kParams; ++i)
-      add_to<Io>(args.dparams + (slot * Cell::kParams + i) * Io::kPlanes * args.C, args.C, k, dparams[i].v);
+      add_to<Io>(args.dparams + (slot * Cell::kParams + i) * Io::kPlanes * args.C, args.C, k,
+                 dparams[i].v);
     clear();
     summed = 0;
   }
@@ -232,10 +251,11 @@ struct Backward {
   __device__ __forceinline__ void done() { flush(); }
 };
 
-// The carry that enters this block's chunk, from that of the first: a group takes a chunk's map. Blocks that share nothing but their lanes
-// apply the maps in turn.
+// The carry that enters this block's chunk, from that of the first: a group takes a chunk's map.
+// Blocks that share nothing but their lanes apply the maps in turn.
 template <class Io>
-__device__ __forceinline__ Values<Io> enter_chunk(const Share& share, const Place& k, Values<Io> carry) {
+__device__ __forceinline__ Values<Io> enter_chunk(const Share& share, const Place& k,
+                                                  Values<Io> carry) {
   const auto* const maps = static_cast<const Map<Io>*>(share.maps) + (k.count ? k.lane : 0);
   for (int64_t begin = 0; begin < blockIdx.y; begin += blockDim.y) {
     const int64_t chunk = begin + threadIdx.y;
@@ -248,9 +268,11 @@ __device__ __forceinline__ Values<Io> enter_chunk(const Share& share, const Plac
   return carry;
 }
 
-// Computes the outputs of a pass, all of the time or a chunk, where the maps of those before it are known.
+// Computes the outputs of a pass, all of the time or a chunk, where the maps of those before it are
+// known.
 template <template <class, class> class Pass, class Cell, class Io>
-__global__ void __launch_bounds__(kGpuThreads, 1) affine(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
+__global__ void __launch_bounds__(kGpuThreads, 1)
+    affine(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
   using P = Pass<Cell, Io>;
   P pass(args, share);
   const int64_t end = pass.k.end, stride = static_cast<int64_t>(blockDim.y) * P::kSteps;
@@ -296,7 +318,8 @@ __device__ __forceinline__ Map<Io> last_map_of(const P& pass, int64_t first, int
   typename P::Tile tile = pass.template load<Read::kFirst>(at, end);
   for (bool holds = true; holds && at >= first; at -= P::kSteps) {
     const int64_t before = at - P::kSteps;
-    const typename P::Tile next = pass.template load<Read::kFirst>(before, at > first ? at : before);
+    const typename P::Tile next =
+        pass.template load<Read::kFirst>(before, at > first ? at : before);
     Map<Io> earlier = identity<Io>();
     pass.compose(tile, at, end, earlier);
     map = composed(earlier, map);
@@ -308,9 +331,11 @@ __device__ __forceinline__ Map<Io> last_map_of(const P& pass, int64_t first, int
   return map;
 }
 
-// Computes the map of a chunk. Its groups take a stretch of it each, since none has to wait for another.
+// Computes the map of a chunk. Its groups take a stretch of it each, since none has to wait for
+// another.
 template <template <class, class> class Pass, class Cell, class Io>
-__global__ void __launch_bounds__(kGpuThreads, 1) summarize(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
+__global__ void __launch_bounds__(kGpuThreads, 1)
+    summarize(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share) {
   using P = Pass<Cell, Io>;
   const P pass(args, share);
   const int64_t stretch = (share.chunk + blockDim.y - 1) / blockDim.y;
@@ -322,7 +347,8 @@ __global__ void __launch_bounds__(kGpuThreads, 1) summarize(const __grid_constan
   else
     map = map_of<Io>(pass, first, end);
   const Map<Io> total = total_map<Io>(map);
-  if (threadIdx.y == 0 && pass.k.count) static_cast<Map<Io>*>(share.maps)[blockIdx.y * share.lanes + pass.k.lane] = total;
+  if (threadIdx.y == 0 && pass.k.count)
+    static_cast<Map<Io>*>(share.maps)[blockIdx.y * share.lanes + pass.k.lane] = total;
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -9,16 +9,19 @@ namespace lrnn::LRNN_ISA {
 template <template <class, class> class Pass, class Cell, class Io>
 int launch_pass(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) {
   constexpr bool kForward = Pass<Cell, Io>::kForward;
-  const int64_t row_lanes = (args.C + Io::kChannels - 1) / Io::kChannels, lanes = args.B * row_lanes, chunks = plan.chunks(args.T);
+  const int64_t row_lanes = (args.C + Io::kChannels - 1) / Io::kChannels,
+                lanes = args.B * row_lanes, chunks = plan.chunks(args.T);
   if (lanes == 0) return 0;
   Share share{lanes, row_lanes, plan.chunk, kForward != args.reverse};
   const dim3 block(plan.lanes, plan.groups);
   if (chunks > 1) {
     share.maps = workspace;
     const dim3 grid(blocks_of(lanes, plan.lanes), chunks - 1);
-    if (const int error = launch(summarize<Pass, Cell, Io>, grid, block, stream, args, share)) return error;
+    if (const int error = launch(summarize<Pass, Cell, Io>, grid, block, stream, args, share))
+      return error;
   }
-  return launch(affine<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks), block, stream, args, share);
+  return launch(affine<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks), block, stream,
+                args, share);
 }
 
 template <template <class, class> class Pass, class Cell, class Io>
@@ -27,10 +30,11 @@ constexpr GpuPass gpu_pass() {
   return {P::kSteps, P::kSteps * P::kAccesses * kAccessBytes, launch_pass<Pass, Cell, Io>};
 }
 
-template <template <class, class> class ForwardPass, template <class, class> class BackwardPass, class Cell, class Io>
+template <template <class, class> class ForwardPass, template <class, class> class BackwardPass,
+          class Cell, class Io>
 GpuKernels gpu_kernels_of() {
-  return {Io::kChannels, sizeof(Map<Io>), gpu_pass<ForwardPass, Cell, Io>(), gpu_pass<BackwardPass, Cell, Io>(),
-          launch_reduce<typename Io::R>};
+  return {Io::kChannels, sizeof(Map<Io>), gpu_pass<ForwardPass, Cell, Io>(),
+          gpu_pass<BackwardPass, Cell, Io>(), launch_reduce<typename Io::R>};
 }
 template <class Cell, class Io>
 GpuKernels gpu_kernels_of() {
@@ -55,7 +59,8 @@ GpuKernels gpu_affine_kernels(Storage storage) {
   }
   if constexpr (kNumbers<Cell> != Numbers::real) {
     if (storage == Storage::c64) return gpu_kernels_of<Cell, ComplexValues<float, float, false>>();
-    if (storage == Storage::c128) return gpu_kernels_of<Cell, ComplexValues<double, double, false>>();
+    if (storage == Storage::c128)
+      return gpu_kernels_of<Cell, ComplexValues<double, double, false>>();
   }
   if constexpr (kNumbers<Cell> == Numbers::split) {
     switch (storage) {

@@ -1,7 +1,9 @@
-// The device as torch and the CUDA runtime see it, and the registration of the operators for CUDA tensors.
+// The device as torch and the CUDA runtime see it, and the registration of the operators for CUDA
+// tensors.
 //
-// The library is linked against torch's CPU part only, so that it loads beside any torch and without a driver. What lives in torch's
-// CUDA part is looked up when a CUDA tensor arrives, since that part is then loaded.
+// The library is linked against torch's CPU part only, so that it loads beside any torch and
+// without a driver. What lives in torch's CUDA part is looked up when a CUDA tensor arrives, since
+// that part is then loaded.
 #include "device.h"
 
 #include <cuda_runtime.h>
@@ -27,10 +29,11 @@ int attribute(cudaDeviceAttr which, int device) {
 
 Gpu ask_gpu(int device) {
   // Two transfers per clock; kHz times bits.
-  const double bytes_per_ns =
-      2.0 * attribute(cudaDevAttrMemoryClockRate, device) * attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8e6;
+  const double bytes_per_ns = 2.0 * attribute(cudaDevAttrMemoryClockRate, device) *
+                              attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8e6;
   const int64_t in_flight = static_cast<int64_t>(bytes_per_ns * kLatency);
-  return {in_flight > 0 ? in_flight : kBytesInFlight, attribute(cudaDevAttrMultiProcessorCount, device),
+  return {in_flight > 0 ? in_flight : kBytesInFlight,
+          attribute(cudaDevAttrMultiProcessorCount, device),
           attribute(cudaDevAttrL2CacheSize, device)};
 }
 
@@ -38,11 +41,13 @@ Gpu gpu_of(int device) {
   static std::mutex mutex;
   static std::vector<Gpu> known;
   const std::lock_guard<std::mutex> lock(mutex);
-  while (static_cast<int>(known.size()) <= device) known.push_back(ask_gpu(static_cast<int>(known.size())));
+  while (static_cast<int>(known.size()) <= device)
+    known.push_back(ask_gpu(static_cast<int>(known.size())));
   return known[device];
 }
 
-// Of the innermost scope of this thread. The runtime in this library may not know what torch's has made current.
+// Of the innermost scope of this thread. The runtime in this library may not know what torch's has
+// made current.
 thread_local int32_t scope_device = 0;
 
 using CurrentStream = AOTITorchError (*)(int32_t device, void** stream);
@@ -56,7 +61,8 @@ CurrentStream find_current_stream() {
 
 void* current_stream(int device) {
   static const CurrentStream ask = find_current_stream();
-  STD_TORCH_CHECK(ask, "lrnn_kernels: this torch has no CUDA part that could name its current stream");
+  STD_TORCH_CHECK(ask,
+                  "lrnn_kernels: this torch has no CUDA part that could name its current stream");
   void* stream = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(ask(device, &stream));
   return stream;
@@ -81,10 +87,12 @@ DeviceScope::~DeviceScope() {
 }
 
 void check_launch(int error, const char* what) {
-  STD_TORCH_CHECK(error == 0, what, ": CUDA error ", error, ": ", cudaGetErrorString(static_cast<cudaError_t>(error)));
+  STD_TORCH_CHECK(error == 0, what, ": CUDA error ", error, ": ",
+                  cudaGetErrorString(static_cast<cudaError_t>(error)));
 }
 
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside&) {
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                  ScalarType type, const Beside&) {
   return torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CUDA, scope_device);
 }
 

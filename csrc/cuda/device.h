@@ -1,4 +1,5 @@
-// What the operators ask of the device that a call's tensors lie on. The tests have an implementation of their own, for CPU tensors.
+// What the operators ask of the device that a call's tensors lie on. The tests have an
+// implementation of their own, for CPU tensors.
 #pragma once
 
 #include "../tensors.h"

@@ -1,9 +1,12 @@
-// How numbers go round a block, and round the blocks of a group: through shared memory, and through words of global memory.
+// How numbers go round a block, and round the blocks of a group: through shared memory, and through
+// words of global memory.
 //
-// A word holds 32 bits of a number and the tag of the step that they belong to, and is written and read as one. So whoever reads the tag
-// has the number: nothing is fenced, and a step costs the way of one store and of one load through L2, some 0.5 us. Words are zero at
-// first, tags are not. Two sets of words take turns, by the tag's last bit: a block tells a step's numbers only after it has heard all
-// those of the step before, which its peers told after they had heard all those of the step before that, so nobody reads that set any more.
+// A word holds 32 bits of a number and the tag of the step that they belong to, and is written and
+// read as one. So whoever reads the tag has the number: nothing is fenced, and a step costs the way
+// of one store and of one load through L2, some 0.5 us. Words are zero at first, tags are not. Two
+// sets of words take turns, by the tag's last bit: a block tells a step's numbers only after it has
+// heard all those of the step before, which its peers told after they had heard all those of the
+// step before that, so nobody reads that set any more.
 #pragma once
 
 #include "values.cuh"
@@ -36,13 +39,15 @@ template <class R>
 __device__ __forceinline__ void post(uint64_t* words, int number, R value, uint32_t tag) {
   const auto halves = bit_cast<Scalars<uint32_t, kWordsOf<R>>>(value);
   for (int i = 0; i < kWordsOf<R>; ++i)
-    __nv_atomic_store_n(words + number * kWordsOf<R> + i, uint64_t{tag} << 32 | halves.s[i], __NV_ATOMIC_RELAXED, __NV_THREAD_SCOPE_DEVICE);
+    __nv_atomic_store_n(words + number * kWordsOf<R> + i, uint64_t{tag} << 32 | halves.s[i],
+                        __NV_ATOMIC_RELAXED, __NV_THREAD_SCOPE_DEVICE);
 }
 
-// Fills rows of a board with the first words of each, as they come, the block's threads side by side. A thread waits for several at a
-// time. The rest of a row is zero.
+// Fills rows of a board with the first words of each, as they come, the block's threads side by
+// side. A thread waits for several at a time. The rest of a row is zero.
 template <class B>
-__device__ __forceinline__ void collect(B& board, uint64_t* words, int rows, int row_words, int posted, uint32_t tag) {
+__device__ __forceinline__ void collect(B& board, uint64_t* words, int rows, int row_words,
+                                        int posted, uint32_t tag) {
   constexpr int kAtATime = 4;
   const int threads = blockDim.x;
   for (int first = threadIdx.x; first < rows * row_words; first += kAtATime * threads) {
@@ -52,15 +57,17 @@ __device__ __forceinline__ void collect(B& board, uint64_t* words, int rows, int
       waits = false;
       for (int n = 0; n < kAtATime; ++n) {
         const int i = first + n * threads;
-        found[n] = i < rows * row_words && i % row_words < posted
-                       ? __nv_atomic_load_n(words + i, __NV_ATOMIC_RELAXED, __NV_THREAD_SCOPE_DEVICE)
-                       : uint64_t{tag} << 32;
+        found[n] =
+            i < rows * row_words && i % row_words < posted
+                ? __nv_atomic_load_n(words + i, __NV_ATOMIC_RELAXED, __NV_THREAD_SCOPE_DEVICE)
+                : uint64_t{tag} << 32;
         waits |= found[n] >> 32 != tag;
       }
       if (waits) __nanosleep(0);
     } while (waits);
     for (int n = 0; n < kAtATime; ++n)
-      if (const int i = first + n * threads; i < rows * row_words) board.word(i) = static_cast<uint32_t>(found[n]);
+      if (const int i = first + n * threads; i < rows * row_words)
+        board.word(i) = static_cast<uint32_t>(found[n]);
   }
 }
 
@@ -74,8 +81,9 @@ __device__ __forceinline__ R total(const R (&values)[kCount]) {
   return sums[0];
 }
 
-// Of kCount values in every lane, the sum of one over lanes: of value (lane / kDistance) % kCount over the kCount lanes that lie kDistance
-// apart. Half of the values go to the lane that wants them in every round.
+// Of kCount values in every lane, the sum of one over lanes: of value (lane / kDistance) % kCount
+// over the kCount lanes that lie kDistance apart. Half of the values go to the lane that wants them
+// in every round.
 template <int kCount, int kDistance, class R>
 __device__ __forceinline__ R gathered(R* values) {
   if constexpr (kCount == 1) {
@@ -84,7 +92,8 @@ __device__ __forceinline__ R gathered(R* values) {
     constexpr int kHalf = kCount / 2;
     const bool upper = threadIdx.x & (kHalf * kDistance);
     for (int i = 0; i < kHalf; ++i) {
-      const R given = upper ? values[i] : values[i + kHalf], kept = upper ? values[i + kHalf] : values[i];
+      const R given = upper ? values[i] : values[i + kHalf],
+              kept = upper ? values[i + kHalf] : values[i];
       values[i] = kept + __shfl_xor_sync(0xffffffffu, given, kHalf * kDistance);
     }
     return gathered<kHalf, kDistance>(values);

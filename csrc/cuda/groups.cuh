@@ -1,8 +1,10 @@
-// How the threads of a block that share a lane, its groups, find the carry that enters each one's steps.
+// How the threads of a block that share a lane, its groups, find the carry that enters each one's
+// steps.
 //
-// Every group makes the affine map of its steps. Lanes divide a warp, so the maps of the groups in one warp are composed by shuffles, in
-// log2 steps; those of the warps, at most eight, meet in shared memory, and every thread applies them to the carry in turn. The order
-// of all compositions is fixed by the plan.
+// Every group makes the affine map of its steps. Lanes divide a warp, so the maps of the groups in
+// one warp are composed by shuffles, in log2 steps; those of the warps, at most eight, meet in
+// shared memory, and every thread applies them to the carry in turn. The order of all compositions
+// is fixed by the plan.
 #pragma once
 
 #include "plan.h"
@@ -37,8 +39,8 @@ __device__ __forceinline__ Map<Io> shuffled_up(const Map<Io>& map, int distance)
 template <class Io>
 using WarpMaps = Map<Io>[kWarps][kWarp];
 
-// Composes map with those of the groups before it in this warp; the last group's is the warp's, written to totals. Returns
-// the composition of those before only.
+// Composes map with those of the groups before it in this warp; the last group's is the warp's,
+// written to totals. Returns the composition of those before only.
 template <class Io>
 __device__ __forceinline__ Map<Io> compose_in_warp(Map<Io> map, WarpMaps<Io>& totals) {
   const int thread = thread_of_block(), place = thread % kWarp, lanes = blockDim.x;
@@ -51,7 +53,8 @@ __device__ __forceinline__ Map<Io> compose_in_warp(Map<Io> map, WarpMaps<Io>& to
   return place >= lanes ? before : identity<Io>();
 }
 
-// The carry that enters this group's steps, whose map is given; carry moves from the start of the tile to its end.
+// The carry that enters this group's steps, whose map is given; carry moves from the start of the
+// tile to its end.
 template <class Io>
 __device__ __forceinline__ Values<Io> enter(const Map<Io>& map, Values<Io>& carry) {
   __shared__ WarpMaps<Io> totals;
@@ -74,7 +77,8 @@ __device__ __forceinline__ Map<Io> total_map(const Map<Io>& map) {
   compose_in_warp<Io>(map, totals);
   __syncthreads();
   Map<Io> total = totals[0][threadIdx.x];
-  for (int w = 1; w < static_cast<int>(blockDim.x * blockDim.y / kWarp); ++w) total = composed(total, totals[w][threadIdx.x]);
+  for (int w = 1; w < static_cast<int>(blockDim.x * blockDim.y / kWarp); ++w)
+    total = composed(total, totals[w][threadIdx.x]);
   return total;
 }
 

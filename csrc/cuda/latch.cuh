@@ -1,7 +1,9 @@
-// The last-write-wins engine: the BMRU (eps = 0, alpha per channel, no resets), with the same bits saved as on the CPU, see cpu/latch.h.
+// The last-write-wins engine: the BMRU (eps = 0, alpha per channel, no resets), with the same bits
+// saved as on the CPU, see cpu/latch.h.
 //
-// Its passes run in the affine kernels (affine.cuh): "last write wins" is an affine map whose scale is 0 or 1, and only what is computed,
-// kept and read differs. Such maps round nothing, so the outputs are those of the sequential loop bit for bit, however time is cut.
+// Its passes run in the affine kernels (affine.cuh): "last write wins" is an affine map whose scale
+// is 0 or 1, and only what is computed, kept and read differs. Such maps round nothing, so the
+// outputs are those of the sequential loop bit for bit, however time is cut.
 #pragma once
 
 #include "../cells/hysteresis.h"
@@ -31,7 +33,8 @@ struct LatchPass {
         beta(args.inputs[1], k),
         alpha(load_ends<Io>(args.params[0], k)) {}
 
-  __device__ __forceinline__ static bool updates(const InputRaw& c, const InputRaw& beta, int channel) {
+  __device__ __forceinline__ static bool updates(const InputRaw& c, const InputRaw& beta,
+                                                 int channel) {
     return abs(Io::get(c, channel)) >= abs(Io::get(beta, channel));
   }
   // The row of words, or of first writes, at this place.
@@ -39,10 +42,13 @@ struct LatchPass {
   __device__ __forceinline__ Int32* words(const Stream<Int32>& bits, int64_t row) const {
     return bits.data + k.b * bits.stride_b + row * bits.stride_t + k.c;
   }
-  __device__ __forceinline__ int64_t first_writes_row() const { return (args.T + kWordSteps - 1) / kWordSteps; }
+  __device__ __forceinline__ int64_t first_writes_row() const {
+    return (args.T + kWordSteps - 1) / kWordSteps;
+  }
 };
 
-// A tile is a byte's worth of steps: a thread then owns the bits that it makes, whatever other threads do.
+// A tile is a byte's worth of steps: a thread then owns the bits that it makes, whatever other
+// threads do.
 template <class Cell, class Io>
 struct LatchForward : LatchPass<Cell, Io> {
   using Pass = LatchPass<Cell, Io>;
@@ -57,7 +63,8 @@ struct LatchForward : LatchPass<Cell, Io> {
   const Rows<Io, void> y;
   int32_t first_write[kChannels];
 
-  __device__ __forceinline__ LatchForward(const ScanArgs& args, const Share& share) : Pass(args, share), y(args.y, k) {
+  __device__ __forceinline__ LatchForward(const ScanArgs& args, const Share& share)
+      : Pass(args, share), y(args.y, k) {
     for (auto& step : first_write) step = static_cast<int32_t>(args.T);
   }
 
@@ -74,7 +81,8 @@ struct LatchForward : LatchPass<Cell, Io> {
     return tile;
   }
 
-  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end,
+                                          Map<Io>& map) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
@@ -133,7 +141,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
   using R = typename Io::R;
   using Pass::args, Pass::share, Pass::k, Pass::c, Pass::beta, Pass::alpha;
   static constexpr bool kForward = false;
-  static constexpr int kAccesses = 3, kChannels = Io::kChannels, kSteps = affine_tile(kAccesses, kChannels);
+  static constexpr int kAccesses = 3, kChannels = Io::kChannels,
+                       kSteps = affine_tile(kAccesses, kChannels);
 
   struct Words {
     int32_t word[kChannels];
@@ -158,7 +167,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
         dc(args.dinputs[0], k),
         dbeta(args.dinputs[1], k),
         whole_words(k.count == kChannels &&
-                    (reinterpret_cast<uintptr_t>(Pass::words(args.saved_bits, 0)) | static_cast<uintptr_t>(args.saved_bits.stride_t * 4)) %
+                    (reinterpret_cast<uintptr_t>(Pass::words(args.saved_bits, 0)) |
+                     static_cast<uintptr_t>(args.saved_bits.stride_t * 4)) %
                             sizeof(WordAccess) ==
                         0),
         slot((k.b * gridDim.y + blockIdx.y) * blockDim.y + threadIdx.y),
@@ -178,8 +188,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
     const int32_t* const p = Pass::words(args.saved_bits, row);
     if (whole_words) {
       for (int v = 0; v < kChannels / kWordsPerAccess; ++v) {
-        const auto some =
-            bit_cast<Scalars<int32_t, kWordsPerAccess>>(load_unchanging<Read::kFirst>(reinterpret_cast<const WordAccess*>(p) + v));
+        const auto some = bit_cast<Scalars<int32_t, kWordsPerAccess>>(
+            load_unchanging<Read::kFirst>(reinterpret_cast<const WordAccess*>(p) + v));
         for (int i = 0; i < kWordsPerAccess; ++i) words.word[v * kWordsPerAccess + i] = some.s[i];
       }
     } else {
@@ -190,8 +200,12 @@ struct LatchBackward : LatchPass<Cell, Io> {
   }
 
   // The step at a position, in scan order, and the step whose state is before it.
-  __device__ __forceinline__ int64_t step_at(int64_t position) const { return args.T - 1 - position; }
-  __device__ __forceinline__ int64_t before(int64_t position) const { return position < args.T - 1 ? args.T - 2 - position : 0; }
+  __device__ __forceinline__ int64_t step_at(int64_t position) const {
+    return args.T - 1 - position;
+  }
+  __device__ __forceinline__ int64_t before(int64_t position) const {
+    return position < args.T - 1 ? args.T - 2 - position : 0;
+  }
 
   template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
@@ -212,7 +226,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
     return tile;
   }
 
-  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end, Map<Io>& map) const {
+  __device__ __forceinline__ void compose(const Tile& tile, int64_t first, int64_t end,
+                                          Map<Io>& map) const {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
@@ -224,7 +239,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
     }
   }
 
-  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end, Values<Io>& carry) {
+  __device__ __forceinline__ void run(const Tile& tile, int64_t first, int64_t end,
+                                      Values<Io>& carry) {
     const int64_t row = before(first) / kWordSteps;
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
@@ -244,7 +260,8 @@ struct LatchBackward : LatchPass<Cell, Io> {
         const R h_prev = pending && first_write.word[i] >= step ? h0.v[i] : held;
         const R dz_signed = g * (a - written(x, h_prev));
         R da;
-        hysteresis_pullback(x, threshold, a, args.options[1], g, dz_signed, out_c.v[i], out_beta.v[i], da);
+        hysteresis_pullback(x, threshold, a, args.options[1], g, dz_signed, out_c.v[i],
+                            out_beta.v[i], da);
         carry.v[i] = abs(x) >= abs(threshold) ? R(0) : g;
         dalpha.v[i] += da;
       }
@@ -269,11 +286,13 @@ struct LatchBackward : LatchPass<Cell, Io> {
 };
 
 // Before a forward pass no channel has been written: T, later than every step.
-__global__ void __launch_bounds__(kGpuThreads) never_written(const __grid_constant__ ScanArgs args) {
+__global__ void __launch_bounds__(kGpuThreads)
+    never_written(const __grid_constant__ ScanArgs args) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= args.B * args.C) return;
   const int64_t row = (args.T + kWordSteps - 1) / kWordSteps;
-  args.bits.data[i / args.C * args.bits.stride_b + row * args.bits.stride_t + i % args.C] = static_cast<int32_t>(args.T);
+  args.bits.data[i / args.C * args.bits.stride_b + row * args.bits.stride_t + i % args.C] =
+      static_cast<int32_t>(args.T);
 }
 
 }  // namespace lrnn::LRNN_ISA

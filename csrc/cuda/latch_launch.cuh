@@ -9,10 +9,12 @@ namespace lrnn::LRNN_ISA {
 template <class Io>
 int launch_latch_forward(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) {
   // A byte of bits has one owner, so chunks begin at whole bytes.
-  if (plan.chunks(args.T) > 1 && plan.chunk % kByteSteps != 0) return static_cast<int>(cudaErrorInvalidValue);
+  if (plan.chunks(args.T) > 1 && plan.chunk % kByteSteps != 0)
+    return static_cast<int>(cudaErrorInvalidValue);
   if (args.bits.data && args.B * args.C > 0) {
     const dim3 grid(blocks_of(args.B * args.C, kGpuThreads));
-    if (const int error = launch(never_written, grid, dim3(kGpuThreads), stream, args)) return error;
+    if (const int error = launch(never_written, grid, dim3(kGpuThreads), stream, args))
+      return error;
   }
   return launch_pass<LatchForward, Bmru, Io>(args, plan, workspace, stream);
 }

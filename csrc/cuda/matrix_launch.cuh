@@ -8,7 +8,8 @@ namespace lrnn::LRNN_ISA {
 
 // All blocks at a time, or an error.
 template <class... Parameters, class... Arguments>
-int launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream, const Arguments&... arguments) {
+int launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, void* stream,
+                    const Arguments&... arguments) {
   cudaLaunchAttribute together{};
   together.id = cudaLaunchAttributeCooperative;
   together.val.cooperative = 1;
@@ -31,23 +32,27 @@ struct NbrcLauncher {
   template <int kC, bool kForward>
   static int run(const ScanArgs& args, const GpuNbrcLayout& layout, void* workspace, void* stream) {
     if constexpr (kC < kMax)
-      if (args.C > kC) return run<(kC < kBlock ? 2 * kC : kMax), kForward>(args, layout, workspace, stream);
+      if (args.C > kC)
+        return run<(kC < kBlock ? 2 * kC : kMax), kForward>(args, layout, workspace, stream);
     if (args.C > kC) return static_cast<int>(cudaErrorInvalidValue);
     if (args.B == 0) return 0;
     using Shape = NbrcShape<R, kC>;
     const auto kernel = kForward ? nbrc_forward<S, R, kC> : nbrc_backward<S, R, kC>;
     const dim3 grid(layout.blocks * layout.groups), block(Shape::kThreads);
     const Brc<R> cell(nullptr);
-    if constexpr (!Shape::kShared) return launch(kernel, grid, block, stream, args, cell, layout, workspace);
+    if constexpr (!Shape::kShared)
+      return launch(kernel, grid, block, stream, args, cell, layout, workspace);
     // No word has come yet.
     const int64_t bytes = layout.groups * kGpuNbrcElements * kElementBytes;
-    if (const int error = cudaMemsetAsync(workspace, 0, bytes, static_cast<cudaStream_t>(stream))) return error;
+    if (const int error = cudaMemsetAsync(workspace, 0, bytes, static_cast<cudaStream_t>(stream)))
+      return error;
     return launch_together(kernel, grid, block, stream, args, cell, layout, workspace);
   }
   // Of kC channels and more.
   template <int kC = 32>
   static GpuNbrcKernels kernels() {
-    return {kC > kBlock ? 0 : kBlock, NbrcShape<R, kMax>::kSlice, kElementBytes, run<kC, true>, run<kC, false>};
+    return {kC > kBlock ? 0 : kBlock, NbrcShape<R, kMax>::kSlice, kElementBytes, run<kC, true>,
+            run<kC, false>};
   }
 };
 

@@ -1,4 +1,5 @@
-// The CUDA implementation of every operator but the nBRC's: describes the call to the kernels, plans it, and launches it on torch's stream.
+// The CUDA implementation of every operator but the nBRC's: describes the call to the kernels,
+// plans it, and launches it on torch's stream.
 #include "ops_cuda.h"
 
 #include <string.h>
@@ -30,26 +31,31 @@ class Pass {
   // Of partial sums.
   int64_t slots() const {
     const ScanArgs& args = call_.args;
-    return args.B * (call_.cell.sequential ? step_plan_.chunks(args.T) : affine_plan_.chunks(args.T) * affine_plan_.groups);
+    return args.B * (call_.cell.sequential ? step_plan_.chunks(args.T)
+                                           : affine_plan_.chunks(args.T) * affine_plan_.groups);
   }
 
   void launch(const DeviceScope& device) const {
     const ScanArgs& args = call_.args;
     if (call_.cell.sequential) {
-      const Tensor workspace = new_workspace(backward_ ? step_.workspace_bytes(args, step_plan_) : 0);
-      check_launch(backward_ ? step_.backward(args, step_plan_, workspace.mutable_data_ptr(), device.stream())
+      const Tensor workspace =
+          new_workspace(backward_ ? step_.workspace_bytes(args, step_plan_) : 0);
+      check_launch(backward_ ? step_.backward(args, step_plan_, workspace.mutable_data_ptr(),
+                                              device.stream())
                              : step_.forward(args, step_plan_, device.stream()),
                    call_.cell.name);
     } else {
       const Tensor workspace = new_workspace(affine_.workspace_bytes(args, affine_plan_));
       const GpuPass& pass = backward_ ? affine_.backward : affine_.forward;
-      check_launch(pass.launch(args, affine_plan_, workspace.mutable_data_ptr(), device.stream()), call_.cell.name);
+      check_launch(pass.launch(args, affine_plan_, workspace.mutable_data_ptr(), device.stream()),
+                   call_.cell.name);
     }
   }
 
-  // Adds up the partial sums of a gradient like the given tensor: of each batch element where that has one row for each, else of all.
-  Tensor reduced(const DeviceScope& device, const double* sums, int64_t slot_stride, int64_t planes, bool interleaved,
-                 const Tensor& like) const {
+  // Adds up the partial sums of a gradient like the given tensor: of each batch element where that
+  // has one row for each, else of all.
+  Tensor reduced(const DeviceScope& device, const double* sums, int64_t slot_stride, int64_t planes,
+                 bool interleaved, const Tensor& like) const {
     const Tensor out = new_gradient(call_, like);
     const int64_t groups = like.dim() == 2 ? call_.args.B : 1;
     if (groups == 0) return out;
@@ -62,13 +68,19 @@ class Pass {
   // Lanes and groups of a block, steps per chunk, blocks.
   std::vector<int64_t> layout() const {
     const ScanArgs& args = call_.args;
-    if (call_.cell.sequential) return {step_plan_.threads, 1, step_plan_.chunk, step_plan_.blocks * step_plan_.chunks(args.T)};
-    const int64_t lanes = problem().lanes, blocks = (lanes + affine_plan_.lanes - 1) / affine_plan_.lanes;
-    return {affine_plan_.lanes, affine_plan_.groups, affine_plan_.chunk, blocks * affine_plan_.chunks(args.T)};
+    if (call_.cell.sequential)
+      return {step_plan_.threads, 1, step_plan_.chunk,
+              step_plan_.blocks * step_plan_.chunks(args.T)};
+    const int64_t lanes = problem().lanes,
+                  blocks = (lanes + affine_plan_.lanes - 1) / affine_plan_.lanes;
+    return {affine_plan_.lanes, affine_plan_.groups, affine_plan_.chunk,
+            blocks * affine_plan_.chunks(args.T)};
   }
 
  private:
-  GpuProblem problem() const { return affine_.problem(call_.args, backward_ ? affine_.backward : affine_.forward); }
+  GpuProblem problem() const {
+    return affine_.problem(call_.args, backward_ ? affine_.backward : affine_.forward);
+  }
   static Tensor new_workspace(int64_t bytes) { return new_contiguous({bytes}, ScalarType::Byte); }
 
   const Call& call_;
@@ -79,9 +91,11 @@ class Pass {
   GpuStepPlan step_plan_{};
 };
 
-std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
-                                           const std::vector<double>& options, const Optional& h0, const Optional& reset,
-                                           const Optional& h_reset, bool reverse, bool save) {
+std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& inputs,
+                                           const Tensors& params,
+                                           const std::vector<double>& options, const Optional& h0,
+                                           const Optional& reset, const Optional& h_reset,
+                                           bool reverse, bool save) {
   STD_TORCH_CHECK(!inputs.empty(), cell.name, ": got no inputs");
   const DeviceScope device(inputs[0]);
   Call call(cell, inputs, params, options, reverse);
@@ -91,8 +105,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(const CellInfo& cell, const Tensors& 
   return {out.y, out.h_last, out.saved};
 }
 
-Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& params, const std::vector<double>& options, const Optional& h0,
-                 const Optional& reset, const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy,
+Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                 const std::vector<double>& options, const Optional& h0, const Optional& reset,
+                 const Optional& h_reset, bool reverse, const Optional& states, const Optional& dy,
                  const Optional& dh_last) {
   STD_TORCH_CHECK(!inputs.empty(), cell.name, ": got no inputs");
   const DeviceScope device(inputs[0]);
@@ -111,17 +126,22 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
 
   Tensors result = gradients.inputs;
   for (int i = 0; i < cell.params; ++i)
-    result.push_back(pass.reduced(device, args.dparams + i * rows.param, rows.params, call.planes, call.planes == 2, call.params[i]));
+    result.push_back(pass.reduced(device, args.dparams + i * rows.param, rows.params, call.planes,
+                                  call.planes == 2, call.params[i]));
   result.push_back(gradients.dh0);
-  result.push_back(call.h_reset ? pass.reduced(device, args.dreset, rows.reset, call.planes * cell.states, call.scalars == 2, *call.h_reset)
-                                : new_contiguous({0}, call.carry));
+  result.push_back(call.h_reset
+                       ? pass.reduced(device, args.dreset, rows.reset, call.planes * cell.states,
+                                      call.scalars == 2, *call.h_reset)
+                       : new_contiguous({0}, call.carry));
   return result;
 }
 
-std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward, std::vector<double> options) {
+std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward,
+                             std::vector<double> options) {
   if (cell == kNbrc.name) return gpu_nbrc_layout(inputs);
   const size_t index = cell_index(cell.c_str());
-  STD_TORCH_CHECK(index < kCellCount && !inputs.empty(), "no cell is named ", cell, ", or it got no inputs");
+  STD_TORCH_CHECK(index < kCellCount && !inputs.empty(), "no cell is named ", cell,
+                  ", or it got no inputs");
   const DeviceScope device(inputs[0]);
   if (options.empty()) options = {0};
   const Call call(cell_info(index), inputs, params, options, false);
@@ -143,7 +163,8 @@ extern "C" {
 int lrnn_gpu_serves(const char* cell) {
   using lrnn::Storage;
   if (strcmp(cell, lrnn::kNbrc.name) == 0) return 1;
-  return lrnn::find_gpu_kernels(cell, Storage::f32).channels != 0 || lrnn::find_gpu_step_kernels(cell, Storage::f32).channels != 0;
+  return lrnn::find_gpu_kernels(cell, Storage::f32).channels != 0 ||
+         lrnn::find_gpu_step_kernels(cell, Storage::f32).channels != 0;
 }
 // The channels of the widest nBRC.
 int64_t lrnn_gpu_nbrc_limit() { return lrnn::kGpuNbrcChannels; }

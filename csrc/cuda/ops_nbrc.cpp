@@ -1,4 +1,5 @@
-// The nBRC on a device: one launch walks all of the time; the matrices' gradients are products over all steps, taken at the end.
+// The nBRC on a device: one launch walks all of the time; the matrices' gradients are products over
+// all steps, taken at the end.
 #include "../call_nbrc.h"
 #include "device.h"
 #include "kernels.h"
@@ -10,16 +11,17 @@ namespace {
 GpuNbrcKernels kernels_of(const Call& call) {
   const GpuNbrcKernels kernels = find_gpu_nbrc_kernels(call.storage);
   STD_TORCH_CHECK(kernels.forward, "nbrc: no CUDA kernel for this dtype");
-  STD_TORCH_CHECK(call.args.C <= kGpuNbrcChannels, "nbrc: the CUDA kernel holds matrices of up to ", kGpuNbrcChannels, " channels, got ",
-                  call.args.C);
+  STD_TORCH_CHECK(call.args.C <= kGpuNbrcChannels, "nbrc: the CUDA kernel holds matrices of up to ",
+                  kGpuNbrcChannels, " channels, got ", call.args.C);
   return kernels;
 }
 
 GpuNbrcLayout layout_of(const Call& call, const DeviceScope& device) {
   const int64_t multiprocessors = device.gpu().multiprocessors;
   const GpuNbrcLayout layout = kernels_of(call).layout(call.args.B, call.args.C, multiprocessors);
-  STD_TORCH_CHECK(layout.groups > 0 || call.args.B == 0, "nbrc: the CUDA kernel holds ", call.args.C, " channels in ", layout.blocks,
-                  " multiprocessors, this device has ", multiprocessors);
+  STD_TORCH_CHECK(layout.groups > 0 || call.args.B == 0, "nbrc: the CUDA kernel holds ",
+                  call.args.C, " channels in ", layout.blocks, " multiprocessors, this device has ",
+                  multiprocessors);
   return layout;
 }
 
@@ -35,8 +37,9 @@ void set_matrices(ScanArgs& args, const Tensors& matrices) {
   for (int i = 0; i < 2; ++i) args.params[i] = {matrices[i].const_data_ptr(), 0, args.C, 0};
 }
 
-std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
-                                           Optional h_reset, bool reverse, bool save) {
+std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::vector<double>,
+                                           Optional h0, Optional reset, Optional h_reset,
+                                           bool reverse, bool save) {
   const DeviceScope device(inputs.at(0));
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
@@ -49,8 +52,8 @@ std::tuple<Tensor, Tensor, Tensor> forward(Tensors inputs, Tensors params, std::
   return {out.y, out.h_last, saved};
 }
 
-Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset, Optional h_reset, bool reverse,
-                 Optional states, Optional dy, Optional dh_last) {
+Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h0, Optional reset,
+                 Optional h_reset, bool reverse, Optional states, Optional dy, Optional dh_last) {
   const DeviceScope device(inputs.at(0));
   Call call(kNbrc, inputs, {}, {}, reverse);
   call.set_states(h0, reset, h_reset);
@@ -68,7 +71,8 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
   launch(call, device, true);
 
   Tensors result = gradients.inputs;
-  Tensor all_saved = torch::stable::view(saved, {rows, 3 * C}), all_gates = torch::stable::view(dgates, {rows, 2 * C});
+  Tensor all_saved = torch::stable::view(saved, {rows, 3 * C}),
+         all_gates = torch::stable::view(dgates, {rows, 2 * C});
   const Tensor before = torch::stable::narrow(all_saved, 1, 2 * C, C);
   for (int i = 0; i < 2; ++i) {
     const Tensor gate = torch::stable::narrow(all_gates, 1, i * C, C);
@@ -83,7 +87,9 @@ Tensors backward(Tensors inputs, Tensors params, std::vector<double>, Optional h
   const int64_t groups = call.h_reset->dim() == 2 ? args.B : 1;
   if (groups == 0) return result;
   const auto reduce = find_gpu_step_kernels("brc", call.storage).reduce;
-  check_launch(reduce({args.dreset, C, groups, args.B / groups, C, 1, false}, result.back().mutable_data_ptr(), device.stream()), "nbrc");
+  check_launch(reduce({args.dreset, C, groups, args.B / groups, C, 1, false},
+                      result.back().mutable_data_ptr(), device.stream()),
+               "nbrc");
   return result;
 }
 

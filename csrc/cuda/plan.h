@@ -1,32 +1,38 @@
 // How a scan is laid over a GPU: a pure function of its shape, its bytes in flight and the device.
 //
-// Affine cells. A thread carries the channels of one 16-byte access, a lane, over a few steps at a time. Where lanes are many, a thread
-// walks all of the time. Where they are fewer, the threads of a block share a tile of time, group by group, so that enough loads are in
-// flight; where that is still too little, time is cut into chunks, whose affine maps are computed first and composed.
+// Affine cells. A thread carries the channels of one 16-byte access, a lane, over a few steps at a
+// time. Where lanes are many, a thread walks all of the time. Where they are fewer, the threads of
+// a block share a tile of time, group by group, so that enough loads are in flight; where that is
+// still too little, time is cut into chunks, whose affine maps are computed first and composed.
 //
-// Step cells. A thread walks all of the time of a lane, whose width is the choice: one channel, or those of a 16-byte access of the carry.
-// A backward pass that has the values of every step may be cut in time, as an affine cell's.
+// Step cells. A thread walks all of the time of a lane, whose width is the choice: one channel, or
+// those of a 16-byte access of the carry. A backward pass that has the values of every step may be
+// cut in time, as an affine cell's.
 #pragma once
 
 #include <stdint.h>
 
 namespace lrnn {
 
-// Threads in a block. 256 of them may have 255 registers each, and the kernels tell the compiler so (launch bounds of one block per
-// multiprocessor): left to itself it spills to fit two. Blocks that share nothing are smaller, so that they end more evenly.
+// Threads in a block. 256 of them may have 255 registers each, and the kernels tell the compiler so
+// (launch bounds of one block per multiprocessor): left to itself it spills to fit two. Blocks that
+// share nothing are smaller, so that they end more evenly.
 inline constexpr int64_t kGpuThreads = 256, kGpuPlainThreads = 128, kGpuWarp = 32;
 
-// Positions per tile of an affine cell: as many as make about ten accesses in flight per thread, a power of two; half of it where a lane is
-// more than eight numbers, whose states and maps need the registers. A tile must fit into them twice.
+// Positions per tile of an affine cell: as many as make about ten accesses in flight per thread, a
+// power of two; half of it where a lane is more than eight numbers, whose states and maps need the
+// registers. A tile must fit into them twice.
 constexpr int affine_tile(int accesses, int numbers) {
   const int steps = accesses > 5 ? 1 : accesses > 2 ? 2 : accesses > 1 ? 4 : 8;
   return numbers > 8 && steps > 1 ? steps / 2 : steps;
 }
 
-// Whether a step cell's lanes are for speed: one channel of float. In double they would take all registers.
+// Whether a step cell's lanes are for speed: one channel of float. In double they would take all
+// registers.
 constexpr bool is_lean(int channels, int carry_bytes) { return channels == 1 && carry_bytes == 4; }
 
-// Steps per tile of a step cell, which must fit into the registers twice, beside the states and adjoints of all channels.
+// Steps per tile of a step cell, which must fit into the registers twice, beside the states and
+// adjoints of all channels.
 constexpr int step_tile(int accesses, int channels, int carry_bytes) {
   const int at_once = is_lean(channels, carry_bytes) ? 40 : channels == 1 ? 16 : 8;
   int steps = 1;
@@ -35,7 +41,8 @@ constexpr int step_tile(int accesses, int channels, int carry_bytes) {
 }
 
 struct Gpu {
-  int64_t bytes_in_flight;  // that hide the latency of its memory: bandwidth times latency, with a margin
+  int64_t bytes_in_flight;  // that hide the latency of its memory: bandwidth times latency, with a
+                            // margin
   int64_t multiprocessors;
   int64_t cache_bytes;  // its L2 cache, read for step cells only
 };
@@ -47,9 +54,10 @@ struct GpuProblem {
 };
 
 struct GpuPlan {
-  int64_t lanes;   // per block
-  int64_t groups;  // of threads, which share the steps of a tile; lanes * groups threads make a block
-  int64_t chunk;   // steps per chunk; T unless time is cut
+  int64_t lanes;  // per block
+  int64_t
+      groups;  // of threads, which share the steps of a tile; lanes * groups threads make a block
+  int64_t chunk;  // steps per chunk; T unless time is cut
   int64_t chunks(int64_t T) const { return T > chunk ? (T + chunk - 1) / chunk : 1; }
 };
 
@@ -68,7 +76,8 @@ struct GpuStepProblem {
 struct GpuStepPlan {
   int64_t channels;  // per lane: 1 or the problem's
   int64_t threads;   // per block, a lane each
-  int64_t blocks;    // per chunk; fewer than the lanes need where a workspace is wanted: they take several lanes in turn
+  int64_t blocks;    // per chunk; fewer than the lanes need where a workspace is wanted: they take
+                     // several lanes in turn
   int64_t chunk;     // steps per chunk; T unless time is cut
   int64_t chunks(int64_t T) const { return T > chunk ? (T + chunk - 1) / chunk : 1; }
 };

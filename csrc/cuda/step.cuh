@@ -1,8 +1,10 @@
-// The step engine: any step cell, a thread per lane, which walks all of the time. Here what its passes share, and the forward one.
+// The step engine: any step cell, a thread per lane, which walks all of the time. Here what its
+// passes share, and the forward one.
 //
-// A tile of inputs is loaded ahead of its use, as in the affine engine, so that steps wait for one another only. What limits a step cell is
-// the chain of operations of a step where lanes are few, and arithmetic where they are many; so a lane is one channel where that makes
-// more threads to overlap, and the channels of a 16-byte register of the carry where there are enough (plan.cpp).
+// A tile of inputs is loaded ahead of its use, as in the affine engine, so that steps wait for one
+// another only. What limits a step cell is the chain of operations of a step where lanes are few,
+// and arithmetic where they are many; so a lane is one channel where that makes more threads to
+// overlap, and the channels of a 16-byte register of the carry where there are enough (plan.cpp).
 #pragma once
 
 #include "../cells/step.h"
@@ -19,8 +21,8 @@ inline constexpr bool kLean = is_lean(Io::kChannels, sizeof(typename Io::R));
 template <class Io, int kAccesses>
 inline constexpr int kStepTile = step_tile(kAccesses, Io::kChannels, sizeof(typename Io::R));
 
-// Where lanes are lean, rows are brought into the L2 cache so many steps ahead: a step takes some 50 ns, DRAM 800, and what a thread holds
-// in registers is the few steps that hide the rest.
+// Where lanes are lean, rows are brought into the L2 cache so many steps ahead: a step takes some
+// 50 ns, DRAM 800, and what a thread holds in registers is the few steps that hide the rest.
 inline constexpr int64_t kStepsAhead = 32;
 
 // A state's plane of h0, h_reset, h_last and their like.
@@ -38,9 +40,11 @@ struct StepPass {
   using Io = Io_;
   using R = typename Io::R;
   using Cell = CellOf<R>;
-  static constexpr int kChannels = Io::kChannels, kInputs = Cell::kInputs, kParams = Cell::kParams, kStates = Cell::kStates;
+  static constexpr int kChannels = Io::kChannels, kInputs = Cell::kInputs, kParams = Cell::kParams,
+                       kStates = Cell::kStates;
   static constexpr bool kReadsOutput = Cell::kSaved == 0;
-  static constexpr int kSaved = kReadsOutput ? 1 : Cell::kSaved, kGates = Cell::kGates > 0 ? Cell::kGates : 1;
+  static constexpr int kSaved = kReadsOutput ? 1 : Cell::kSaved,
+                       kGates = Cell::kGates > 0 ? Cell::kGates : 1;
   using StateIo = Real<R, R, kChannels>;
   using SavedIo = std::conditional_t<kReadsOutput, Io, StateIo>;
   using InputRaw = Raw<1, typename Io::Word>;
@@ -60,20 +64,27 @@ struct StepPass {
   const Rows<Io, const void> inputs[kMaxStreams];
   Values<Io> params[kParams];
 
-  __device__ __forceinline__ StepPass(const ScanArgs& args, const Share& share, const Cell& cell, int64_t lane)
-      : args(args), cell(cell), k(args, share, kChannels, lane), inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}} {
+  __device__ __forceinline__ StepPass(const ScanArgs& args, const Share& share, const Cell& cell,
+                                      int64_t lane)
+      : args(args),
+        cell(cell),
+        k(args, share, kChannels, lane),
+        inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}} {
     for (int i = 0; i < kParams; ++i) params[i] = load_ends<Io>(args.params[i], k);
   }
 
   // The time of a step in scan order.
-  __device__ __forceinline__ int64_t time(int64_t step) const { return args.reverse ? args.T - 1 - step : step; }
+  __device__ __forceinline__ int64_t time(int64_t step) const {
+    return args.reverse ? args.T - 1 - step : step;
+  }
 
   __device__ __forceinline__ void load_states(const Input& x, States& states) const {
     for (int i = 0; i < kStates; ++i) states[i] = load_ends<Io>(state_plane<Io>(x, i), k);
   }
   __device__ __forceinline__ void fetch_states(const Input& x) const {
     for (int i = 0; kLean<Io> && i < kStates; ++i)
-      fetch_into_l2(static_cast<const R*>(state_plane<Io>(x, i).data) + ends_offset<Io>(k, 0, 0, false, x.stride_b, 0));
+      fetch_into_l2(static_cast<const R*>(state_plane<Io>(x, i).data) +
+                    ends_offset<Io>(k, 0, 0, false, x.stride_b, 0));
   }
 
   // The tile of steps from first on that come before end.
@@ -100,8 +111,10 @@ struct StepPass {
     }
   }
 
-  // Takes the states one step further; y gets the output, and saved what the backward pass reads, packed as it is stored.
-  __device__ __forceinline__ void step(const InputRaw* x, States& states, R* y, SavedRaw* saved) const {
+  // Takes the states one step further; y gets the output, and saved what the backward pass reads,
+  // packed as it is stored.
+  __device__ __forceinline__ void step(const InputRaw* x, States& states, R* y,
+                                       SavedRaw* saved) const {
     R values[kSaved][kChannels];
     for (int c = 0; c < kChannels; ++c) {
       R in[kInputs], p[kParams], before[kStates], after[kStates], value[kSaved], gates[kGates];
@@ -135,7 +148,8 @@ template <template <class> class CellOf, class Io>
 struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::kInputs>> {
   using Pass = StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::kInputs>>;
   using Cell = typename Pass::Cell;
-  using Pass::args, Pass::k, Pass::fetch_inputs, Pass::load_inputs, Pass::load_states, Pass::step, Pass::time;
+  using Pass::args, Pass::k, Pass::fetch_inputs, Pass::load_inputs, Pass::load_states, Pass::step,
+      Pass::time;
   using typename Pass::States, typename Pass::SavedRaw, typename Pass::StateIo;
   static constexpr int kSteps = Pass::kInputSteps;
 
@@ -143,11 +157,13 @@ struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::
   const Rows<typename Pass::SavedIo, void> saved;
   int64_t until_saved = 0;  // steps until the next checkpoint
 
-  __device__ __forceinline__ StepForward(const ScanArgs& args, const Share& share, const Cell& cell, int64_t lane)
+  __device__ __forceinline__ StepForward(const ScanArgs& args, const Share& share, const Cell& cell,
+                                         int64_t lane)
       : Pass(args, share, cell, lane), y(args.y, k), saved(args.saved, k, true) {}
 
   __device__ __forceinline__ void run() {
-    const bool saves = !Pass::kReadsOutput && args.saved.data, every_step = saves && args.interval == 0;
+    const bool saves = !Pass::kReadsOutput && args.saved.data,
+               every_step = saves && args.interval == 0;
     States states;
     load_states(args.h0, states);
     auto tile = load_inputs(0, args.T);
@@ -169,7 +185,8 @@ struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::
       }
       tile = next;
     }
-    for (int i = 0; i < Pass::kStates; ++i) store_ends<Io>(state_plane<Io>(args.h_last, i), k, states[i]);
+    for (int i = 0; i < Pass::kStates; ++i)
+      store_ends<Io>(state_plane<Io>(args.h_last, i), k, states[i]);
   }
 
   // The states before every interval-th step; divisions are slow, so the steps are counted.
@@ -177,7 +194,8 @@ struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::
     if (until_saved-- > 0) return;
     until_saved = args.interval - 1;
     if constexpr (!Pass::kReadsOutput)
-      for (int i = 0; i < Pass::kStates; ++i) saved.store(args.saved, step / args.interval, StateIo::pack(states[i].v), i);
+      for (int i = 0; i < Pass::kStates; ++i)
+        saved.store(args.saved, step / args.interval, StateIo::pack(states[i].v), i);
   }
 };
 

@@ -1,23 +1,27 @@
 // The backward pass of a step cell, a thread per lane. (step_chunks.cuh has it cut in time.)
 //
-// The backward pass reads what was saved of the states: y itself where that is the state; else saved values of every step; or, if
-// args.interval is K > 0, only the states before every K-th step, from which K steps at a time are computed again. Those K steps go to a
-// workspace in global memory, K rows per resident thread: registers cannot hold them, shared memory holds about 30 steps of a full
-// multiprocessor and K is the caller's choice; what a thread writes it soon reads back and overwrites, so as long as the workspace fits
-// the L2 cache, which the plan sees to where it can, DRAM sees little of it.
+// The backward pass reads what was saved of the states: y itself where that is the state; else
+// saved values of every step; or, if args.interval is K > 0, only the states before every K-th
+// step, from which K steps at a time are computed again. Those K steps go to a workspace in global
+// memory, K rows per resident thread: registers cannot hold them, shared memory holds about 30
+// steps of a full multiprocessor and K is the caller's choice; what a thread writes it soon reads
+// back and overwrites, so as long as the workspace fits the L2 cache, which the plan sees to where
+// it can, DRAM sees little of it.
 #pragma once
 
 #include "step.cuh"
 
 namespace lrnn::LRNN_ISA {
 
-// Steps per tile that a backward pass computes again, beside which it holds all that the way back needs.
+// Steps per tile that a backward pass computes again, beside which it holds all that the way back
+// needs.
 template <class Io>
 constexpr int again_tile() {
   return kLean<Io> ? 8 : 4;
 }
 
-// Parameters' gradients are added into double after every so-many-th step, counted from the first one in scan order.
+// Parameters' gradients are added into double after every so-many-th step, counted from the first
+// one in scan order.
 inline constexpr int64_t kStepFlush = 64;
 
 template <template <class> class CellOf, class Io>
@@ -27,8 +31,10 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   using R = typename Pass::R;
   using Pass::args, Pass::cell, Pass::inputs, Pass::k, Pass::params;
   using Pass::load_inputs, Pass::load_states, Pass::save, Pass::step, Pass::time;
-  using typename Pass::InputRaw, typename Pass::SavedIo, typename Pass::SavedRaw, typename Pass::States;
-  static constexpr int kSaved = Pass::kSaved, kInputs = Pass::kInputs, kParams = Pass::kParams, kStates = Pass::kStates;
+  using typename Pass::InputRaw, typename Pass::SavedIo, typename Pass::SavedRaw,
+      typename Pass::States;
+  static constexpr int kSaved = Pass::kSaved, kInputs = Pass::kInputs, kParams = Pass::kParams,
+                       kStates = Pass::kStates;
   static constexpr int kChannels = Pass::kChannels, kSteps = kStepTile<Io, kInputs + 1 + kSaved>;
 
   struct Tile {
@@ -37,7 +43,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
     bool reset[kSteps];
   };
 
-  // Where the saved values of steps from first on lie: in the caller's tensor, or in this thread's part of the workspace.
+  // Where the saved values of steps from first on lie: in the caller's tensor, or in this thread's
+  // part of the workspace.
   template <Read kRead_>
   struct InTensor {
     static constexpr Read kRead = kRead_;
@@ -52,9 +59,11 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
       for (int s = 0; kLean<Io> && s < kSteps; ++s) {
         const int64_t step = last - s;
         if (step < lo) continue;
-        for (int i = 0; Cell::kPullsInputs && i < kInputs; ++i) pass.inputs[i].fetch(pass.args.inputs[i], pass.time(step));
+        for (int i = 0; Cell::kPullsInputs && i < kInputs; ++i)
+          pass.inputs[i].fetch(pass.args.inputs[i], pass.time(step));
         pass.dy.fetch(pass.args.dy, pass.time(step));
-        for (int i = 0; step > first && i < kSaved; ++i) pass.states.fetch(pass.args.states, pass.time(step - 1), i);
+        for (int i = 0; step > first && i < kSaved; ++i)
+          pass.states.fetch(pass.args.states, pass.time(step - 1), i);
       }
     }
   };
@@ -63,7 +72,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
     const SavedRaw* mine;                       // [step][value][thread]
     int64_t first;
     __device__ __forceinline__ SavedRaw load(int64_t step, int value) const {
-      return mine[((step - first) * kSaved + value) * static_cast<int64_t>(blockDim.x)];  // written by this kernel: no read-only load
+      return mine[((step - first) * kSaved + value) *
+                  static_cast<int64_t>(blockDim.x)];  // written by this kernel: no read-only load
     }
     __device__ __forceinline__ void fetch(int64_t, int64_t) const {}  // see fetch_interval
   };
@@ -75,7 +85,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   Values<Io> dparams[kParams];
   States adjoint;
 
-  __device__ __forceinline__ StepBackward(const ScanArgs& args, const Share& share, const Cell& cell, int64_t lane)
+  __device__ __forceinline__ StepBackward(const ScanArgs& args, const Share& share,
+                                          const Cell& cell, int64_t lane)
       : Pass(args, share, cell, lane),
         dy(args.dy, k),
         states(args.states, k, !Pass::kReadsOutput),
@@ -107,7 +118,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
       const int64_t step = last - s;
       if (step < lo) continue;
       const int64_t t = time(step);
-      for (int i = 0; i < kInputs; ++i) tile.x[s][i] = inputs[i].template load<Where::kRead>(args.inputs[i], t);
+      for (int i = 0; i < kInputs; ++i)
+        tile.x[s][i] = inputs[i].template load<Where::kRead>(args.inputs[i], t);
       tile.dy[s] = dy.template load<Where::kRead>(args.dy, t);
       if (step > where.first)
         for (int i = 0; i < kSaved; ++i) tile.before[s][i] = where.load(step - 1, i);
@@ -116,9 +128,11 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
     return tile;
   }
 
-  // Walks the steps [lo, hi) back; edge holds the states before the first one that where knows. Calls each(tile, s, step, before, after).
+  // Walks the steps [lo, hi) back; edge holds the states before the first one that where knows.
+  // Calls each(tile, s, step, before, after).
   template <class Where, class Each>
-  __device__ __forceinline__ void walk(const Where& where, int64_t lo, int64_t hi, const Input& edge, const Each& each) const {
+  __device__ __forceinline__ void walk(const Where& where, int64_t lo, int64_t hi,
+                                       const Input& edge, const Each& each) const {
     SavedRaw after[kSaved];
     for (int i = 0; i < kSaved; ++i) after[i] = where.load(hi - 1, i);
     Tile tile = load(where, hi - 1, lo);
@@ -146,25 +160,29 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   struct At {
     R x[kInputs], p[kParams], old[kSaved], now[kSaved], gates[Pass::kGates];
 
-    __device__ __forceinline__ At(const StepBackward& pass, const Tile& tile, int s, const SavedRaw* before, const SavedRaw* after, int c) {
+    __device__ __forceinline__ At(const StepBackward& pass, const Tile& tile, int s,
+                                  const SavedRaw* before, const SavedRaw* after, int c) {
       for (int i = 0; i < kInputs; ++i) x[i] = Io::get(tile.x[s][i], c);
       for (int i = 0; i < kParams; ++i) p[i] = pass.params[i].v[c];
       for (int i = 0; i < kSaved; ++i) {
         old[i] = SavedIo::get(before[i], c);
         now[i] = SavedIo::get(after[i], c);
       }
-      // Computed again also where the step was: through L2, a gate costs more than its few operations.
+      // Computed again also where the step was: through L2, a gate costs more than its few
+      // operations.
       if constexpr (Cell::kGates > 0) pass.cell.gates(old, gates);
     }
   };
 
-  __device__ __forceinline__ void pull(const Tile& tile, int s, int64_t step, const SavedRaw* before, const SavedRaw* after) {
+  __device__ __forceinline__ void pull(const Tile& tile, int s, int64_t step,
+                                       const SavedRaw* before, const SavedRaw* after) {
     Values<Io> dx[kInputs];
     for (int c = 0; c < kChannels; ++c) {
       const At at(*this, tile, s, before, after, c);
       R d[kStates], dinput[kInputs], dparam[kParams];
       for (int i = 0; i < kStates; ++i) d[i] = adjoint[i].v[c];
-      cell.pullback(at.x, at.p, at.old, at.now, at.gates, Io::get(tile.dy[s], c), d, dinput, dparam);
+      cell.pullback(at.x, at.p, at.old, at.now, at.gates, Io::get(tile.dy[s], c), d, dinput,
+                    dparam);
       for (int i = 0; i < kStates; ++i) adjoint[i].v[c] = d[i];
       for (int i = 0; i < kInputs; ++i) dx[i].v[c] = dinput[i];
       for (int i = 0; i < kParams; ++i) dparams[i].v[c] += dparam[i];
@@ -172,14 +190,16 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
     for (int i = 0; i < kInputs; ++i) dinputs[i].store(args.dinputs[i], time(step), dx[i].v);
     if (tile.reset[s])
       for (int i = 0; i < kStates; ++i) {
-        if (args.dreset) add_to<Io>(args.dreset + (slot * kStates + i) * args.C, args.C, k, adjoint[i].v);
+        if (args.dreset)
+          add_to<Io>(args.dreset + (slot * kStates + i) * args.C, args.C, k, adjoint[i].v);
         for (int c = 0; c < kChannels; ++c) adjoint[i].v[c] = R(0);
       }
     if (step % kStepFlush == 0) flush();
   }
 
   __device__ __forceinline__ void flush() {
-    for (int i = 0; i < kParams; ++i) add_to<Io>(args.dparams + (slot * kParams + i) * args.C, args.C, k, dparams[i].v);
+    for (int i = 0; i < kParams; ++i)
+      add_to<Io>(args.dparams + (slot * kParams + i) * args.C, args.C, k, dparams[i].v);
     clear();
   }
 
@@ -191,7 +211,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   }
 
   // Computes the steps [lo, hi) again, from the states at edge, and keeps what is saved of them.
-  __device__ __forceinline__ void again(const Input& edge, int64_t lo, int64_t hi, SavedRaw* mine) const {
+  __device__ __forceinline__ void again(const Input& edge, int64_t lo, int64_t hi,
+                                        SavedRaw* mine) const {
     States now;
     load_states(edge, now);
     auto tile = load_inputs(lo, hi);
@@ -205,14 +226,16 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
         Values<Io> out;
         SavedRaw saved[kSaved];
         step(tile.x[s], now, out.v, saved);
-        for (int i = 0; i < kSaved; ++i) mine[((first + s - lo) * kSaved + i) * static_cast<int64_t>(blockDim.x)] = saved[i];
+        for (int i = 0; i < kSaved; ++i)
+          mine[((first + s - lo) * kSaved + i) * static_cast<int64_t>(blockDim.x)] = saved[i];
       }
       tile = next;
     }
   }
 
-  // What the steps of a tile will want an interval later, when the lane is at the one before: their inputs, to run them again, and dy, to
-  // pull them back. The walk back in between is longer than DRAM takes.
+  // What the steps of a tile will want an interval later, when the lane is at the one before: their
+  // inputs, to run them again, and dy, to pull them back. The walk back in between is longer than
+  // DRAM takes.
   __device__ __forceinline__ void fetch_interval(int64_t first, int64_t hi) const {
     const int64_t before = first - args.interval, end = hi - args.interval;
     if (!kLean<Io> || before < 0) return;
@@ -234,27 +257,31 @@ __global__ void __launch_bounds__(kGpuPlainThreads, 1)
   using Pass = StepBackward<CellOf, Io>;
   Pass pass(args, share, cell, lane_of_thread());
   if (args.T > 0)
-    pass.walk(typename Pass::template InTensor<Read::kLast>{pass}, 0, args.T, args.h0, [&](const auto&... step) { pass.pull(step...); });
+    pass.walk(typename Pass::template InTensor<Read::kLast>{pass}, 0, args.T, args.h0,
+              [&](const auto&... step) { pass.pull(step...); });
   pass.finish();
 }
 
-// From checkpoints. A grid may be smaller than the lanes are many, to keep the workspace small: its blocks then take several in turn.
+// From checkpoints. A grid may be smaller than the lanes are many, to keep the workspace small: its
+// blocks then take several in turn.
 template <template <class> class CellOf, class Io>
 __global__ void __launch_bounds__(kGpuPlainThreads, 1)
     step_backward_again(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share,
                         const __grid_constant__ CellOf<typename Io::R> cell, void* workspace) {
   using Pass = StepBackward<CellOf, Io>;
   const int64_t K = args.interval < args.T ? args.interval : args.T;
-  auto* const mine =
-      static_cast<typename Pass::SavedRaw*>(workspace) + blockIdx.x * K * Pass::kSaved * static_cast<int64_t>(blockDim.x) + threadIdx.x;
-  for (int64_t lane = lane_of_thread(); lane < share.lanes; lane += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+  auto* const mine = static_cast<typename Pass::SavedRaw*>(workspace) +
+                     blockIdx.x * K * Pass::kSaved * static_cast<int64_t>(blockDim.x) + threadIdx.x;
+  for (int64_t lane = lane_of_thread(); lane < share.lanes;
+       lane += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     Pass pass(args, share, cell, lane);
     for (int64_t lo = args.T > 0 ? (args.T - 1) / K * K : -1; lo >= 0; lo -= K) {
       const int64_t hi = lo + K < args.T ? lo + K : args.T;
       const Input edge = pass.checkpoint(lo / K);
       if (lo > 0) pass.fetch_states(pass.checkpoint(lo / K - 1));
       pass.again(edge, lo, hi, mine);
-      pass.walk(typename Pass::InWorkspace{mine, lo}, lo, hi, edge, [&](const auto&... step) { pass.pull(step...); });
+      pass.walk(typename Pass::InWorkspace{mine, lo}, lo, hi, edge,
+                [&](const auto&... step) { pass.pull(step...); });
     }
     pass.finish();
   }

@@ -1,21 +1,28 @@
-// The backward pass of a step cell cut into chunks of time, where lanes are few and the values of every step were saved.
+// The backward pass of a step cell cut into chunks of time, where lanes are few and the values of
+// every step were saved.
 //
-// A step is not linear, but what its pullback does to the adjoints is. So step_summarize finds the affine map of every chunk, from the
-// cell's own pullback of unit adjoints, and step_backward_chunks runs the ordinary backward pass of every chunk, from what the maps of
-// those before it make of dh_last. Every chunk applies these maps by itself, one after another: that is less than a launch, it never
-// multiplies two maps, whose numbers grow where gradients do, and it rounds alike in all chunks.
+// A step is not linear, but what its pullback does to the adjoints is. So step_summarize finds the
+// affine map of every chunk, from the cell's own pullback of unit adjoints, and
+// step_backward_chunks runs the ordinary backward pass of every chunk, from what the maps of those
+// before it make of dh_last. Every chunk applies these maps by itself, one after another: that is
+// less than a launch, it never multiplies two maps, whose numbers grow where gradients do, and it
+// rounds alike in all chunks.
 #pragma once
 
 #include "step_backward.cuh"
 
 namespace lrnn::LRNN_ISA {
 
-// What a chunk makes of the adjoints that enter it, carried -> scale carried + offset, as it lies in the workspace: a row of all lanes for
-// each number, scales by the state of the adjoint that leaves, then of the one that enters.
+// What a chunk makes of the adjoints that enter it, carried -> scale carried + offset, as it lies
+// in the workspace: a row of all lanes for each number, scales by the state of the adjoint that
+// leaves, then of the one that enters.
 template <class R, int kCarried>
 struct AdjointMap {
   static constexpr int kNumbers = kCarried * (kCarried + 1);
-  static constexpr int kAtOnce = kCarried > 1 ? 4 : 16;  // maps that are read at once: one after another, each would wait for the L2 cache
+  static constexpr int kAtOnce =
+      kCarried > 1
+          ? 4
+          : 16;  // maps that are read at once: one after another, each would wait for the L2 cache
   R scale[kCarried][kCarried], offset[kCarried];
 
   __device__ __forceinline__ static R* row(const Share& share, int64_t chunk, int64_t lane) {
@@ -33,7 +40,8 @@ struct AdjointMap {
       row[(kCarried * kCarried + i) * lanes] = offset[i];
     }
   }
-  // A scale of 0 drops an adjoint, infinite or not: a reset is in between. And 0 stays 0, though a scale has overflowed.
+  // A scale of 0 drops an adjoint, infinite or not: a reset is in between. And 0 stays 0, though a
+  // scale has overflowed.
   __device__ __forceinline__ void apply(R* carried) const {
     R after[kCarried];
     for (int i = 0; i < kCarried; ++i) {
@@ -45,7 +53,8 @@ struct AdjointMap {
   }
 };
 
-// A chunk of a lane of one channel. Positions count from the end of the sequence, as the adjoints travel: chunk 0 is entered by dh_last.
+// A chunk of a lane of one channel. Positions count from the end of the sequence, as the adjoints
+// travel: chunk 0 is entered by dh_last.
 template <template <class> class CellOf, class Io>
 struct StepChunk : StepBackward<CellOf, Io> {
   using Pass = StepBackward<CellOf, Io>;
@@ -55,7 +64,8 @@ struct StepChunk : StepBackward<CellOf, Io> {
   using Map = AdjointMap<R, kCarried>;
   static_assert(Pass::kChannels == 1);
 
-  __device__ __forceinline__ StepChunk(const ScanArgs& args, const Share& share, const typename Pass::Cell& cell, int64_t lane)
+  __device__ __forceinline__ StepChunk(const ScanArgs& args, const Share& share,
+                                       const typename Pass::Cell& cell, int64_t lane)
       : Pass(args, share, cell, lane) {
     if (blockIdx.y > 0)
       for (auto& values : adjoint) values.v[0] = R(0);
@@ -63,18 +73,22 @@ struct StepChunk : StepBackward<CellOf, Io> {
 
   template <Read kRead, class Each>
   __device__ __forceinline__ void walk(const Each& each) const {
-    Pass::walk(typename Pass::template InTensor<kRead>{*this}, args.T - k.end, args.T - k.begin, args.h0, each);
+    Pass::walk(typename Pass::template InTensor<kRead>{*this}, args.T - k.end, args.T - k.begin,
+               args.h0, each);
   }
 
-  // The map of the chunk. Its offset is what enters and is given with dy, pulled back; its scales, unit adjoints pulled back.
+  // The map of the chunk. Its offset is what enters and is given with dy, pulled back; its scales,
+  // unit adjoints pulled back.
   __device__ __forceinline__ Map summarize() {
     R unit[kCarried][kStates] = {};
     for (int j = 0; j < kCarried; ++j) unit[j][j] = R(1);
-    walk<Read::kFirst>([&](const typename Pass::Tile& tile, int s, int64_t, const auto* before, const auto* after) {
+    walk<Read::kFirst>([&](const typename Pass::Tile& tile, int s, int64_t, const auto* before,
+                           const auto* after) {
       const typename Pass::At at(*this, tile, s, before, after, 0);
       R d[kStates], dinput[Pass::kInputs], dparam[Pass::kParams];
       for (int i = 0; i < kStates; ++i) d[i] = adjoint[i].v[0];
-      cell.pullback(at.x, at.p, at.old, at.now, at.gates, Io::get(tile.dy[s], 0), d, dinput, dparam);
+      cell.pullback(at.x, at.p, at.old, at.now, at.gates, Io::get(tile.dy[s], 0), d, dinput,
+                    dparam);
       for (int i = 0; i < kStates; ++i) adjoint[i].v[0] = tile.reset[s] ? R(0) : d[i];
       for (auto& column : unit) {
         cell.pullback(at.x, at.p, at.old, at.now, at.gates, R(0), column, dinput, dparam);

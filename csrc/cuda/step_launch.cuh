@@ -16,38 +16,47 @@ struct StepLauncher {
   // Options are turned into a cell here, once: kernels find its constants among their arguments.
   template <int kChannels>
   static int forward_of(const ScanArgs& args, const GpuStepPlan& plan, void* stream) {
-    return launch(step_forward<CellOf, Io<kChannels>>, dim3(plan.blocks), dim3(plan.threads), stream, args, share<kChannels>(args),
-                  Cell(args.options));
+    return launch(step_forward<CellOf, Io<kChannels>>, dim3(plan.blocks), dim3(plan.threads),
+                  stream, args, share<kChannels>(args), Cell(args.options));
   }
   static int forward(const ScanArgs& args, const GpuStepPlan& plan, void* stream) {
     if (args.B == 0) return 0;
-    return plan.channels == 1 ? forward_of<1>(args, plan, stream) : forward_of<kWide>(args, plan, stream);
+    return plan.channels == 1 ? forward_of<1>(args, plan, stream)
+                              : forward_of<kWide>(args, plan, stream);
   }
 
   template <int kChannels>
-  static int backward_of(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) {
+  static int backward_of(const ScanArgs& args, const GpuStepPlan& plan, void* workspace,
+                         void* stream) {
     const dim3 grid(plan.blocks), block(plan.threads);
     const Cell cell(args.options);
     if constexpr (Cell::kSaved > 0)
       if (args.interval > 0)
-        return launch(step_backward_again<CellOf, Io<kChannels>>, grid, block, stream, args, share<kChannels>(args), cell, workspace);
+        return launch(step_backward_again<CellOf, Io<kChannels>>, grid, block, stream, args,
+                      share<kChannels>(args), cell, workspace);
     if constexpr (kChannels == 1)
       if (plan.chunks(args.T) > 1) return backward_in_chunks(args, plan, workspace, stream);
-    return launch(step_backward<CellOf, Io<kChannels>>, grid, block, stream, args, share<kChannels>(args), cell);
+    return launch(step_backward<CellOf, Io<kChannels>>, grid, block, stream, args,
+                  share<kChannels>(args), cell);
   }
-  static int backward_in_chunks(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) {
+  static int backward_in_chunks(const ScanArgs& args, const GpuStepPlan& plan, void* workspace,
+                                void* stream) {
     const unsigned chunks = static_cast<unsigned>(plan.chunks(args.T));
     const Cell cell(args.options);
     Share all = share<1>(args);
     all.chunk = plan.chunk;
     all.maps = workspace;
-    if (const int error = launch(step_summarize<CellOf, Io<1>>, dim3(plan.blocks, chunks - 1), dim3(plan.threads), stream, args, all, cell))
+    if (const int error = launch(step_summarize<CellOf, Io<1>>, dim3(plan.blocks, chunks - 1),
+                                 dim3(plan.threads), stream, args, all, cell))
       return error;
-    return launch(step_backward_chunks<CellOf, Io<1>>, dim3(plan.blocks, chunks), dim3(plan.threads), stream, args, all, cell);
+    return launch(step_backward_chunks<CellOf, Io<1>>, dim3(plan.blocks, chunks),
+                  dim3(plan.threads), stream, args, all, cell);
   }
-  static int backward(const ScanArgs& args, const GpuStepPlan& plan, void* workspace, void* stream) {
+  static int backward(const ScanArgs& args, const GpuStepPlan& plan, void* workspace,
+                      void* stream) {
     if (args.B == 0) return 0;
-    return plan.channels == 1 ? backward_of<1>(args, plan, workspace, stream) : backward_of<kWide>(args, plan, workspace, stream);
+    return plan.channels == 1 ? backward_of<1>(args, plan, workspace, stream)
+                              : backward_of<kWide>(args, plan, workspace, stream);
   }
 
   template <int kChannels>
@@ -57,8 +66,13 @@ struct StepLauncher {
   }
 
   static GpuStepKernels kernels() {
-    return {kWide,   Cell::kStates, Cell::kSaved * sizeof(R), AdjointMap<R, Cell::kCarried>::kNumbers * sizeof(R),
-            forward, backward,      launch_reduce<R>};
+    return {kWide,
+            Cell::kStates,
+            Cell::kSaved * sizeof(R),
+            AdjointMap<R, Cell::kCarried>::kNumbers * sizeof(R),
+            forward,
+            backward,
+            launch_reduce<R>};
   }
 };
 

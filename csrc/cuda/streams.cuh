@@ -1,29 +1,34 @@
 // Where a thread works, and how it reads and writes streams there.
 //
-// A pass counts its steps by position, 0 to T-1, in the order in which the carry travels; whether a position is an earlier or a later
-// time is decided in one place, Place::time.
+// A pass counts its steps by position, 0 to T-1, in the order in which the carry travels; whether a
+// position is an earlier or a later time is decided in one place, Place::time.
 #pragma once
 
 #include "values.cuh"
 
 namespace lrnn::LRNN_ISA {
 
-// How a grid shares the work: blocks over lanes in x, chunks of positions in y. All batch elements' lanes are numbered in one row.
+// How a grid shares the work: blocks over lanes in x, chunks of positions in y. All batch elements'
+// lanes are numbered in one row.
 struct Share {
   int64_t lanes, row_lanes;  // of all batch elements; of one
   int64_t chunk;             // positions per chunk
   bool ascending;            // positions ascend in time
-  void* maps = nullptr;      // of all chunks but the last, if there are several: what the summarizing kernel writes
+  void* maps = nullptr;  // of all chunks but the last, if there are several: what the summarizing
+                         // kernel writes
 };
 
-__device__ __forceinline__ int64_t lane_of_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64_t lane_of_thread() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 
 // The channels [c, c + count) of batch element b, over the positions [begin, end).
 struct Place {
   int64_t b, c, lane, begin, end;
   int count;  // 0: there is nothing to do, but barriers to keep
 
-  __device__ __forceinline__ Place(const ScanArgs& args, const Share& share, int channels, int64_t lane_ = lane_of_thread()) {
+  __device__ __forceinline__ Place(const ScanArgs& args, const Share& share, int channels,
+                                   int64_t lane_ = lane_of_thread()) {
     lane = lane_;
     const bool works = lane < share.lanes;
     b = works ? lane / share.row_lanes : 0;
@@ -34,7 +39,8 @@ struct Place {
   }
 };
 
-__device__ __forceinline__ int64_t time_at(const ScanArgs& args, const Share& share, int64_t position) {
+__device__ __forceinline__ int64_t time_at(const ScanArgs& args, const Share& share,
+                                           int64_t position) {
   return share.ascending ? position : args.T - 1 - position;
 }
 
@@ -44,7 +50,8 @@ __device__ __forceinline__ void fetch_into_l2([[maybe_unused]] const void* p) {
 #endif
 }
 
-// The rows of a stream at a place, one access per lane where addresses allow, else scalar by scalar.
+// The rows of a stream at a place, one access per lane where addresses allow, else scalar by
+// scalar.
 template <class Io, class Void>
 struct Rows {
   using S = typename Io::S;
@@ -58,11 +65,13 @@ struct Rows {
   int scalars;  // per vector
   bool whole;
 
-  __device__ __forceinline__ Rows(const Stream<Void>& x, const Place& k, bool has_planes = Io::kVectors > 1) {
+  __device__ __forceinline__ Rows(const Stream<Void>& x, const Place& k,
+                                  bool has_planes = Io::kVectors > 1) {
     row = static_cast<Pointer>(x.data) + k.b * x.stride_b + k.c * Io::kScalars;
     scalars = k.count * Io::kScalars;
     const int64_t planes = has_planes ? x.plane : 0;
-    const auto bits = reinterpret_cast<uintptr_t>(row) | static_cast<uintptr_t>((x.stride_t | planes) * int64_t{sizeof(S)});
+    const auto bits = reinterpret_cast<uintptr_t>(row) |
+                      static_cast<uintptr_t>((x.stride_t | planes) * int64_t{sizeof(S)});
     whole = k.count == Io::kChannels && (kTail == 0 || bits % sizeof(Word) == 0);
   }
 
@@ -73,7 +82,8 @@ struct Rows {
     for (int v = 0; v < Io::kVectors; ++v) {
       const S* const p = row + t * x.stride_t + (v + plane) * x.plane;
       if (whole) {
-        raw.vector[v] = load_unchanging<kRead>(static_cast<const Word*>(static_cast<const void*>(p)));
+        raw.vector[v] =
+            load_unchanging<kRead>(static_cast<const Word*>(static_cast<const void*>(p)));
       } else {
         Some some{};
         for (int i = 0; i < kTail; ++i)
@@ -89,7 +99,8 @@ struct Rows {
     fetch_into_l2(row + t * x.stride_t + plane * x.plane);
   }
 
-  __device__ __forceinline__ void store(const Stream<Void>& x, int64_t t, const Vectors& raw, int plane = 0) const {
+  __device__ __forceinline__ void store(const Stream<Void>& x, int64_t t, const Vectors& raw,
+                                        int plane = 0) const {
     for (int v = 0; v < Io::kVectors; ++v) {
       S* const p = row + t * x.stride_t + (v + plane) * x.plane;
       if (whole) {
@@ -101,39 +112,49 @@ struct Rows {
       }
     }
   }
-  __device__ __forceinline__ void store(const Stream<Void>& x, int64_t t, const typename Io::Value* values) const {
+  __device__ __forceinline__ void store(const Stream<Void>& x, int64_t t,
+                                        const typename Io::Value* values) const {
     store(x, t, Io::pack(values));
   }
 };
 
-// Parameters and states at the ends of a sequence, in the carry type: complex ones interleaved, or, for states of split streams, in two
-// planes. Read once, or at a reset.
+// Parameters and states at the ends of a sequence, in the carry type: complex ones interleaved, or,
+// for states of split streams, in two planes. Read once, or at a reset.
 template <class Io>
-__device__ __forceinline__ int64_t ends_offset(const Place& k, int i, int plane, bool interleaved, int64_t stride_b, int64_t plane_stride) {
+__device__ __forceinline__ int64_t ends_offset(const Place& k, int i, int plane, bool interleaved,
+                                               int64_t stride_b, int64_t plane_stride) {
   const int64_t channel = k.c + i;
-  return k.b * stride_b + (interleaved ? channel * Io::kPlanes + plane : channel + plane * plane_stride);
+  return k.b * stride_b +
+         (interleaved ? channel * Io::kPlanes + plane : channel + plane * plane_stride);
 }
 template <class Io>
-__device__ __forceinline__ Values<Io> load_ends(const Input& x, const Place& k, bool interleaved = Io::kScalars == 2) {
+__device__ __forceinline__ Values<Io> load_ends(const Input& x, const Place& k,
+                                                bool interleaved = Io::kScalars == 2) {
   Values<Io> values;
   const auto* p = static_cast<const typename Io::R*>(x.data);
-  const auto at = [&](int i, int plane) { return p[ends_offset<Io>(k, i, plane, interleaved, x.stride_b, x.plane)]; };
+  const auto at = [&](int i, int plane) {
+    return p[ends_offset<Io>(k, i, plane, interleaved, x.stride_b, x.plane)];
+  };
   for (int i = 0; i < Io::kChannels; ++i) {
     const bool there = p && i < k.count;
-    values.v[i] = Io::value(there ? at(i, 0) : 0, there && Io::kPlanes == 2 ? at(i, Io::kPlanes - 1) : 0);
+    values.v[i] =
+        Io::value(there ? at(i, 0) : 0, there && Io::kPlanes == 2 ? at(i, Io::kPlanes - 1) : 0);
   }
   return values;
 }
 template <class Io>
-__device__ __forceinline__ void store_ends(const Output& x, const Place& k, const Values<Io>& values) {
+__device__ __forceinline__ void store_ends(const Output& x, const Place& k,
+                                           const Values<Io>& values) {
   auto* const p = static_cast<typename Io::R*>(x.data);
   for (int i = 0; i < Io::kChannels; ++i)
     for (int plane = 0; plane < Io::kPlanes; ++plane)
-      if (p && i < k.count) p[ends_offset<Io>(k, i, plane, Io::kScalars == 2, x.stride_b, x.plane)] = Io::part(values.v[i], plane);
+      if (p && i < k.count)
+        p[ends_offset<Io>(k, i, plane, Io::kScalars == 2, x.stride_b, x.plane)] =
+            Io::part(values.v[i], plane);
 }
 
-// What is saved of a state rounds it to the storage; a state from outside the sequence must be rounded alike, so that a sequence cut in two
-// has the very gradients of the whole.
+// What is saved of a state rounds it to the storage; a state from outside the sequence must be
+// rounded alike, so that a sequence cut in two has the very gradients of the whole.
 template <class Io>
 __device__ __forceinline__ Values<Io> load_rounded_ends(const Input& x, const Place& k) {
   Values<Io> values = load_ends<Io>(x, k);
@@ -147,7 +168,8 @@ __device__ __forceinline__ bool is_reset(const ScanArgs& args, const Place& k, i
 
 // Adds a lane's values to its own row of partial sums: nobody else writes there.
 template <class Io>
-__device__ __forceinline__ void add_to(double* row, int64_t C, const Place& k, const typename Io::Value* values) {
+__device__ __forceinline__ void add_to(double* row, int64_t C, const Place& k,
+                                       const typename Io::Value* values) {
   for (int i = 0; i < Io::kChannels; ++i)
     for (int plane = 0; plane < Io::kPlanes; ++plane)
       if (i < k.count) row[plane * C + k.c + i] += Io::part(values[i], plane);

@@ -10,11 +10,14 @@ namespace lrnn::LRNN_ISA {
 
 inline constexpr int kSumWidth = 32, kSumHeight = 8;
 
-// Adds in a fixed order: kSumHeight threads take every so-many-th slot, and the first adds up theirs.
+// Adds in a fixed order: kSumHeight threads take every so-many-th slot, and the first adds up
+// theirs.
 template <class R>
-__global__ void __launch_bounds__(kSumWidth* kSumHeight) reduce_slots(const __grid_constant__ Sums sums, R* out) {
+__global__ void __launch_bounds__(kSumWidth* kSumHeight)
+    reduce_slots(const __grid_constant__ Sums sums, R* out) {
   __shared__ double partial[kSumHeight][kSumWidth];
-  const int64_t row = sums.planes * sums.C, i = static_cast<int64_t>(blockIdx.x) * kSumWidth + threadIdx.x;
+  const int64_t row = sums.planes * sums.C,
+                i = static_cast<int64_t>(blockIdx.x) * kSumWidth + threadIdx.x;
   const int64_t group = i / row, element = i % row;
   double sum = 0;
   if (group < sums.groups)

@@ -1,6 +1,8 @@
-// What a thread holds: the channels of one 16-byte access to a stream, a lane. How they lie in memory is an Io, as on the CPU.
+// What a thread holds: the channels of one 16-byte access to a stream, a lane. How they lie in
+// memory is an Io, as on the CPU.
 //
-// Loaded bytes stay packed until they are used: unpacked, 16-bit values would take twice the registers.
+// Loaded bytes stay packed until they are used: unpacked, 16-bit values would take twice the
+// registers.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -44,20 +46,25 @@ struct Access<2> {
   using Word = unsigned short;
 };
 
-// Whether what a kernel reads will be read again, by the next kernel: a line that will not is the first to leave the L2 cache, so
-// that the others stay.
+// Whether what a kernel reads will be read again, by the next kernel: a line that will not is the
+// first to leave the L2 cache, so that the others stay.
 enum class Read { kFirst, kLast };
 
-// Loads what no thread writes while the kernel runs. As __ldg and __ldcs, whose loads the compiler must keep, though: these it drops where
-// a pass does not use what it loads, as the map of a chunk, or a gradient, needs some inputs only.
+// Loads what no thread writes while the kernel runs. As __ldg and __ldcs, whose loads the compiler
+// must keep, though: these it drops where a pass does not use what it loads, as the map of a chunk,
+// or a gradient, needs some inputs only.
 #ifdef __CUDA_ARCH__
 template <Read kRead>
 __device__ __forceinline__ uint4 load_unchanging(const uint4* p) {
   uint4 x;
   if constexpr (kRead == Read::kLast)
-    asm("ld.global.cs.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+    asm("ld.global.cs.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+        : "l"(p));
   else
-    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "l"(p));
+    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+        : "l"(p));
   return x;
 }
 template <Read kRead>
@@ -119,7 +126,9 @@ struct Real {
   static constexpr int kVectors = 1;  // accesses per lane
   static constexpr int kChannels = kCount;
 
-  LRNN_HD static Value get(const Raw<1, Word>& raw, int i) { return widen(bit_cast<Some>(raw.vector[0]).s[i]); }
+  LRNN_HD static Value get(const Raw<1, Word>& raw, int i) {
+    return widen(bit_cast<Some>(raw.vector[0]).s[i]);
+  }
   LRNN_HD static Raw<1, Word> pack(const Value* v) {
     Some out;
     for (int i = 0; i < kChannels; ++i) narrow(v[i], out.s[i]);
@@ -199,7 +208,8 @@ LRNN_HD Map<Io> identity() {
 template <class Io>
 LRNN_HD Values<Io> applied(const Map<Io>& map, const Values<Io>& carry) {
   Values<Io> out;
-  for (int i = 0; i < Io::kChannels; ++i) out.v[i] = mapped(map.scale[i], carry.v[i], map.offset[i]);
+  for (int i = 0; i < Io::kChannels; ++i)
+    out.v[i] = mapped(map.scale[i], carry.v[i], map.offset[i]);
   return out;
 }
 

@@ -1,4 +1,5 @@
-// The Python face of the fixed-point kernels. Arguments are checked by lrnn_kernels/fixed_point/; here only what memory safety needs.
+// The Python face of the fixed-point kernels. Arguments are checked by lrnn_kernels/fixed_point/;
+// here only what memory safety needs.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -41,7 +42,8 @@ auto unlocked(Watch*& watch_of_job, Work work) {
 // (image, step, layer, neuron, value) or None.
 py::object as_tuple(const std::optional<Failure>& failure) {
   if (!failure) return py::none();
-  return py::make_tuple(failure->image, failure->step, failure->layer, failure->neuron, failure->value);
+  return py::make_tuple(failure->image, failure->step, failure->layer, failure->neuron,
+                        failure->value);
 }
 
 // Arrays (steps, neurons) for one layer, and the pointers to them.
@@ -80,11 +82,15 @@ Network make_network(const std::vector<Array<int16_t>>& layers) {
   require(!layers.empty(), "a network has at least one layer");
   Network network;
   for (const auto& weights : layers) {
-    require(weights.ndim() == 2 && weights.shape(0) > 0 && weights.shape(1) > 0, "weights are (neurons, inputs)");
-    const bool fits = network.layers().empty() || network.layers().back().neurons == weights.shape(1);
+    require(weights.ndim() == 2 && weights.shape(0) > 0 && weights.shape(1) > 0,
+            "weights are (neurons, inputs)");
+    const bool fits =
+        network.layers().empty() || network.layers().back().neurons == weights.shape(1);
     require(fits, "a layer has as many inputs as the layer before has neurons");
-    require(weights.shape(0) <= kMostInputs && weights.shape(1) <= kMostInputs, "a layer is too wide");
-    network.add(weights.data(), static_cast<int>(weights.shape(0)), static_cast<int>(weights.shape(1)));
+    require(weights.shape(0) <= kMostInputs && weights.shape(1) <= kMostInputs,
+            "a layer is too wide");
+    network.add(weights.data(), static_cast<int>(weights.shape(0)),
+                static_cast<int>(weights.shape(1)));
   }
   return network;
 }
@@ -99,8 +105,10 @@ Job job_of(const Network& network, int accumulator_bits) {
   return job;
 }
 
-void set_coding(Job& job, const Array<uint8_t>& pixels, int64_t frames, int64_t silent, uint64_t seed, uint64_t first) {
-  require(pixels.ndim() == 2 && frames >= silent && silent >= 0, "images are (images, pixels), frames at least silent");
+void set_coding(Job& job, const Array<uint8_t>& pixels, int64_t frames, int64_t silent,
+                uint64_t seed, uint64_t first) {
+  require(pixels.ndim() == 2 && frames >= silent && silent >= 0,
+          "images are (images, pixels), frames at least silent");
   job.pixels = pixels.data();
   job.frames = frames;
   job.silent = silent;
@@ -109,10 +117,12 @@ void set_coding(Job& job, const Array<uint8_t>& pixels, int64_t frames, int64_t 
 }
 
 void set_traces(Job& job, const Array<uint8_t>& bits) {
-  require(bits.ndim() == 3 && bits.shape(2) == (job.inputs + 7) / 8, "traces are (images, frames, bytes)");
+  require(bits.ndim() == 3 && bits.shape(2) == (job.inputs + 7) / 8,
+          "traces are (images, frames, bytes)");
   const int last = job.inputs % 8;
   if (const int64_t bytes = bits.shape(2); last)
-    for (int64_t i = bytes - 1; i < bits.size(); i += bytes) require(bits.data()[i] >> last == 0, "a bit beyond the last input is set");
+    for (int64_t i = bytes - 1; i < bits.size(); i += bytes)
+      require(bits.data()[i] >> last == 0, "a bit beyond the last input is set");
   job.bits = bits.data();
   job.frames = bits.shape(1);
 }
@@ -127,15 +137,17 @@ py::tuple run_all(Job& job, int64_t images, int threads) {
   return py::make_tuple(votes, spikes, as_tuple(failure));
 }
 
-py::tuple classify(const Network& network, const Array<uint8_t>& pixels, int64_t frames, int64_t silent, uint64_t seed, uint64_t first,
-                   int accumulator_bits, int threads) {
+py::tuple classify(const Network& network, const Array<uint8_t>& pixels, int64_t frames,
+                   int64_t silent, uint64_t seed, uint64_t first, int accumulator_bits,
+                   int threads) {
   Job job = job_of(network, accumulator_bits);
   set_coding(job, pixels, frames, silent, seed, first);
   require(pixels.shape(1) == job.inputs, "images have one pixel per input");
   return run_all(job, pixels.shape(0), threads);
 }
 
-py::tuple run_traces(const Network& network, const Array<uint8_t>& bits, int accumulator_bits, int threads) {
+py::tuple run_traces(const Network& network, const Array<uint8_t>& bits, int accumulator_bits,
+                     int threads) {
   Job job = job_of(network, accumulator_bits);
   set_traces(job, bits);
   return run_all(job, bits.shape(0), threads);
@@ -148,7 +160,8 @@ py::tuple watch(const Network& network, const Array<uint8_t>& bits, int accumula
   require(bits.shape(0) == 1, "one image is watched");
   std::vector<WaveArrays> arrays;
   std::vector<Waves> waves;
-  for (const Layer& layer : network.layers()) waves.push_back(arrays.emplace_back(job.frames, layer.neurons).waves());
+  for (const Layer& layer : network.layers())
+    waves.push_back(arrays.emplace_back(job.frames, layer.neurons).waves());
   Array<int32_t> votes({job.frames, int64_t{kClasses}});
   job.waves = waves.data();
   job.votes_by_step = votes.mutable_data();
@@ -158,7 +171,8 @@ py::tuple watch(const Network& network, const Array<uint8_t>& bits, int accumula
   return py::make_tuple(layers, votes, result[2]);
 }
 
-Array<uint8_t> encode_all(const Array<uint8_t>& pixels, int64_t frames, int64_t silent, uint64_t seed, uint64_t first, int threads) {
+Array<uint8_t> encode_all(const Array<uint8_t>& pixels, int64_t frames, int64_t silent,
+                          uint64_t seed, uint64_t first, int threads) {
   Job job{};
   set_coding(job, pixels, frames, silent, seed, first);
   job.inputs = static_cast<int>(pixels.shape(1));
@@ -172,13 +186,16 @@ Array<uint8_t> encode_all(const Array<uint8_t>& pixels, int64_t frames, int64_t 
 }
 
 // (waves, failure) of neurons driven by X or by the sums over their inputs, (steps, neurons).
-py::tuple drive_all(const std::optional<Array<int16_t>>& X, const std::optional<Array<int32_t>>& sums) {
+py::tuple drive_all(const std::optional<Array<int16_t>>& X,
+                    const std::optional<Array<int32_t>>& sums) {
   require(X.has_value() != sums.has_value(), "neurons are driven by X or by sums");
   const py::array& given = X ? static_cast<const py::array&>(*X) : *sums;
-  require(given.ndim() == 2 && given.shape(1) > 0 && given.shape(1) <= kMostInputs, "X and sums are (steps, neurons)");
+  require(given.ndim() == 2 && given.shape(1) > 0 && given.shape(1) <= kMostInputs,
+          "X and sums are (steps, neurons)");
   const int neurons = static_cast<int>(given.shape(1));
   WaveArrays arrays(given.shape(0), neurons);
-  Drive job{neurons, given.shape(0), X ? X->data() : nullptr, sums ? sums->data() : nullptr, arrays.waves(), nullptr};
+  Drive job{neurons,        given.shape(0), X ? X->data() : nullptr, sums ? sums->data() : nullptr,
+            arrays.waves(), nullptr};
   const auto failure = unlocked(job.watch, [&] { return drive(job); });
   return py::make_tuple(arrays.tuple(), as_tuple(failure));
 }

@@ -1,4 +1,5 @@
-// From an image to the inputs that spike in a step: rate coding, drawn on the fly, or a trace that was given.
+// From an image to the inputs that spike in a step: rate coding, drawn on the fly, or a trace that
+// was given.
 #pragma once
 
 #include "lanes.h"
@@ -9,13 +10,16 @@ inline constexpr int kGroups = 8;  // of a chunk
 inline constexpr int kWords = kVectorBytes / 8;
 inline constexpr int kRounds = 10;
 
-// Philox4x32-10 (Salmon et al. 2011) of kWords counters (group, step, image low, image high) under the key seed. Each 32-bit word lies in
-// the low half of a 64-bit lane, where the multiplier wants it; high halves hold rubbish until the end.
+// Philox4x32-10 (Salmon et al. 2011) of kWords counters (group, step, image low, image high) under
+// the key seed. Each 32-bit word lies in the low half of a 64-bit lane, where the multiplier wants
+// it; high halves hold rubbish until the end.
 LRNN_HD void philox(U64 group, uint32_t step, uint64_t image, uint64_t seed, U64& low, U64& high) {
-  U64 c0 = group, c1 = U64{} + step, c2 = U64{} + static_cast<uint32_t>(image), c3 = U64{} + static_cast<uint32_t>(image >> 32);
+  U64 c0 = group, c1 = U64{} + step, c2 = U64{} + static_cast<uint32_t>(image),
+      c3 = U64{} + static_cast<uint32_t>(image >> 32);
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < kRounds; ++round) {
-    const U64 p0 = multiply_low_halves(c0, U64{} + 0xD2511F53u), p1 = multiply_low_halves(c2, U64{} + 0xCD9E8D57u);
+    const U64 p0 = multiply_low_halves(c0, U64{} + 0xD2511F53u),
+              p1 = multiply_low_halves(c2, U64{} + 0xCD9E8D57u);
     c0 = (p1 >> 32) ^ c1 ^ k0;
     c1 = p1;
     c2 = (p0 >> 32) ^ c3 ^ k1;
@@ -53,9 +57,13 @@ class Coded {
     if (step == job_.frames - 1)
       for (int c = 0; c < count_; ++c) chunks_[c].previous = chunks_[c].binary;
     else
-      // A loop of its own, without branches that depend on draws: those of several chunks are then computed at once.
-      for (int c = 0; c < count_; ++c) chunks_[c].previous = draw(chunks_[c], step - job_.silent) & ~chunks_[c].previous;
-    for (int c = 0; c < count_; ++c) list_bits(chunks_[c].previous, [&](int slot) { return chunks_[c].input[slot]; }, events, count);
+      // A loop of its own, without branches that depend on draws: those of several chunks are then
+      // computed at once.
+      for (int c = 0; c < count_; ++c)
+        chunks_[c].previous = draw(chunks_[c], step - job_.silent) & ~chunks_[c].previous;
+    for (int c = 0; c < count_; ++c)
+      list_bits(
+          chunks_[c].previous, [&](int slot) { return chunks_[c].input[slot]; }, events, count);
     return count;
   }
 
@@ -69,7 +77,8 @@ class Coded {
     for (int i = 0; i < 8; ++i) {
       const int slot = (i / 4) * 32 + place * 4 + i % 4;
       chunk.input[slot] = static_cast<uint32_t>(first + i);
-      chunk.threshold[slot] = static_cast<uint16_t>((pixels[i] * 16384 + 127) / 255);  // a quarter of the grey level, of 65536
+      chunk.threshold[slot] = static_cast<uint16_t>((pixels[i] * 16384 + 127) /
+                                                    255);  // a quarter of the grey level, of 65536
       chunk.binary |= static_cast<uint64_t>(pixels[i] >= 128) << slot;
     }
   }
@@ -78,10 +87,12 @@ class Coded {
     uint64_t spikes = 0;
     for (int i = 0; i < kGroups; i += kWords) {
       U64 low, high;
-      philox(load_raw<U64>(chunk.group + i), static_cast<uint32_t>(step), image_, job_.seed, low, high);
+      philox(load_raw<U64>(chunk.group + i), static_cast<uint32_t>(step), image_, job_.seed, low,
+             high);
       const I16 first = bit_cast<U16>(low) < load_raw<U16>(chunk.threshold + 4 * i);
       const I16 second = bit_cast<U16>(high) < load_raw<U16>(chunk.threshold + 32 + 4 * i);
-      spikes |= static_cast<uint64_t>(bits_of(first)) << (4 * i) | static_cast<uint64_t>(bits_of(second)) << (32 + 4 * i);
+      spikes |= static_cast<uint64_t>(bits_of(first)) << (4 * i) |
+                static_cast<uint64_t>(bits_of(second)) << (32 + 4 * i);
     }
     return spikes;
   }
@@ -95,7 +106,8 @@ class Coded {
 // A trace that was given.
 class Recorded {
  public:
-  Recorded(const Job& job, const Scratch&, int64_t image) : bytes_((job.inputs + 7) / 8), bits_(job.bits + image * job.frames * bytes_) {}
+  Recorded(const Job& job, const Scratch&, int64_t image)
+      : bytes_((job.inputs + 7) / 8), bits_(job.bits + image * job.frames * bytes_) {}
 
   int events(int64_t step, uint32_t* events) {
     const uint8_t* row = bits_ + step * bytes_;

@@ -7,7 +7,8 @@ namespace lrnn::fixed_point::LRNN_ISA {
 
 namespace {
 
-// +10 for the class of a neuron, -1 for the others, on ten accumulators that are checked after every step.
+// +10 for the class of a neuron, -1 for the others, on ten accumulators that are checked after
+// every step.
 class ReadOut {
  public:
   explicit ReadOut(const Job& job) : job_(job) {}
@@ -106,7 +107,8 @@ void encode(const Job& job, const Scratch& scratch, int64_t image, uint8_t* bits
   Coded input(job, scratch, image);
   const int64_t bytes = (job.inputs + 7) / 8;
   Asking asking(job.watch);
-  for (int64_t step = 0; step < job.frames && asking.go_on(int64_t{kPad} * job.inputs); ++step, bits += bytes) {
+  for (int64_t step = 0; step < job.frames && asking.go_on(int64_t{kPad} * job.inputs);
+       ++step, bits += bytes) {
     const int count = input.events(step, scratch.events[0]);
     for (int e = 0; e < count; ++e) {
       const uint32_t pixel = scratch.events[0][e];

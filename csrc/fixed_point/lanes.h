@@ -66,14 +66,16 @@ LRNN_HD uint32_t bits_of(I16 mask) {
 #endif
 }
 
-// Appends name(i) to events for every set bit i, eight at a time: how many there are is a branch that is seldom guessed wrong, while
-// whether there is one more would be wrong for every word. Writes, but does not count, up to seven events more.
+// Appends name(i) to events for every set bit i, eight at a time: how many there are is a branch
+// that is seldom guessed wrong, while whether there is one more would be wrong for every word.
+// Writes, but does not count, up to seven events more.
 template <class Name>
 LRNN_HD void list_bits(uint64_t bits, Name name, uint32_t* events, int& count) {
   const int end = count + __builtin_popcountll(bits);
   for (; count < end; count += 8) {
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i, bits &= bits - 1) events[count + i] = name(__builtin_ctzll(bits | uint64_t{1} << 63));
+    for (int i = 0; i < 8; ++i, bits &= bits - 1)
+      events[count + i] = name(__builtin_ctzll(bits | uint64_t{1} << 63));
   }
   count = end;
 }

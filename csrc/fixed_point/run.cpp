@@ -25,7 +25,8 @@ constexpr Kernels (*kTable[kIsaCount])() = {LRNN_ISAS(LRNN_ROW)};
 #undef LRNN_ROW
 
 Isa chosen() {
-  static const Isa isa = choose_isa([](Isa isa) { return kTable[static_cast<int>(isa)] && processor_runs(isa); });
+  static const Isa isa =
+      choose_isa([](Isa isa) { return kTable[static_cast<int>(isa)] && processor_runs(isa); });
   return isa;
 }
 
@@ -47,7 +48,12 @@ class Workspace {
     for (auto& events : events_) events.resize(widest + 8);  // list_bits writes beyond the last
     chunks_.resize((inputs + 63) / 64);
   }
-  Scratch scratch() { return {state_.data()->values, wide_.data(), {events_[0].data(), events_[1].data()}, chunks_.data()}; }
+  Scratch scratch() {
+    return {state_.data()->values,
+            wide_.data(),
+            {events_[0].data(), events_[1].data()},
+            chunks_.data()};
+  }
 
  private:
   std::vector<Line> state_;
@@ -56,8 +62,8 @@ class Workspace {
   std::vector<Chunk> chunks_;
 };
 
-// Calls work(scratch, image) for images in rising order, on several threads, until one returns false; every image below that one
-// is done then.
+// Calls work(scratch, image) for images in rising order, on several threads, until one returns
+// false; every image below that one is done then.
 template <class Work>
 void for_images(const Job& job, int64_t images, int threads, Work work) {
   std::atomic<int64_t> next{0}, stop{images};

@@ -19,7 +19,8 @@ class Network {
   Network() = default;
   Network(Network&&) = default;  // a copy's layers would point at the weights of the original
 
-  // Adds a layer: weights (neurons, inputs), each within kLargestWeight; inputs are the neurons of the layer before.
+  // Adds a layer: weights (neurons, inputs), each within kLargestWeight; inputs are the neurons of
+  // the layer before.
   void add(const int16_t* weights, int neurons, int inputs);
 
   const std::vector<Layer>& layers() const { return layers_; }
@@ -30,8 +31,8 @@ class Network {
   std::vector<std::vector<Line>> weights_;
 };
 
-// Runs images 0 .. images-1 of a job, on at most that many threads. The failure of the lowest image that has one, if any; what the job's
-// arrays hold is then of no use.
+// Runs images 0 .. images-1 of a job, on at most that many threads. The failure of the lowest image
+// that has one, if any; what the job's arrays hold is then of no use.
 std::optional<Failure> run(const Job& job, int64_t images, int threads);
 
 // Writes traces (images, frames, bytes) over zeros.

@@ -1,4 +1,5 @@
-"""Where calls run: the C++ kernels, the CUDA and the Triton kernels, and torch's operators that stand for all of them.
+"""Where calls run: the C++ kernels, the CUDA and the Triton kernels, and torch's operators that
+stand for all of them.
 
     choose      which backend runs a call, and why
     cpu, cuda, triton   the three, each with the same functions

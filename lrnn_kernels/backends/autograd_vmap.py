@@ -1,8 +1,10 @@
 """The batching rules of the operators under the vmap of torch.autograd.
 
-``torch.autograd.grad(is_grads_batched=True)``, ``torch.autograd.functional`` with ``vectorize=True`` and gradcheck's batched checks
-do not map by torch.func's vmap, which ``torch.library.register_vmap`` serves, but by the older one. Its tensors come to the dispatch key
-``Batched``, whose fallback refuses operators of lists of tensors. What is registered here hands them to the same rules.
+``torch.autograd.grad(is_grads_batched=True)``, ``torch.autograd.functional`` with
+``vectorize=True`` and gradcheck's batched checks do not map by torch.func's vmap, which
+``torch.library.register_vmap`` serves, but by the older one. Its tensors come to the dispatch key
+``Batched``, whose fallback refuses operators of lists of tensors. What is registered here hands
+them to the same rules.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-_libraries: dict[str, torch.library.Library] = {}  # by namespace; an operator's kernel lives as long as its library object
+_libraries: dict[
+    str, torch.library.Library
+] = {}  # by namespace; an operator's kernel lives as long as its library object
 
 
 class Info(NamedTuple):
@@ -24,7 +28,8 @@ class Info(NamedTuple):
 
 
 def register(name: str, rule: Callable[..., tuple[Any, Any]]) -> None:
-    """Registers the rule of an operator, NAMESPACE::NAME, in the form of torch.library.register_vmap's."""
+    """Registers the rule of an operator, NAMESPACE::NAME, in the form of
+    torch.library.register_vmap's."""
     namespace, operator = name.split("::")
     if namespace not in _libraries:
         _libraries[namespace] = torch.library.Library(namespace, "FRAGMENT")
@@ -33,7 +38,9 @@ def register(name: str, rule: Callable[..., tuple[Any, Any]]) -> None:
 
 def _apply(rule: Callable[..., tuple[Any, Any]], args: tuple[Any, ...]) -> Any:
     """Calls a rule once: all dimensions that are mapped, one within another, become one."""
-    tensors = [x for arg in args for x in (arg if isinstance(arg, list) else [arg]) if _is_mapped(x)]
+    tensors = [
+        x for arg in args for x in (arg if isinstance(arg, list) else [arg]) if _is_mapped(x)
+    ]
     sizes = _sizes(tensors)
 
     def unwrap(x: Any) -> tuple[Any, Any]:
@@ -65,7 +72,8 @@ def _is_mapped(x: Any) -> bool:
 
 
 def _sizes(tensors: list[Tensor]) -> dict[int, int]:
-    """The sizes of what is mapped by level, from the outermost, 1. Levels are no attribute of a tensor."""
+    """The sizes of what is mapped by level, from the outermost, 1. Levels are no attribute of a
+    tensor."""
     sizes: dict[int, int] = {}
     for x in tensors:
         level = 0

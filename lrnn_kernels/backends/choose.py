@@ -35,14 +35,18 @@ _ON_CPU = Choice("cpu", "the inputs are on the CPU, which has compiled kernels")
 
 
 def load(kernels: Mapping[str, Kernel]) -> None:
-    """What importing the package does: operators are defined, and loaded where nothing need be compiled for that."""
+    """What importing the package does: operators are defined, and loaded where nothing need be
+    compiled for that."""
     operators.declare(kernels)
     for module in BACKENDS.values():
         module.load()
 
 
-def choose(backend: str, device: torch.device, kernel: Kernel | None = None, channels: int = 0) -> Choice:
-    """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is named); raises otherwise."""
+def choose(
+    backend: str, device: torch.device, kernel: Kernel | None = None, channels: int = 0
+) -> Choice:
+    """Resolves "auto", or checks that a named backend can run this kernel (or any, where none is
+    named); raises otherwise."""
     if backend == "auto" and device == _CPU and cpu.available:
         return _ON_CPU
     if backend == "reference":
@@ -54,11 +58,18 @@ def choose(backend: str, device: torch.device, kernel: Kernel | None = None, cha
     if device.type not in ("cpu", "meta"):
         if backend == "cpu":
             raise ValueError(f"backend 'cpu' runs CPU tensors, got tensors on {device}")
-        reasons = [BACKENDS[name].missing(device.type) or unserved(name, kernel, channels) for name in GPU]
+        reasons = [
+            BACKENDS[name].missing(device.type) or unserved(name, kernel, channels) for name in GPU
+        ]
         for name, reason in zip(GPU, reasons, strict=True):
             if not reason:
-                return Choice(name, f"the inputs are on {device.type!r}, and this is the best backend for it here")
-        return _fall_back(f"there is no compiled kernel for device {device.type!r}: {'; '.join(reasons)}")
+                return Choice(
+                    name,
+                    f"the inputs are on {device.type!r}, and this is the best backend for it here",
+                )
+        return _fall_back(
+            f"there is no compiled kernel for device {device.type!r}: {'; '.join(reasons)}"
+        )
     if reason := cpu.missing(device.type):
         if backend == "cpu":
             raise RuntimeError(f"backend 'cpu' is not available: {reason}")
@@ -69,7 +80,9 @@ def choose(backend: str, device: torch.device, kernel: Kernel | None = None, cha
 def _named(backend: str, device: str, kernel: Kernel | None, channels: int) -> Choice:
     reason = BACKENDS[backend].missing(device)
     if reason:
-        raise (ValueError if device == "cpu" else RuntimeError)(f"backend {backend!r} is not available: {reason}")
+        raise (ValueError if device == "cpu" else RuntimeError)(
+            f"backend {backend!r} is not available: {reason}"
+        )
     reason = unserved(backend, kernel, channels)
     if reason:
         raise NotImplementedError(f"backend {backend!r} cannot run this: {reason}")
@@ -77,8 +90,13 @@ def _named(backend: str, device: str, kernel: Kernel | None, channels: int) -> C
 
 
 def kernel_on(backend: str, kernel: Kernel) -> Kernel:
-    """The kernel that a backend runs for this one: the generic engine's where it has none of its own."""
-    return kernel.generic or kernel if backend in GPU and not BACKENDS[backend].serves(kernel) else kernel
+    """The kernel that a backend runs for this one: the generic engine's where it has none of its
+    own."""
+    return (
+        kernel.generic or kernel
+        if backend in GPU and not BACKENDS[backend].serves(kernel)
+        else kernel
+    )
 
 
 def unserved(backend: str, kernel: Kernel | None, channels: int) -> str:
@@ -112,5 +130,7 @@ def _fall_back(reason: str) -> Choice:
     # "auto" may choose the reference, but never unnoticed: it is orders of magnitude slower.
     if reason not in _warned and not torch.compiler.is_compiling():
         _warned.add(reason)
-        warnings.warn(f"lrnn_kernels runs the slow reference: {reason}", RuntimeWarning, stacklevel=5)
+        warnings.warn(
+            f"lrnn_kernels runs the slow reference: {reason}", RuntimeWarning, stacklevel=5
+        )
     return Choice("reference", reason)

@@ -1,4 +1,5 @@
-"""What every backend's module offers: ``choose`` and ``explain`` ask nothing else of cpu, cuda and triton."""
+"""What every backend's module offers: ``choose`` and ``explain`` ask nothing else of cpu, cuda
+and triton."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from ..cell import Kernel
 
 @dataclass(frozen=True)
 class Plan:
-    """How a backend would run a forward pass, in the words of ``explain``; None is what it has not."""
+    """How a backend would run a forward pass, in the words of ``explain``; None is what it has
+    not."""
 
     isa: str
     threads: int | None = None
@@ -29,10 +31,12 @@ class Backend(Protocol):
     NAMESPACE: str
 
     def load(self) -> None:
-        """What importing the package does: loads what is there, if nothing need be compiled for that."""
+        """What importing the package does: loads what is there, if nothing need be compiled for
+        that."""
 
     def missing(self, device: str) -> str:
-        """Why tensors on this type of device cannot run here; "" if they can. Compiles, if it must."""
+        """Why tensors on this type of device cannot run here; "" if they can. Compiles, if it
+        must."""
 
     def serves(self, kernel: Kernel) -> bool:
         """Whether there is such a kernel; asked after ``missing``."""
@@ -40,5 +44,7 @@ class Backend(Protocol):
     def too_wide(self, kernel: Kernel, channels: int) -> str:
         """Why a kernel that is served cannot take so many channels; "" if it can."""
 
-    def plan(self, kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
+    def plan(
+        self, kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]
+    ) -> Plan:
         """How a forward pass would run."""

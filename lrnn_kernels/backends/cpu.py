@@ -1,8 +1,10 @@
 """Finds, and where needed compiles, the library of C++ kernels, and loads its operators into torch.
 
-Importing the package loads the library if one that fits the sources at hand is installed or in the cache (``LRNN_CACHE``, by default
-``~/.cache/lrnn_kernels``); else it is compiled when an operator first runs on the CPU, or by ``python -m lrnn_kernels build``. Tracing,
-exporting and running on fake tensors need no compiled kernel. Without a compiler the package warns once and runs the reference.
+Importing the package loads the library if one that fits the sources at hand is installed or in the
+cache (``LRNN_CACHE``, by default ``~/.cache/lrnn_kernels``); else it is compiled when an operator
+first runs on the CPU, or by ``python -m lrnn_kernels build``. Tracing, exporting and running on
+fake tensors need no compiled kernel. Without a compiler the package warns once and runs the
+reference.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Extension:
 _extension: Extension | None = None
 #: Whether its operators run: what every call asks first.
 available = False
-#: Operators of the same names that load the library when one of them is called: by a compiled graph, say, whose tracing needed none.
+#: Operators of the same names that load the library when one of them is called: by a compiled
+#: graph, say, whose tracing needed none.
 _loaders: torch.library.Library | None = None
 
 
@@ -48,7 +51,8 @@ def ready() -> bool:
 
 
 def promised() -> bool:
-    """Whether the operators will run when they are called, as far as can be said without compiling anything."""
+    """Whether the operators will run when they are called, as far as can be said without
+    compiling anything."""
     if _extension is not None:
         return _extension.library is not None
     try:
@@ -64,7 +68,9 @@ def extension() -> Extension:
         try:
             _extension = _load(compile=True)
         except (OSError, RuntimeError) as error:
-            warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=3)
+            warnings.warn(
+                f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=3
+            )
             _extension = Extension(None, None, str(error))
         available = _extension.library is not None
     return _extension
@@ -98,9 +104,11 @@ def _loading(name: str, *args):
 
 
 def load() -> None:
-    """What importing the package does: the library is loaded if it is there; until it is, operators load it when they are called."""
+    """What importing the package does: the library is loaded if it is there; until it is,
+    operators load it when they are called."""
     global _extension, available, _loaders
-    environment.pool_megabytes()  # the C++ reads the variable by itself; here, a wrong value is refused
+    # The C++ reads the variable by itself; here, a wrong value is refused.
+    environment.pool_megabytes()
     _loaders = torch.library.Library(NAMESPACE, "IMPL", "CPU")
     for name in operators.names():
         _loaders.impl(name, partial(_loading, name))
@@ -109,14 +117,16 @@ def load() -> None:
     except cache.NotCompiled:
         return
     except (OSError, RuntimeError) as error:
-        warnings.warn(f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"lrnn_kernels runs the slow reference only: {error}", RuntimeWarning, stacklevel=2
+        )
         _extension = Extension(None, None, str(error))
     available = _extension.library is not None
 
 
 def missing(device: str) -> str:
-    """Why tensors on this type of device cannot run in the C++ kernels; "" if they can. Compiles them, if that is what it takes, but for
-    tensors without data and while tracing."""
+    """Why tensors on this type of device cannot run in the C++ kernels; "" if they can. Compiles
+    them, if that is what it takes, but for tensors without data and while tracing."""
     if device not in ("cpu", "meta"):
         return f"the CPU kernels run CPU tensors, got tensors on {device!r}"
     if device == "meta" or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
@@ -140,9 +150,12 @@ def too_wide(kernel: Kernel, channels: int) -> str:
 
 
 def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
-    """How a forward pass would run: threads, and what each does at a time; products of matrices have no plan."""
+    """How a forward pass would run: threads, and what each does at a time; products of matrices
+    have no plan."""
     isa = extension().library.lrnn_isa().decode()
     if kernel.engine == "matrix":
         return Plan(isa)
-    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(kernel.name, inputs, params, False, numbers)
+    threads, block, chunk, past_caches = torch.ops.lrnn_kernels.plan(
+        kernel.name, inputs, params, False, numbers
+    )
     return Plan(isa, threads, block, chunk, bool(past_caches))

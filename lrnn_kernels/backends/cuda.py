@@ -1,8 +1,9 @@
-"""Whether the CUDA kernels can run, and why not: a library that is installed or cached is loaded as the package is imported.
+"""Whether the CUDA kernels can run, and why not: a library that is installed or cached is loaded as
+the package is imported.
 
-``LRNN_CUDA`` decides: 0 leaves them out; 1 demands them, also where no GPU is; auto (the default) loads them where torch has CUDA.
-Where there is none it is compiled, once, when a call first asks for it and a GPU is present (or 1 demands it), or by
-``python -m lrnn_kernels build``.
+``LRNN_CUDA`` decides: 0 leaves them out; 1 demands them, also where no GPU is; auto (the default)
+loads them where torch has CUDA. Where there is none it is compiled, once, when a call first asks
+for it and a GPU is present (or 1 demands it), or by ``python -m lrnn_kernels build``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ state: State | None = None
 def state_of(path: Path, reason: str) -> State:
     """Of a library that torch has loaded."""
     library = ctypes.CDLL(str(path))
-    kernels = frozenset(name for name in operators.KERNELS if library.lrnn_gpu_serves(name.encode()))
+    kernels = frozenset(
+        name for name in operators.KERNELS if library.lrnn_gpu_serves(name.encode())
+    )
     return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
 
 
@@ -58,7 +61,9 @@ def missing(device: str) -> str:
     """Why tensors on this type of device cannot run in these kernels; "" if they can."""
     if current().path is None:
         return current().reason
-    return "" if device == "cuda" else f"the CUDA kernels run CUDA tensors, got tensors on {device!r}"
+    return (
+        "" if device == "cuda" else f"the CUDA kernels run CUDA tensors, got tensors on {device!r}"
+    )
 
 
 def serves(kernel: Kernel) -> bool:
@@ -67,9 +72,14 @@ def serves(kernel: Kernel) -> bool:
 
 
 def too_wide(kernel: Kernel, channels: int) -> str:
-    """Why a kernel cannot take so many channels, or ""; only where matrices lie in registers is there a limit."""
+    """Why a kernel cannot take so many channels, or ""; only where matrices lie in registers is
+    there a limit."""
     limit = current().matrix_limit
-    return f"its CUDA kernel holds up to {limit} channels, got {channels}" if kernel.engine == "matrix" and channels > limit else ""
+    return (
+        f"its CUDA kernel holds up to {limit} channels, got {channels}"
+        if kernel.engine == "matrix" and channels > limit
+        else ""
+    )
 
 
 def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: list[float]) -> Plan:
@@ -77,10 +87,16 @@ def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: li
     found = getattr(torch.ops, NAMESPACE).plan(kernel.name, inputs, params, False, numbers)
     if kernel.engine == "matrix":
         blocks, groups, elements = found
-        share = f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} batch element(s) at a time"
+        share = (
+            f"{groups} group(s) of {blocks} block(s) that share the channels of {elements} "
+            "batch element(s) at a time"
+        )
         return Plan("CUDA", layout=share)
     lanes, groups, chunk, blocks = found
-    layout = f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, in chunks of {chunk} steps"
+    layout = (
+        f"{blocks} block(s) of {lanes} lanes x {groups} threads that share a lane's steps, "
+        f"in chunks of {chunk} steps"
+    )
     return Plan("CUDA", steps_per_task=chunk, layout=layout)
 
 
@@ -110,6 +126,8 @@ def _load(compile: bool = True) -> State:
         if mode == "1":
             raise RuntimeError(f"LRNN_CUDA=1 asks for the CUDA operators, but: {error}") from error
         if here:
-            warnings.warn(f"lrnn_kernels has no CUDA operators: {error}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"lrnn_kernels has no CUDA operators: {error}", RuntimeWarning, stacklevel=2
+            )
         return State(None, str(error))
     return state_of(path, reason)

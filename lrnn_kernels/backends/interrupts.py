@@ -1,8 +1,10 @@
 """Ctrl-C, and what other signals' handlers raise, during a long call of a C++ operator.
 
-An operator runs without Python's lock, and a handler of Python's runs only where Python does. So the kernels ask every 50 ms or so, in
-Python's main thread, whether a handler wants to run; if it raises, the call is left, and raises the same. Below this module is
-``torch.ops``: what calls an operator there, as a compiled graph does, gets a RuntimeError first, and the exception as soon as Python runs.
+An operator runs without Python's lock, and a handler of Python's runs only where Python does. So
+the kernels ask every 50 ms or so, in Python's main thread, whether a handler wants to run; if it
+raises, the call is left, and raises the same. Below this module is ``torch.ops``: what calls an
+operator there, as a compiled graph does, gets a RuntimeError first, and the exception as soon as
+Python runs.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ _FUNCTIONS = (
 def watch(library: ctypes.CDLL) -> None:
     """Lets the operators of a library ask for signals, in this process and its children."""
     addresses = (ctypes.c_void_p * len(_FUNCTIONS))(
-        *(ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in _FUNCTIONS)
+        *(
+            ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+            for name in _FUNCTIONS
+        )
     )
 
     def register() -> None:

@@ -1,7 +1,7 @@
 """What torch must know of the operators beyond running them: shapes without data, and vmap.
 
-Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in the tests. The Triton operators
-have the same schemas, and share all of it.
+Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in
+the tests. The Triton operators have the same schemas, and share all of it.
 """
 
 from __future__ import annotations
@@ -22,26 +22,37 @@ KERNELS: dict[str, Kernel] = {}
 
 STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 
-#: What every operator takes and gives. All cells share one signature, so that a new one needs no line here; libraries of kernels
-#: implement the operators, and define none.
+#: What every operator takes and gives. All cells share one signature, so that a new one needs no
+#: line here; libraries of kernels implement the operators, and define none.
 #:
 #: NAME(inputs, params, options, h0, reset, h_reset, reverse, save) -> (y, h_last, saved)
-#:     inputs   the cell's streams, each (B,T,C) with unit channel stride; or one tensor (B,T,nC) that holds all of them side by side, as
-#:              one GEMM wrote them. A complex cell also takes real tensors of split storage: (B,T,2C), real parts first.
-#:     params   one (C,) or (B,C) tensor of the carry type each (float32 for 16- and 32-bit inputs); nbrc: (C,C)
-#:     options  plain numbers; first, for cells that save their states, K: the states before every K-th step are saved; 0: of every step
-#:     h0       (B,C), the carry type; h_reset (C,) or (B,C); reset (B,T) bool. Split storage, and cells of n states, side by side:
-#:              (B,nC), (nC,).
-#:     save     whether a backward pass will follow; saved is what it needs beyond y (empty for most cells)
-#: NAME_backward(..., states, dy, dh_last) -> [inputs' gradients..., params' gradients..., dh0, dh_reset]
-#:     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset and reset are given
-#: plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk, non-temporal stores]
-#:     CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of the nBRC [blocks of a group, groups, batch elements of a
-#:     group at a time]
-_COMMON = "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? h_reset, bool reverse, "
+#:     inputs   the cell's streams, each (B,T,C) with unit channel stride; or one tensor (B,T,nC)
+#:              that holds all of them side by side, as one GEMM wrote them. A complex cell also
+#:              takes real tensors of split storage: (B,T,2C), real parts first.
+#:     params   one (C,) or (B,C) tensor of the carry type each (float32 for 16- and 32-bit inputs);
+#:              nbrc: (C,C)
+#:     options  plain numbers; first, for cells that save their states, K: the states before every
+#:              K-th step are saved; 0: of every step
+#:     h0       (B,C), the carry type; h_reset (C,) or (B,C); reset (B,T) bool. Split storage, and
+#:              cells of n states, side by side: (B,nC), (nC,).
+#:     save     whether a backward pass will follow; saved is what it needs beyond y (empty for most
+#:              cells)
+#: NAME_backward(..., states, dy, dh_last) -> [inputs' gradients..., params' gradients..., dh0,
+#: dh_reset]
+#:     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset
+#:              and reset are given
+#: plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk,
+#:     non-temporal stores] CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of
+#:     the nBRC [blocks of a group, groups, batch elements of a group at a time]
+_COMMON = (
+    "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? "
+    "h_reset, bool reverse, "
+)
 _FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
 _BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
-_PLAN = "plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]"
+_PLAN = (
+    "plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]"
+)
 
 _definitions: list[torch.library.Library] = []  # an operator lives as long as its library object
 
@@ -58,7 +69,8 @@ def names() -> list[str]:
 
 
 def declare(kernels: Mapping[str, Kernel]) -> None:
-    """Takes the rows of all kernels, and defines the operators that libraries of C++ kernels implement."""
+    """Takes the rows of all kernels, and defines the operators that libraries of C++ kernels
+    implement."""
     KERNELS.update(kernels)
     define_all(NAMESPACE)
     register(NAMESPACE, KERNELS)
@@ -75,8 +87,8 @@ def define_all(namespace: str) -> None:
 
 
 def register(namespace: str, kernels: Iterable[str]) -> None:
-    """Registers fakes and batching rules for the operators of a backend; where parameters are matrices, which cannot become rows of one
-    batch, the rules loop."""
+    """Registers fakes and batching rules for the operators of a backend; where parameters are
+    matrices, which cannot become rows of one batch, the rules loop."""
     for name in kernels:
         _describe(namespace, name, KERNELS[name], loops=KERNELS[name].engine == "matrix")
 
@@ -96,7 +108,8 @@ def register_varying(namespace: str, kernels: Iterable[str]) -> None:
 
 
 def _describe(namespace: str, name: str, kernel: Kernel, loops: bool) -> None:
-    """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops: over what is mapped."""
+    """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops:
+    over what is mapped."""
     forward, backward = f"{namespace}::{name}", f"{namespace}::{name}_backward"
     torch.library.register_fake(forward, _forward_fake(kernel))
     torch.library.register_fake(backward, _backward_fake(kernel))
@@ -130,7 +143,8 @@ def _channels(kernel: Kernel, inputs) -> int:
 
 
 def saved_shape(kernel: Kernel, B: int, T: int, C: int, options) -> tuple[int, ...]:
-    """The shape of what a forward pass saves for the backward pass; (0,) where that reads y or nothing."""
+    """The shape of what a forward pass saves for the backward pass; (0,) where that reads y or
+    nothing."""
     if kernel.saves == "bits":
         return (B, (T + STEPS_PER_WORD - 1) // STEPS_PER_WORD + 1, C)
     if kernel.saves != "states":
@@ -149,7 +163,11 @@ def _forward_fake(kernel: Kernel):
         h_last = first.new_empty((B, kernel.states * C), dtype=carry)
         saved = saved_shape(kernel, B, T, C, options) if save else (0,)
         steps = save and kernel.saves == "states"
-        return new_rows(first, C), h_last, first.new_empty(saved, dtype=carry if steps else torch.int32)
+        return (
+            new_rows(first, C),
+            h_last,
+            first.new_empty(saved, dtype=carry if steps else torch.int32),
+        )
 
     return fake
 
@@ -175,20 +193,32 @@ def _looped(name: str):
 
     def pick(arg, dim, i: int):
         if isinstance(arg, list | tuple):
-            return [pick(x, d, i) for x, d in zip(arg, dim, strict=True)] if isinstance(dim, list | tuple) else arg
+            return (
+                [pick(x, d, i) for x, d in zip(arg, dim, strict=True)]
+                if isinstance(dim, list | tuple)
+                else arg
+            )
         return arg if dim is None else arg.select(dim, i)
 
     def rule(info, in_dims, *args):
         operator = _operator(name)
-        calls = [operator(*(pick(arg, dim, i) for arg, dim in zip(args, in_dims, strict=True))) for i in range(info.batch_size)]
+        calls = [
+            operator(*(pick(arg, dim, i) for arg, dim in zip(args, in_dims, strict=True)))
+            for i in range(info.batch_size)
+        ]
         stacked = [torch.stack(parts) for parts in zip(*calls, strict=True)]
-        return (stacked, [0] * len(stacked)) if isinstance(calls[0], list) else (tuple(stacked), (0,) * len(stacked))
+        return (
+            (stacked, [0] * len(stacked))
+            if isinstance(calls[0], list)
+            else (tuple(stacked), (0,) * len(stacked))
+        )
 
     return rule
 
 
 def _folded(x: Tensor | None, dim: int | None, size: int, batch_dims: int) -> Tensor | None:
-    """x with its mapped dimension (or a new one) folded into the batch; batch_dims = 0 for a (C,) tensor, which becomes (V, C)."""
+    """x with its mapped dimension (or a new one) folded into the batch; batch_dims = 0 for a
+    (C,) tensor, which becomes (V, C)."""
     if x is None:
         return None
     x = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
@@ -206,35 +236,56 @@ def _fold_ends(x: Tensor | None, dim: int | None, size: int, B: int) -> Tensor |
 
 
 def _fold_call(size, in_dims, inputs, params, h0, reset, h_reset):
-    """The call with V folded into B; parameters become one row per batch element, so that their gradients stay apart."""
+    """The call with V folded into B; parameters become one row per batch element, so that their
+    gradients stay apart."""
     inputs_d, params_d, _, h0_d, reset_d, h_reset_d = in_dims[:6]
     folded = [_folded(x, d, size, 1) for x, d in zip(inputs, inputs_d, strict=True)]
     B = folded[0].shape[0] // size
     ends = [_fold_ends(p, d, size, B) for p, d in zip(params, params_d, strict=True)]
-    return folded, ends, _folded(h0, h0_d, size, 1), _folded(reset, reset_d, size, 1), _fold_ends(h_reset, h_reset_d, size, B), B
+    return (
+        folded,
+        ends,
+        _folded(h0, h0_d, size, 1),
+        _folded(reset, reset_d, size, 1),
+        _fold_ends(h_reset, h_reset_d, size, B),
+        B,
+    )
 
 
 def _forward_vmap(name: str):
     def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, save):
         size = info.batch_size
-        inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
+        inputs, params, h0, reset, h_reset, B = _fold_call(
+            size, in_dims, inputs, params, h0, reset, h_reset
+        )
         operator = _operator(name)
         y, h_last, saved = operator(inputs, params, options, h0, reset, h_reset, reverse, save)
         is_saved = saved.dim() > 1
         saved = saved.unflatten(0, (size, B)) if is_saved else saved
-        return (y.unflatten(0, (size, B)), h_last.unflatten(0, (size, B)), saved), (0, 0, 0 if is_saved else None)
+        return (y.unflatten(0, (size, B)), h_last.unflatten(0, (size, B)), saved), (
+            0,
+            0,
+            0 if is_saved else None,
+        )
 
     return rule
 
 
 def _backward_vmap(name: str):
-    def rule(info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
+    def rule(
+        info, in_dims, inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last
+    ):
         size = info.batch_size
         shared = [p.dim() - (d is not None) == 1 for p, d in zip(params, in_dims[1], strict=True)]
         reset_shared = h_reset is not None and h_reset.dim() - (in_dims[5] is not None) == 1
-        inputs, params, h0, reset, h_reset, B = _fold_call(size, in_dims, inputs, params, h0, reset, h_reset)
+        inputs, params, h0, reset, h_reset, B = _fold_call(
+            size, in_dims, inputs, params, h0, reset, h_reset
+        )
         states_d, dy_d, dh_last_d = in_dims[7:]
-        states, dy, dh_last = (_folded(x, d, size, 1) for x, d in ((states, states_d), (dy, dy_d), (dh_last, dh_last_d)))
+        states, dy, dh_last = (
+            _folded(x, d, size, 1)
+            for x, d in ((states, states_d), (dy, dy_d), (dh_last, dh_last_d))
+        )
         states = None if states is None else states.contiguous()
         operator = _operator(name)
         grads = operator(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last)
@@ -247,6 +298,8 @@ def _backward_vmap(name: str):
         if has_reset:
             dh_reset = dh_reset.unflatten(0, (size, B))
             dh_reset = dh_reset.sum(1) if reset_shared else dh_reset
-        return [*out, dh0.unflatten(0, (size, B)), dh_reset], [0] * (len(out) + 1) + [0 if has_reset else None]
+        return [*out, dh0.unflatten(0, (size, B)), dh_reset], [0] * (len(out) + 1) + [
+            0 if has_reset else None
+        ]
 
     return rule

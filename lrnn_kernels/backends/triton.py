@@ -1,7 +1,8 @@
-"""Whether the Triton kernels can run, and why not; imports triton and registers their operators when that is first asked.
+"""Whether the Triton kernels can run, and why not; imports triton and registers their operators
+when that is first asked.
 
-On a torch that knows a GPU, or with the interpreter asked for, they are registered as the package is imported: torch.compile
-cannot do it while it traces.
+On a torch that knows a GPU, or with the interpreter asked for, they are registered as the package
+is imported: torch.compile cannot do it while it traces.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ from .operators import NAMESPACE_TRITON
 
 NAMESPACE = NAMESPACE_TRITON
 
-_INTERPRETER = "Triton runs CPU tensors only in its interpreter, for tests: set TRITON_INTERPRET=1 before the first import of lrnn_kernels"
+_INTERPRETER = (
+    "Triton runs CPU tensors only in its interpreter, for tests: set "
+    "TRITON_INTERPRET=1 before the first import of lrnn_kernels"
+)
 
-_failure: str | None = None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
+_failure: str | None = (
+    None  # why the kernels cannot be loaded; "" once they are, None while nobody has asked
+)
 _operators: ModuleType | None = None  # triton_kernels.operators, once it is loaded
 
 
@@ -56,12 +62,20 @@ def plan(kernel: Kernel, inputs: list[Tensor], params: list[Tensor], numbers: li
     """The channels and steps of a program of a forward pass."""
     channels, steps = _operators.plan(kernel.name, inputs, params)
     isa = f"Triton {importlib.metadata.version('triton')}"
-    return Plan(isa, channels_per_task=channels, steps_per_task=steps, layout=f"programs of {channels} channels x {steps} steps")
+    return Plan(
+        isa,
+        channels_per_task=channels,
+        steps_per_task=steps,
+        layout=f"programs of {channels} channels x {steps} steps",
+    )
 
 
 def load() -> None:
-    """What importing the package does: on a torch that knows a GPU, or in the interpreter, operators are registered."""
-    if importlib.util.find_spec("triton") and (torch.version.cuda or torch.version.hip or interpreted()):
+    """What importing the package does: on a torch that knows a GPU, or in the interpreter,
+    operators are registered."""
+    if importlib.util.find_spec("triton") and (
+        torch.version.cuda or torch.version.hip or interpreted()
+    ):
         failure()
 
 
@@ -89,11 +103,14 @@ def _register() -> str:
 
 
 def _find_kernels() -> None:
-    """Makes lrnn_kernels.triton_kernels importable in a checkout, where it lies beside this package instead of inside."""
+    """Makes lrnn_kernels.triton_kernels importable in a checkout, where it lies beside this
+    package instead of inside."""
     package = Path(__file__).resolve().parents[1]
     name, beside = f"{package.name}.triton_kernels", package.parent / "triton_kernels"
     if importlib.util.find_spec(name) is None and beside.is_dir():
-        spec = importlib.util.spec_from_file_location(name, beside / "__init__.py", submodule_search_locations=[str(beside)])
+        spec = importlib.util.spec_from_file_location(
+            name, beside / "__init__.py", submodule_search_locations=[str(beside)]
+        )
         kernels = importlib.util.module_from_spec(spec)
         sys.modules[name] = kernels
         spec.loader.exec_module(kernels)

@@ -1,7 +1,8 @@
 """A number that changes from call to call under torch.compile: the eps of the cells that anneal it.
 
-A number is a constant to torch.compile: every new value compiles anew, and a schedule of thousands of steps meets its limit after a few. A
-tensor is an input. So every kernel whose row says so (``Kernel.varying``) has a second operator, whose last parameter is its first number
+A number is a constant to torch.compile: every new value compiles anew, and a schedule of thousands
+of steps meets its limit after a few. A tensor is an input. So every kernel whose row says so
+(``Kernel.varying``) has a second operator, whose last parameter is its first number
 as a tensor, a float64 scalar on the CPU: it is read when the operator runs, and has no gradient.
 """
 
@@ -20,7 +21,8 @@ SUFFIX = "_varying"
 
 
 def implementations(namespace: str, kernel: Kernel) -> tuple[Callable, Callable]:
-    """The second operator of a kernel and the one of its gradients, by those that take the number as it is."""
+    """The second operator of a kernel and the one of its gradients, by those that take the
+    number as it is."""
     name, low, high = kernel.varying
 
     def numbers(tensor: Tensor, options: list[float]) -> list[float]:

@@ -1,1 +1,2 @@
-"""How a call is made: its arguments checked, a backend chosen, run with gradients, run by the readable loop, or explained."""
+"""How a call is made: its arguments checked, a backend chosen, run with gradients, run by the
+readable loop, or explained."""

@@ -1,4 +1,5 @@
-"""Checks of a call's arguments, with messages that name the argument, what was got and what was expected."""
+"""Checks of a call's arguments, with messages that name the argument, what was got and what was
+expected."""
 
 from __future__ import annotations
 
@@ -17,13 +18,31 @@ COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 class Layout:
     """What a checked call looks like: its sizes, dtypes and how complex values are stored."""
 
-    __slots__ = ("B", "C", "T", "carry", "device", "dtype", "packed", "param", "split", "width", "y_width")
+    __slots__ = (
+        "B",
+        "C",
+        "T",
+        "carry",
+        "device",
+        "dtype",
+        "packed",
+        "param",
+        "split",
+        "width",
+        "y_width",
+    )
 
-    def __init__(self, cell: Cell, inputs: list[Tensor], params: list[Tensor], packed: bool) -> None:
+    def __init__(
+        self, cell: Cell, inputs: list[Tensor], params: list[Tensor], packed: bool
+    ) -> None:
         first = inputs[0]
         self.B, self.T, channels = first.shape
         self.dtype, self.device = first.dtype, first.device
-        complex_params = bool(params) and params[0].is_complex() and any(dtype.is_complex for dtype in cell.dtypes)
+        complex_params = (
+            bool(params)
+            and params[0].is_complex()
+            and any(dtype.is_complex for dtype in cell.dtypes)
+        )
         self.split = complex_params and not first.is_complex()
         streams = len(cell.inputs) * (2 if self.split else 1)
         self.packed = packed
@@ -38,7 +57,8 @@ Signature = tuple[Any, ...]
 
 
 def signature(cell: str, packed: bool, tensors: Sequence[Tensor | None]) -> Signature | None:
-    """All that the checks of a call look at; None where sizes may be symbols, or for what is no plain tensor."""
+    """All that the checks of a call look at; None where sizes may be symbols, or for what is no
+    plain tensor."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return None
     seen: list[Any] = [cell, packed]
@@ -72,9 +92,13 @@ def streams(cell: Cell, inputs: list[Tensor], packed: bool) -> list[Tensor]:
     for name, x in zip(names[1:], inputs[1:], strict=True):
         _stream(name, x)
         if x.shape != sizes:
-            raise ValueError(f"{name} must have the shape of {names[0]}, {shape(first)}, got {shape(x)}")
+            raise ValueError(
+                f"{name} must have the shape of {names[0]}, {shape(first)}, got {shape(x)}"
+            )
         if x.device != device:
-            raise ValueError(f"{name} must be on the device of {names[0]}, {device}, got {x.device}")
+            raise ValueError(
+                f"{name} must be on the device of {names[0]}, {device}, got {x.device}"
+            )
         if x.dtype != dtype:
             dtype, mixed = torch.promote_types(dtype, x.dtype), True
     return [x.to(dtype) for x in inputs] if mixed else inputs
@@ -96,8 +120,18 @@ def dtypes(cell: Cell, layout: Layout) -> None:
         raise TypeError(f"{name} has dtype {layout.dtype}, but {cell.name} takes {expected}")
 
 
-def ends(name: str, x: Tensor, layout: Layout, first: Tensor, channels: int, dtype: torch.dtype, per_batch: bool, shared: bool) -> Tensor:
-    """Checks a tensor without time, (C,) where shared and (B,C) where per_batch, and widens it to dtype."""
+def ends(
+    name: str,
+    x: Tensor,
+    layout: Layout,
+    first: Tensor,
+    channels: int,
+    dtype: torch.dtype,
+    per_batch: bool,
+    shared: bool,
+) -> Tensor:
+    """Checks a tensor without time, (C,) where shared and (B,C) where per_batch, and widens it
+    to dtype."""
     allowed = ([(channels,)] if shared else []) + ([(layout.B, channels)] if per_batch else [])
     return _timeless(name, x, layout, first, allowed, dtype)
 
@@ -112,17 +146,28 @@ def matrix(name: str, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
     return _timeless(name, x, layout, first, [(layout.C, layout.C)], layout.param)
 
 
-def _timeless(name: str, x: Tensor, layout: Layout, first: Tensor, allowed: list[tuple[int, ...]], dtype: torch.dtype) -> Tensor:
+def _timeless(
+    name: str,
+    x: Tensor,
+    layout: Layout,
+    first: Tensor,
+    allowed: list[tuple[int, ...]],
+    dtype: torch.dtype,
+) -> Tensor:
     tensor(name, x)
     if tuple(x.shape) not in allowed:
         expected = " or ".join(str(s) for s in allowed)
         raise ValueError(f"{name} must have shape {expected}, got {shape(x)}")
     if x.device != first.device:
-        raise ValueError(f"{name} must be on the device of the inputs, {first.device}, got {x.device}")
+        raise ValueError(
+            f"{name} must be on the device of the inputs, {first.device}, got {x.device}"
+        )
     if x.dtype == dtype:
         return x
     if torch.promote_types(x.dtype, dtype) != dtype:
-        raise TypeError(f"{name} has dtype {x.dtype}, expected {dtype} or narrower for {layout.dtype} inputs")
+        raise TypeError(
+            f"{name} has dtype {x.dtype}, expected {dtype} or narrower for {layout.dtype} inputs"
+        )
     return x.to(dtype)
 
 
@@ -133,11 +178,16 @@ def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
     if tuple(reset.shape) != (layout.B, layout.T):
         raise ValueError(f"reset must have shape ({layout.B}, {layout.T}), got {shape(reset)}")
     if reset.device != first.device:
-        raise ValueError(f"reset must be on the device of the inputs, {first.device}, got {reset.device}")
+        raise ValueError(
+            f"reset must be on the device of the inputs, {first.device}, got {reset.device}"
+        )
 
 
-def joined(name: str, states: Sequence[Tensor] | None, first: Tensor, cell: Cell, shared: bool) -> Tensor | None:
-    """The states of a cell that carries several, side by side, as kernels take them: each (B,C), or (C,) too where shared."""
+def joined(
+    name: str, states: Sequence[Tensor] | None, first: Tensor, cell: Cell, shared: bool
+) -> Tensor | None:
+    """The states of a cell that carries several, side by side, as kernels take them: each (B,C),
+    or (C,) too where shared."""
     if states is None:
         return None
     stream, parts = cell.inputs[0], cell.states
@@ -145,16 +195,28 @@ def joined(name: str, states: Sequence[Tensor] | None, first: Tensor, cell: Cell
     if first.dim() not in (2, 3):
         raise ValueError(f"{stream} must have shape (B, T, C), got {shape(first)}")
     if not isinstance(states, (tuple, list)) or len(states) != len(parts):
-        got = f"{len(states)} of them" if isinstance(states, (tuple, list)) else type(states).__name__
-        raise TypeError(f"{name} must be a tuple of {len(parts)} tensors ({', '.join(parts)}), got {got}")
+        got = (
+            f"{len(states)} of them" if isinstance(states, (tuple, list)) else type(states).__name__
+        )
+        raise TypeError(
+            f"{name} must be a tuple of {len(parts)} tensors ({', '.join(parts)}), got {got}"
+        )
     B, C, carry = first.shape[0], first.shape[-1], carry_dtype(first.dtype)
     allowed = [(C,)] * shared + [(B, C)]
     for part, x in zip(parts, states, strict=True):
         tensor(f"{name} {part}", x)
         if tuple(x.shape) not in allowed or x.shape != states[0].shape:
-            raise ValueError(f"{name} {part} must have shape {' or '.join(map(str, allowed))}, all of them alike, got {shape(x)}")
+            raise ValueError(
+                f"{name} {part} must have shape {' or '.join(map(str, allowed))}, all of them "
+                f"alike, got {shape(x)}"
+            )
         if x.device != first.device:
-            raise ValueError(f"{name} {part} must be on the device of {stream}, {first.device}, got {x.device}")
+            raise ValueError(
+                f"{name} {part} must be on the device of {stream}, {first.device}, got {x.device}"
+            )
         if torch.promote_types(x.dtype, carry) != carry:
-            raise TypeError(f"{name} {part} has dtype {x.dtype}, expected {carry} or narrower for {first.dtype} inputs")
+            raise TypeError(
+                f"{name} {part} has dtype {x.dtype}, expected {carry} or narrower for "
+                f"{first.dtype} inputs"
+            )
     return torch.cat(list(states), -1)

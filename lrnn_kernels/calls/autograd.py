@@ -1,10 +1,12 @@
 """Autograd around the compiled operators.
 
-``Scan`` is the ordinary path. ``torch.func`` transforms need the ``setup_context`` form, which costs three times as much per call, so
-that form, ``TransformedScan``, runs only inside a transform. Both share their code; neither knows a cell.
+``Scan`` is the ordinary path. ``torch.func`` transforms need the ``setup_context`` form, which
+costs three times as much per call, so that form, ``TransformedScan``, runs only inside a transform.
+Both share their code; neither knows a cell.
 
-Linear recurrences are differentiable any number of times, forward and backward: where a gradient is itself to be
-differentiated, it is computed by the same public scan, run the other way (``linear_gradients``).
+Linear recurrences are differentiable any number of times, forward and backward: where a gradient is
+itself to be differentiated, it is computed by the same public scan, run the other way
+(``linear_gradients``).
 """
 
 from __future__ import annotations
@@ -26,14 +28,17 @@ class Static(NamedTuple):
     operators: str  # the namespace of the backend's operators
     kernel: str  # the operator
     numbers: list[float]  # its options
-    saves: str  # what its backward pass reads: "y", "bits" or "states" (what was saved), or "nothing"
+    saves: (
+        str  # what its backward pass reads: "y", "bits" or "states" (what was saved), or "nothing"
+    )
     linear: str  # of a linear recurrence: the kernel of its derivatives
     inputs: int  # how many of the tensors are streams; the rest are parameters
     reverse: bool
 
 
 class Leaf:
-    """What a scan is, under torch.func, which takes apart the lists and tuples among arguments, and loses count of them in jvp."""
+    """What a scan is, under torch.func, which takes apart the lists and tuples among arguments,
+    and loses count of them in jvp."""
 
     __slots__ = ("static",)
 
@@ -42,9 +47,15 @@ class Leaf:
 
 
 def apply(
-    static: Static, reset: Tensor | None, h0: Tensor | None, h_reset: Tensor | None, tensors: list[Tensor], time_first: bool = False
+    static: Static,
+    reset: Tensor | None,
+    h0: Tensor | None,
+    h_reset: Tensor | None,
+    tensors: list[Tensor],
+    time_first: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y, h_last), y (T,B,C) where time_first.
+    """Runs a scan with gradients; tensors are the streams, then the parameters. Returns (y,
+    h_last), y (T,B,C) where time_first.
 
     h_reset without reset is not read: a backward pass reaches it, with no gradient.
     """
@@ -75,21 +86,35 @@ def _run(static: Static, reset, h0, h_reset, tensors, time_first: bool) -> tuple
 
 
 def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
-    """The tensors, each a tensor of its own: Dynamo refuses an autograd.Function that takes one twice."""
+    """The tensors, each a tensor of its own: Dynamo refuses an autograd.Function that takes one
+    twice."""
     found: list[Tensor | None] = []
     for x in tensors:
         found.append(x.view_as(x) if x is not None and any(x is y for y in found) else x)
     return found
 
 
-def _forward(static: Static, reset, h0, h_reset, tensors, save: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(
+    static: Static, reset, h0, h_reset, tensors, save: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     operator = getattr(getattr(torch.ops, static.operators), static.kernel).default
     n = static.inputs
     h_reset = None if reset is None else h_reset
-    return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, save)
+    return operator(
+        list(tensors[:n]),
+        list(tensors[n:]),
+        static.numbers,
+        h0,
+        reset,
+        h_reset,
+        static.reverse,
+        save,
+    )
 
 
-_FIXED = len(Static._fields)  # leading arguments of the compiled form's apply, which takes what is static one by one
+_FIXED = len(
+    Static._fields
+)  # leading arguments of the compiled form's apply, which takes what is static one by one
 
 
 def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
@@ -126,18 +151,33 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
 def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
     operator = getattr(getattr(torch.ops, static.operators), static.kernel + "_backward").default
     n = static.inputs
-    return operator(list(tensors[:n]), list(tensors[n:]), static.numbers, h0, reset, h_reset, static.reverse, states, dy, dh_last)
+    return operator(
+        list(tensors[:n]),
+        list(tensors[n:]),
+        static.numbers,
+        h0,
+        reset,
+        h_reset,
+        static.reverse,
+        states,
+        dy,
+        dh_last,
+    )
 
 
 class Scan(Function):
-    """y, h_last = Scan.apply(static, time_first, reset, h0, h_reset, *tensors); saves nothing where nothing requires a gradient.
+    """y, h_last = Scan.apply(static, time_first, reset, h0, h_reset, *tensors); saves nothing where
+    nothing requires a gradient.
 
-    Where time_first, y is (T,B,C), in memory as it lies: no view, as a transposed output would be, so that users may change it in place.
+    Where time_first, y is (T,B,C), in memory as it lies: no view, as a transposed output would be,
+    so that users may change it in place.
     """
 
     @staticmethod
     def forward(ctx, static, time_first, reset, h0, h_reset, *tensors):
-        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad))
+        y, h_last, saved = _forward(
+            static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad)
+        )
         if time_first:
             y.transpose_(0, 1)
         _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
@@ -177,7 +217,8 @@ class CompiledScan(Function):
 
 
 class TransformedScan(Function):
-    """The same under torch.func: what is saved must be an output, and the batching rules of the operators do the vmap."""
+    """The same under torch.func: what is saved must be an output, and the batching rules of the
+    operators do the vmap."""
 
     generate_vmap_rule = True
 
@@ -199,16 +240,18 @@ class TransformedScan(Function):
     @staticmethod
     def jvp(ctx, _, *tangents):
         if sum(layer.key() == _JVP for layer in torch._C._functorch.get_interpreter_stack()) > 1:
-            # torch has forward mode off in here, for every jvp around: the result would be wrong. _dual_scan comes before this
-            # wherever the innermost transform is jvp.
+            # torch has forward mode off in here, for every jvp around: the result would be wrong.
+            # _dual_scan comes before this wherever the innermost transform is jvp.
             raise NotImplementedError(
-                f"{ctx.static.kernel}: forward mode works two deep; use reverse mode (jacrev, vjp) for all inner derivatives"
+                f"{ctx.static.kernel}: forward mode works two deep; use reverse mode (jacrev, "
+                "vjp) for all inner derivatives"
             )
         return (*_jvp(ctx, *tangents), None)
 
 
 class OnceDifferentiable(Function):
-    """The fused gradient where somebody might differentiate it again, which is an error for all but linear recurrences."""
+    """The fused gradient where somebody might differentiate it again, which is an error for all
+    but linear recurrences."""
 
     generate_vmap_rule = True
 
@@ -223,15 +266,17 @@ class OnceDifferentiable(Function):
     @staticmethod
     def backward(ctx, *_):
         raise NotImplementedError(
-            f"{ctx.kernel}: second derivatives exist only for linear recurrences; use backend='reference' for this cell"
+            f"{ctx.kernel}: second derivatives exist only for linear recurrences; use "
+            "backend='reference' for this cell"
         )
 
     jvp = backward
 
 
 class Owned(Function):
-    """A tensor that is nobody's view, of the same memory: autograd refuses some changes of a view in place. Whoever saved the tensor
-    for a backward pass learns of changes, because the two count them together.
+    """A tensor that is nobody's view, of the same memory: autograd refuses some changes of a view
+    in place. Whoever saved the tensor for a backward pass learns of changes, because the two count
+    them together.
     """
 
     @staticmethod
@@ -244,8 +289,13 @@ class Owned(Function):
 
 
 def owned(x: Tensor) -> Tensor:
-    """A layer's output as a tensor that its user may detach or change in place, where that is a view; no copy."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or not x._is_view():
+    """A layer's output as a tensor that its user may detach or change in place, where that is a
+    view; no copy."""
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or not x._is_view()
+    ):
         return x
     if forward_ad._current_level >= 0:
         return x  # a detached tensor has no tangent
@@ -253,9 +303,12 @@ def owned(x: Tensor) -> Tensor:
 
 
 def _split_linear(static: Static, tensors) -> tuple[Tensor, Tensor, bool]:
-    """(a, b) of a linear scan in the carry dtype, a broadcast over (B,T); and whether complex values are stored as two real halves."""
+    """(a, b) of a linear scan in the carry dtype, a broadcast over (B,T); and whether complex
+    values are stored as two real halves."""
     if static.kernel == static.linear:
-        a, b = tensors if static.inputs == 2 else tensors[0].chunk(2, dim=-1)  # packed: [a | b] side by side
+        a, b = (
+            tensors if static.inputs == 2 else tensors[0].chunk(2, dim=-1)
+        )  # packed: [a | b] side by side
         return _widened(a), _widened(b), False
     b, a = tensors
     split = a.is_complex() and not b.is_complex()
@@ -269,7 +322,8 @@ def _widened(x: Tensor | None) -> Tensor | None:
 
 
 def to_complex(x: Tensor) -> Tensor:
-    """Split storage (real parts, then imaginary parts, along the channels) as complex numbers; 16-bit ones in float32."""
+    """Split storage (real parts, then imaginary parts, along the channels) as complex numbers;
+    16-bit ones in float32."""
     return torch.complex(*_widened(x).chunk(2, dim=-1))
 
 
@@ -277,37 +331,62 @@ def to_split(z: Tensor) -> Tensor:
     return torch.cat([z.real, z.imag], dim=-1)
 
 
-def previous_states(y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset: Tensor | None, reverse: bool) -> Tensor:
+def previous_states(
+    y: Tensor, h0: Tensor | None, reset: Tensor | None, h_reset: Tensor | None, reverse: bool
+) -> Tensor:
     """The state before each step, [B, T, C], of states y."""
     first = torch.zeros_like(y[:, :1]) if h0 is None else h0[:, None].to(y.dtype)
     T = y.shape[1]
     before = torch.cat([y, first], 1)[:, 1:] if reverse else torch.cat([first, y], 1)[:, :T]
     if reset is not None:
         at_reset = torch.zeros_like(y[0, 0]) if h_reset is None else h_reset.to(y.dtype)
-        before = torch.where(reset[..., None], at_reset if at_reset.dim() == 1 else at_reset[:, None], before)
+        before = torch.where(
+            reset[..., None], at_reset if at_reset.dim() == 1 else at_reset[:, None], before
+        )
     return before
 
 
-def _linear_scan(static: Static, a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool) -> tuple[Tensor, Tensor]:
+def _linear_scan(
+    static: Static, a: Tensor, b: Tensor, h0, reset, h_reset, reverse: bool
+) -> tuple[Tensor, Tensor]:
     """A linear scan on the backend of another, differentiable; a broadcasts against b."""
-    return apply(Static(static.operators, static.linear, [], "y", static.linear, 2, reverse), reset, h0, h_reset, [a.expand_as(b), b])
+    return apply(
+        Static(static.operators, static.linear, [], "y", static.linear, 2, reverse),
+        reset,
+        h0,
+        h_reset,
+        [a.expand_as(b), b],
+    )
 
 
 def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
-    """The gradients of a linear scan from differentiable operations: g[t] = dy[t] + conj(a[t+1]) g[t+1] is a scan the other way."""
+    """The gradients of a linear scan from differentiable operations: g[t] = dy[t] + conj(a[t+1])
+    g[t+1] is a scan the other way."""
     a, b, split = _split_linear(static, tensors)
     if split:
-        y, h0, h_reset, dy, dh_last = (None if x is None else to_complex(x) for x in (y, h0, h_reset, dy, dh_last))
+        y, h0, h_reset, dy, dh_last = (
+            None if x is None else to_complex(x) for x in (y, h0, h_reset, dy, dh_last)
+        )
     y, dy = _widened(y), _widened(dy)
     if dy is None:
         dy = torch.zeros_like(b)
     conj_a = a.conj().expand_as(b)
-    passed = conj_a if reset is None else torch.where(reset[..., None], torch.zeros((), dtype=b.dtype, device=b.device), conj_a)
+    passed = (
+        conj_a
+        if reset is None
+        else torch.where(reset[..., None], torch.zeros((), dtype=b.dtype, device=b.device), conj_a)
+    )
     one = torch.ones_like(passed[:, :1])  # dh_last enters the last step's adjoint as it is
-    after = torch.cat([one, passed[:, :-1]], 1) if static.reverse else torch.cat([passed[:, 1:], one], 1)
+    after = (
+        torch.cat([one, passed[:, :-1]], 1)
+        if static.reverse
+        else torch.cat([passed[:, 1:], one], 1)
+    )
     g, _ = _linear_scan(static, after, dy, dh_last, None, None, not static.reverse)
     before = previous_states(y, h0, reset, h_reset, static.reverse)
-    da = before.conj_physical() * g  # a lazy conjugate would be a view, whose mapped tangents torch refuses
+    da = (
+        before.conj_physical() * g
+    )  # a lazy conjugate would be a view, whose mapped tangents torch refuses
     flow = conj_a * g  # what each step hands to the state before it
     end = -1 if static.reverse else 0
     if b.shape[1] == 0:
@@ -333,30 +412,43 @@ def linear_gradients(static: Static, y, reset, h0, h_reset, dy, dh_last, *tensor
 def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
     static: Static = ctx.static
     if not static.linear:
-        raise NotImplementedError(f"{static.kernel}: forward-mode derivatives exist only for linear recurrences")
+        raise NotImplementedError(
+            f"{static.kernel}: forward-mode derivatives exist only for linear recurrences"
+        )
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
     y = y.transpose(0, 1) if ctx.time_first else y
     return linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
 
 
 def _dual_scan(static: Static, reset, h0, h_reset, tensors) -> tuple[Tensor, Tensor]:
-    """A linear scan under torch.func.jvp, without the jvp of an autograd.Function, within which tangents of outer jvps are lost."""
-    (h0, t_h0), (h_reset, t_h_reset), *pairs = ((None, None) if x is None else forward_ad.unpack_dual(x) for x in (h0, h_reset, *tensors))
+    """A linear scan under torch.func.jvp, without the jvp of an autograd.Function, within which
+    tangents of outer jvps are lost."""
+    (h0, t_h0), (h_reset, t_h_reset), *pairs = (
+        (None, None) if x is None else forward_ad.unpack_dual(x) for x in (h0, h_reset, *tensors)
+    )
     tensors, t_tensors = ([pair[i] for pair in pairs] for i in (0, 1))
     y, h_last, _ = TransformedScan.apply(Leaf(static), reset, h0, h_reset, *tensors)
     if all(t is None for t in (t_h0, t_h_reset, *t_tensors)):
         return y, h_last
-    t_y, t_last = linear_tangents(static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors)
+    t_y, t_last = linear_tangents(
+        static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors
+    )
     return forward_ad.make_dual(y, t_y), forward_ad.make_dual(h_last, t_last)
 
 
-def linear_tangents(static: Static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors) -> tuple[Tensor, Tensor]:
+def linear_tangents(
+    static: Static, y, reset, h0, h_reset, tensors, t_h0, t_h_reset, t_tensors
+) -> tuple[Tensor, Tensor]:
     """dh[t] = a dh[t-1] + (da h[t-1] + db): forward mode of a linear scan is a linear scan."""
     a, _, split = _split_linear(static, tensors)
-    t_tensors = [torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)]
+    t_tensors = [
+        torch.zeros_like(x) if t is None else t for x, t in zip(tensors, t_tensors, strict=True)
+    ]
     t_a, t_b, _ = _split_linear(static, t_tensors)
     if split:
-        y, h0, h_reset, t_h0, t_h_reset = (None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset))
+        y, h0, h_reset, t_h0, t_h_reset = (
+            None if x is None else to_complex(x) for x in (y, h0, h_reset, t_h0, t_h_reset)
+        )
     before = previous_states(_widened(y), h0, reset, h_reset, static.reverse)
     drive = t_a * before + t_b
     t_y, t_last = _linear_scan(static, a, drive, t_h0, reset, t_h_reset, static.reverse)

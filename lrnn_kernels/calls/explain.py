@@ -48,8 +48,10 @@ class Explanation:
             lines.append(f"  kernel    {self.kernel} ({self.isa}); {self.engine}")
         if self.threads:
             lines += [
-                f"  forward   {self.threads} thread(s), tasks of {self.channels_per_task} channels x {self.steps_per_task} steps",
-                f"  stores    {'bypass the caches' if self.past_caches else 'go through the caches'}",
+                f"  forward   {self.threads} thread(s), tasks of {self.channels_per_task} "
+                f"channels x {self.steps_per_task} steps",
+                "  stores    "
+                f"{'bypass the caches' if self.past_caches else 'go through the caches'}",
             ]
         if self.layout:
             lines.append(f"  forward   {self.layout}")
@@ -90,10 +92,16 @@ def describe(row: Cell, call: Call) -> Explanation:
     if choice.backend == "reference" or inputs[0].is_meta:
         return Explanation(row.name, choice.backend, choice.reason)
     numbers = row.numbers(options)
-    copied = tuple(name for name, x in zip(row.inputs, inputs, strict=False) if x.shape[-1] > 1 and x.stride(-1) != 1)
+    copied = tuple(
+        name
+        for name, x in zip(row.inputs, inputs, strict=False)
+        if x.shape[-1] > 1 and x.stride(-1) != 1
+    )
     plan = BACKENDS[choice.backend].plan(kernel, inputs, params, numbers)
     engine = f"{ENGINES[kernel.engine]}: {_reads(kernel, numbers)}"
-    return Explanation(row.name, choice.backend, choice.reason, kernel.name, engine, **asdict(plan), copied=copied)
+    return Explanation(
+        row.name, choice.backend, choice.reason, kernel.name, engine, **asdict(plan), copied=copied
+    )
 
 
 def _reads(kernel: Kernel, numbers: list[float]) -> str:

@@ -1,7 +1,7 @@
 """The reference: a cell's readable step, one time step after another, in plain PyTorch.
 
-It is the oracle of the tests. Autograd differentiates it; where a cell steps, the step has a declared surrogate derivative.
-Nothing here is fast.
+It is the oracle of the tests. Autograd differentiates it; where a cell steps, the step has a
+declared surrogate derivative. Nothing here is fast.
 """
 
 from __future__ import annotations
@@ -26,11 +26,14 @@ def scan(
     reverse: bool = False,
     **options,
 ) -> tuple[Tensor, Tensor]:
-    """Runs a step over time; where ``reset`` is set, the state before the step is ``h_reset``. Returns y [B,T,C], h_last as h0."""
+    """Runs a step over time; where ``reset`` is set, the state before the step is ``h_reset``.
+    Returns y [B,T,C], h_last as h0."""
     first = inputs[0]
     B, T, C = first.shape
     carry = carry_dtype(first.dtype)
-    inputs = [x.to(carry).unbind(1) for x in inputs]  # one gradient buffer a stream; x[:, t] would make one a step
+    inputs = [
+        x.to(carry).unbind(1) for x in inputs
+    ]  # one gradient buffer a stream; x[:, t] would make one a step
     if h0 is None:
         h0 = torch.zeros(B, states * C, dtype=carry, device=first.device)
     if h_reset is None:
@@ -39,7 +42,10 @@ def scan(
     outputs = [None] * T
     for t in reversed(range(T)) if reverse else range(T):
         if reset is not None:
-            h = tuple(torch.where(reset[:, t, None], start, now) for start, now in zip(at_reset, h, strict=True))
+            h = tuple(
+                torch.where(reset[:, t, None], start, now)
+                for start, now in zip(at_reset, h, strict=True)
+            )
         h, outputs[t] = step(h, *(x[t] for x in inputs), *params, **options)
     y = torch.stack(outputs, dim=1).to(first.dtype) if T else first.clone()
     return y, torch.cat(h, -1)

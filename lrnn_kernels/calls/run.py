@@ -1,4 +1,5 @@
-"""The one path from a public operator to a backend: check, choose, run. Rows are handed in: nothing here knows a list of them."""
+"""The one path from a public operator to a backend: check, choose, run. Rows are handed in:
+nothing here knows a list of them."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from ..cell import Cell, Kernel
 from ..options import constant
 from . import arguments, autograd, reference
 
-#: The layouts of earlier calls whose tensors were right as they came: such a call need not be checked twice. Checks take longest where it
-#: hurts most: after large tensors have gone by, their code is in no cache any more.
+#: The layouts of earlier calls whose tensors were right as they came: such a call need not be
+#: checked twice. Checks take longest where it hurts most: after large tensors have gone by, their
+#: code is in no cache any more.
 _layouts: dict[arguments.Signature, arguments.Layout] = {}
 _MOST_LAYOUTS = 1024
 
@@ -27,9 +29,19 @@ def _remember(signature: arguments.Signature, layout: arguments.Layout) -> None:
     _layouts[signature] = layout
 
 
-#: A checked call, which ``run`` executes and ``explain`` describes: kernel, backend, layout, inputs, params, options, h0, h_reset. A plain
-#: tuple: one with names would take as long to make as a tenth of a small call.
-Call = tuple[Kernel, choose.Choice, arguments.Layout, list[Tensor], list[Tensor], Mapping[str, Any], Tensor | None, Tensor | None]
+#: A checked call, which ``run`` executes and ``explain`` describes: kernel, backend, layout,
+#: inputs, params, options, h0, h_reset. A plain tuple: one with names would take as long to make as
+#: a tenth of a small call.
+Call = tuple[
+    Kernel,
+    choose.Choice,
+    arguments.Layout,
+    list[Tensor],
+    list[Tensor],
+    Mapping[str, Any],
+    Tensor | None,
+    Tensor | None,
+]
 
 
 def prepare(
@@ -43,9 +55,11 @@ def prepare(
     backend: str,
     packed: bool = False,
 ) -> Call:
-    """Checks a call, brings its tensors to the dtypes that kernels take, and chooses kernel and backend."""
+    """Checks a call, brings its tensors to the dtypes that kernels take, and chooses kernel and
+    backend."""
     if torch.compiler.is_compiling():
-        # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans of one symbol fail in it.
+        # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans
+        # of one symbol fail in it.
         options = {name: constant(x) for name, x in options.items()}
     signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
     layout = _layouts.get(signature)
@@ -77,25 +91,32 @@ def run(
 ) -> tuple[Tensor, Tensor]:
     """Runs a cell over time and returns (y, h_last).
 
-    packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one GEMM wrote them; its gradient
-    then comes back in one buffer too.
+    packed: inputs is one tensor (B, T, n*C) that holds the cell's n streams side by side, as one
+    GEMM wrote them; its gradient then comes back in one buffer too.
     time_first: y is (T, B, C), a transposed view of the memory but no view to autograd.
-    reached: where there is no reset, a state that the scan does not read and a backward pass reaches, without a gradient.
+    reached: where there is no reset, a state that the scan does not read and a backward pass
+        reaches, without a gradient.
     """
     kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
         row, inputs, params, options, h0, reset, h_reset, backend, packed
     )
     if choice.backend == "reference":
         if reached is not None and reset is None:
-            h0 = torch.where(torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype))
+            h0 = torch.where(
+                torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype)
+            )
         y, h = _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
         return (autograd.owned(y.transpose(0, 1)) if time_first else y), h
     name, varying = kernel.name, kernel.varying
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
-    static = autograd.Static(namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse)
-    return autograd.apply(static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first)
+    static = autograd.Static(
+        namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse
+    )
+    return autograd.apply(
+        static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first
+    )
 
 
 def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
@@ -109,17 +130,32 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
     one = arguments.matrix if row.matrices else arguments.vector
     params = [one(name, x, layout, first) for name, x in zip(row.params, params, strict=True)]
     if h0 is not None:
-        h0 = arguments.ends("h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False)
+        h0 = arguments.ends(
+            "h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False
+        )
     if reset is not None:
         arguments.reset_mask(reset, layout, first)
     if h_reset is not None:
         if reset is None:
-            raise ValueError("h_reset was given without reset; the state before the first step is h0")
-        h_reset = arguments.ends("h_reset", h_reset, layout, first, layout.width, layout.carry, per_batch=True, shared=True)
+            raise ValueError(
+                "h_reset was given without reset; the state before the first step is h0"
+            )
+        h_reset = arguments.ends(
+            "h_reset",
+            h_reset,
+            layout,
+            first,
+            layout.width,
+            layout.carry,
+            per_batch=True,
+            shared=True,
+        )
     return layout, inputs, params, h0, h_reset
 
 
-def _reference(row: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse) -> tuple[Tensor, Tensor]:
+def _reference(
+    row: Cell, layout, inputs, params, options, h0, reset, h_reset, reverse
+) -> tuple[Tensor, Tensor]:
     if layout.packed:
         inputs = list(inputs[0].split(layout.y_width, dim=-1))
     if layout.split:
@@ -151,5 +187,14 @@ def run_step(
         if reset.dim() != 1:
             raise ValueError(f"reset must have shape (B,), got {arguments.shape(reset)}")
         reset = reset.unsqueeze(1)
-    y, h = run(row, [x.unsqueeze(1) for x in inputs], params, options, h0=h, reset=reset, h_reset=h_reset, backend=backend)
+    y, h = run(
+        row,
+        [x.unsqueeze(1) for x in inputs],
+        params,
+        options,
+        h0=h,
+        reset=reset,
+        h_reset=h_reset,
+        backend=backend,
+    )
     return y.squeeze(1), h

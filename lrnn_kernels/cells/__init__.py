@@ -1,43 +1,54 @@
-"""The recurrences: a file each, under the name it has in csrc/cells/ and triton_kernels/. Here is the list.
+"""The recurrences: a file each, under the name it has in csrc/cells/ and triton_kernels/. Here is
+the list.
 
-Every operator gives (y, h_last) of a whole sequence, and has a form ``_step`` for one step. They are elementwise over channels (but for
-the nBRC). Those of the affine family, h[t] = a[t] h[t-1] + b[t] with a and b of no state, run in parallel over time too.
+Every operator gives (y, h_last) of a whole sequence, and has a form ``_step`` for one step. They
+are elementwise over channels (but for the nBRC). Those of the affine family, h[t] = a[t] h[t-1] +
+b[t] with a and b of no state, run in parallel over time too.
 
 Common to all (and said once, here):
 
-Streams are (B,T,C) tensors, float32, float64, bfloat16 or float16 (complex64 or complex128 for ``linear_scan`` and ``lru``). The channel
-stride should be 1; B and T may have any stride, so a slice of a GEMM's output or a permuted (T,B,C) tensor goes in without a copy.
-Streams of several dtypes are brought to the widest. States and parameters are float32 for 16-bit streams, else of the streams' own
-dtype; narrower ones are widened. Any B, T >= 0 and C >= 1.
+Streams are (B,T,C) tensors, float32, float64, bfloat16 or float16 (complex64 or complex128 for
+``linear_scan`` and ``lru``). The channel stride should be 1; B and T may have any stride, so a
+slice of a GEMM's output or a permuted (T,B,C) tensor goes in without a copy. Streams of several
+dtypes are brought to the widest. States and parameters are float32 for 16-bit streams, else of the
+streams' own dtype; narrower ones are widened. Any B, T >= 0 and C >= 1.
 
-Keyword arguments:
-    h0: (B,C), the state before the first step; zero by default.
-    reset: (B,T) bool. Where set, the state before that step is ``h_reset`` and nothing flows across: the start of an episode, or of
+Keyword arguments: h0: (B,C), the state before the first step; zero by default. reset: (B,T) bool.
+    Where set, the state before that step is ``h_reset`` and nothing flows across: the start of an
+    episode, or of
         a sequence in a packed batch.
-    h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in and a learned start differ.
+    h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in
+        and a learned start differ.
     reverse: run from t = T-1 down to 0; ``h_last`` is then the state at t = 0.
-    backend: "auto", "cpu", "cuda", "triton" or "reference". A named backend runs or raises; see ``explain``.
+    backend: "auto", "cpu", "cuda", "triton" or "reference". A named backend runs or raises; see
+        ``explain``.
 
-Returns (y, h_last): y (B,T,C) in the streams' dtype, holding h[t]; h_last (B,C), the state after the last step, in the state dtype, so
-that a sequence run in pieces equals the whole.
+Returns (y, h_last): y (B,T,C) in the streams' dtype, holding h[t]; h_last (B,C), the state after
+the last step, in the state dtype, so that a sequence run in pieces equals the whole.
 
-Gradients reach every stream, parameter, h0, h_reset, and come from y and h_last. They are deterministic. Where a cell steps
-(H, S), the step's derivative is the surrogate kappa(u) = w / (1 + (pi w u)^2), with w = ``width``: dH/du = kappa, dS/du = 2 kappa.
+Gradients reach every stream, parameter, h0, h_reset, and come from y and h_last. They are
+deterministic. Where a cell steps (H, S), the step's derivative is the surrogate kappa(u) = w / (1 +
+(pi w u)^2), with w = ``width``: dH/du = kappa, dS/du = 2 kappa.
 
-Infinity and NaN in data are no errors: what the readable ``step`` of a cell makes of them in float64, its kernels do.
-Channels and batch elements do not mix, so only the lane that holds such a number is touched. In it, outputs and states are infinite or
-NaN where the reference's are; gradients are not finite where the reference's are not, infinity or NaN as the order of a sum has it.
+Infinity and NaN in data are no errors: what the readable ``step`` of a cell makes of them in
+float64, its kernels do. Channels and batch elements do not mix, so only the lane that holds such a
+number is touched. In it, outputs and states are infinite or NaN where the reference's are;
+gradients are not finite where the reference's are not, infinity or NaN as the order of a sum has
+it.
     - A reset selects: nothing of what was before it passes, whatever it was; and so backward.
-    - The gates that step, H, select as well: with eps = 0 a write ends what was infinite, and a held state is what it was.
-    - A sigmoid of -inf is exactly 0, of +inf exactly 1, its derivative 0: a gate masked with -inf is shut. But it is a factor, and 0
-      times infinity is NaN. A saturated tanh is exactly 1.
-    - What overflows the state dtype on its way is infinite. In 16 bits, a backward pass reads y, h0 and h_reset as y stores
-      them.
-    - Where few lanes are cut in time (see ``explain``), an infinity may be NaN, and a piece whose factors' product is 0 in the state dtype
-      drops what enters it.
-Options are finite: a ValueError says which is not. A tensor as ``eps`` is read and checked when the operator runs.
+    - The gates that step, H, select as well: with eps = 0 a write ends what was infinite, and a
+        held state is what it was.
+    - A sigmoid of -inf is exactly 0, of +inf exactly 1, its derivative 0: a gate masked with -inf
+      is shut. But it is a factor, and 0 times infinity is NaN. A saturated tanh is exactly 1.
+    - What overflows the state dtype on its way is infinite. In 16 bits, a backward pass reads y, h0
+      and h_reset as y stores them.
+    - Where few lanes are cut in time (see ``explain``), an infinity may be NaN, and a piece whose
+      factors' product is 0 in the state dtype drops what enters it.
+Options are finite: a ValueError says which is not. A tensor as ``eps`` is read and checked when the
+operator runs.
 
-Raises TypeError or ValueError, naming the argument, what was got and what was expected; RuntimeError if a named backend is missing.
+Raises TypeError or ValueError, naming the argument, what was got and what was expected;
+RuntimeError if a named backend is missing.
 """
 
 from __future__ import annotations
@@ -58,16 +69,21 @@ from .nbrc import NBRC
 # isort: on
 
 #: Every row by its name: those that are imported above, in that order.
-CELLS: dict[str, Cell] = {row.name: row for row in list(globals().values()) if isinstance(row, Cell)}
+CELLS: dict[str, Cell] = {
+    row.name: row for row in list(globals().values()) if isinstance(row, Cell)
+}
 
 #: Every kernel of a row by its name.
-KERNELS: dict[str, Kernel] = {kernel.name: kernel for row in CELLS.values() for kernel in row.kernels}
+KERNELS: dict[str, Kernel] = {
+    kernel.name: kernel for row in CELLS.values() for kernel in row.kernels
+}
 
 choose.load(KERNELS)
 
 
 def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:
-    """What ``lrnn_kernels.<op>(*args, backend=backend, **kwargs)`` would run, and why; nothing is computed.
+    """What ``lrnn_kernels.<op>(*args, backend=backend, **kwargs)`` would run, and why; nothing is
+    computed.
 
         print(lrnn_kernels.explain("bmru", c, beta, alpha))
 

@@ -1,4 +1,5 @@
-"""Units that remember by quantized hysteresis: BMRU, CMRU, and both with a magnitude per step (the alpha-CMRU)."""
+"""Units that remember by quantized hysteresis: BMRU, CMRU, and both with a magnitude per step
+(the alpha-CMRU)."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ EPS = Varying("eps", 0.0, 1.0)
 
 
 class Write(torch.autograd.Function):
-    """(1-z) h + z (alpha s + eps h) for z of 0 or 1, which selects: what is not selected takes no part, though it be infinite.
+    """(1-z) h + z (alpha s + eps h) for z of 0 or 1, which selects: what is not selected takes no
+    part, though it be infinite.
 
-    With g the adjoint: dz = g (alpha s - (1-eps) h), dalpha = z g s, ds = z g alpha, dh = (1-z) g + z eps g.
+    With g the adjoint: dz = g (alpha s - (1-eps) h), dalpha = z g s, ds = z g alpha, dh = (1-z) g +
+    z eps g.
     """
 
     generate_vmap_rule = True
@@ -40,11 +43,18 @@ class Write(torch.autograd.Function):
         z, alpha, s, h = ctx.saved_tensors
         writes = z != 0
         dz = g * (alpha * s - share(1 - ctx.eps, h))
-        return dz, torch.where(writes, g * s, 0), torch.where(writes, g * alpha, 0), torch.where(writes, share(ctx.eps, g), g), None
+        return (
+            dz,
+            torch.where(writes, g * s, 0),
+            torch.where(writes, g * alpha, 0),
+            torch.where(writes, share(ctx.eps, g), g),
+            None,
+        )
 
 
 def step(h: Tensor, c: Tensor, beta: Tensor, alpha: Tensor, *, eps: float, width: float) -> Tensor:
-    """BMRU (eps = 0), CMRU (eps = 1): z = H(|c| - |beta|), h = (1-z) h' + z (alpha S(c) + eps h')."""
+    """BMRU (eps = 0), CMRU (eps = 1): z = H(|c| - |beta|), h = (1-z) h' + z (alpha S(c) + eps
+    h')."""
     z = Heaviside.apply(magnitude(c), magnitude(beta), width)
     return Write.apply(z, alpha.expand_as(z), Sign.apply(c, width), h, eps)
 
@@ -62,28 +72,50 @@ def bmru(
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """The bistable memory recurrent unit: z = H(|c| - |beta|), h[t] = (1-z) h[t-1] + z (alpha S(c) + eps h[t-1]).
+    """The bistable memory recurrent unit: z = H(|c| - |beta|), h[t] = (1-z) h[t-1] + z (alpha S(c)
+    + eps h[t-1]).
 
-    Args:
-        c: (B,T,C), the candidate, any sign.
-        beta: (B,T,C), the threshold; its magnitude counts, and |c| = |beta| updates.
-        alpha: (C,), the state's magnitude, any sign; or (B,T,C), a magnitude per step.
-        eps: how much of the old state an update keeps: 0 is the BMRU (states -alpha and +alpha, "last write wins"), 1 the CMRU, in
-            between the anneal of training. Under torch.compile, for which every number is a constant, a float64 tensor () on the CPU
-            may change without compiling anew; it gets no gradient, and the reference does not check its range there.
+    Args: c: (B,T,C), the candidate, any sign. beta: (B,T,C), the threshold; its magnitude counts,
+        and |c| = |beta| updates. alpha: (C,), the state's magnitude, any sign; or (B,T,C), a
+        magnitude per step. eps: how much of the old state an update keeps: 0 is the BMRU (states
+        -alpha and +alpha, "last write wins"), 1 the CMRU, in
+            between the anneal of training. Under torch.compile, for which every number is a
+            constant, a float64 tensor () on the CPU may change without compiling anew; it gets no
+            gradient, and the reference does not check its range there.
         width: of the surrogate derivative, > 0.
 
-    With eps 0 or 1 the forward pass equals the sequential loop bit for bit on one thread; see ``lrnn_kernels.cells`` for the rest.
-    With eps = 0, alpha (C,) and no resets, the backward pass is served by one saved bit per element.
+    With eps 0 or 1 the forward pass equals the sequential loop bit for bit on one thread; see
+    ``lrnn_kernels.cells`` for the rest. With eps = 0, alpha (C,) and no resets, the backward pass
+    is served by one saved bit per element.
     """
     row, inputs, params, options = _given(c, beta, alpha, eps, width)
-    return run(row, inputs, params, options, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return run(
+        row,
+        inputs,
+        params,
+        options,
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        backend=backend,
+    )
 
 
 def bmru_step(
-    c: Tensor, beta: Tensor, alpha: Tensor, h: Tensor | None = None, *, eps=0.0, width=1.0, reset=None, h_reset=None, backend: str = "auto"
+    c: Tensor,
+    beta: Tensor,
+    alpha: Tensor,
+    h: Tensor | None = None,
+    *,
+    eps=0.0,
+    width=1.0,
+    reset=None,
+    h_reset=None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """One step of ``bmru``: c, beta (B,C), alpha (C,) or (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
+    """One step of ``bmru``: c, beta (B,C), alpha (C,) or (B,C), h (B,C) or None for zero.
+    Returns (y, h), both (B,C)."""
     row, inputs, params, options = _given(c, beta, alpha, eps, width, 2)
     return run_step(row, inputs, params, options, h, reset=reset, h_reset=h_reset, backend=backend)
 
@@ -100,18 +132,41 @@ def cmru(
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """The cumulative memory recurrent unit, ``bmru`` with eps = 1: h[t] = h[t-1] + z alpha S(c), a staircase whose every level holds.
+    """The cumulative memory recurrent unit, ``bmru`` with eps = 1: h[t] = h[t-1] + z alpha S(c), a
+    staircase whose every level holds.
 
-    Arguments as in ``bmru``; alpha of shape (B,T,C) is the alpha-CMRU. Its backward pass needs no saved state.
+    Arguments as in ``bmru``; alpha of shape (B,T,C) is the alpha-CMRU. Its backward pass needs no
+    saved state.
     """
-    return bmru(c, beta, alpha, eps=1.0, width=width, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return bmru(
+        c,
+        beta,
+        alpha,
+        eps=1.0,
+        width=width,
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        backend=backend,
+    )
 
 
 def cmru_step(
-    c: Tensor, beta: Tensor, alpha: Tensor, h: Tensor | None = None, *, width=1.0, reset=None, h_reset=None, backend: str = "auto"
+    c: Tensor,
+    beta: Tensor,
+    alpha: Tensor,
+    h: Tensor | None = None,
+    *,
+    width=1.0,
+    reset=None,
+    h_reset=None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``cmru``; see ``bmru_step``."""
-    return bmru_step(c, beta, alpha, h, eps=1.0, width=width, reset=reset, h_reset=h_reset, backend=backend)
+    return bmru_step(
+        c, beta, alpha, h, eps=1.0, width=width, reset=reset, h_reset=h_reset, backend=backend
+    )
 
 
 def _given(
@@ -122,18 +177,27 @@ def _given(
     if alpha.dim() == dims:
         return ALPHA_BMRU, [c, beta, alpha], [], eps_and_width(eps, width)
     if alpha.dim() not in (1, 2):
-        raise ValueError(f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {shape(alpha)}")
+        raise ValueError(
+            f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {shape(alpha)}"
+        )
     return BMRU, [c, beta], [alpha], eps_and_width(eps, width)
 
 
 def eps_and_width(eps: float | Tensor, width: float) -> dict[str, float | Tensor]:
     """The options of a cell that writes, checked."""
-    return {"eps": varying(EPS, eps), "width": number("width", width, 0.0, float("inf"), open_low=True)}
+    return {
+        "eps": varying(EPS, eps),
+        "width": number("width", width, 0.0, float("inf"), open_low=True),
+    }
 
 
 def numbers(options: Mapping[str, Any]) -> list[float]:
     """The options as plain numbers; eps is none where it is a tensor."""
-    return [options["width"]] if isinstance(options["eps"], Tensor) else [options["eps"], options["width"]]
+    return (
+        [options["width"]]
+        if isinstance(options["eps"], Tensor)
+        else [options["eps"], options["width"]]
+    )
 
 
 def _kernel(options: Mapping[str, Any], has_reset: bool) -> Kernel:
@@ -142,8 +206,8 @@ def _kernel(options: Mapping[str, Any], has_reset: bool) -> Kernel:
         return KERNEL
     if eps == 1.0:
         return ADDING
-    # The last-write-wins engine saves one bit per element, which tells +alpha from -alpha: alpha must not change with time,
-    # and the only other value a state may hold is h0.
+    # The last-write-wins engine saves one bit per element, which tells +alpha from -alpha: alpha
+    # must not change with time, and the only other value a state may hold is h0.
     return LATCH if eps == 0.0 and not has_reset else KERNEL
 
 
@@ -153,14 +217,31 @@ def _kernel_per_step(options: Mapping[str, Any], has_reset: bool) -> Kernel:
 
 
 def _exact(options: Mapping[str, Any], in_one_piece: bool) -> bool:
-    """A BMRU only copies values, in any order; a CMRU adds, so its sums must be taken in the loop's order."""
+    """A BMRU only copies values, in any order; a CMRU adds, so its sums must be taken in the
+    loop's order."""
     return options["eps"] == 0.0 or (options["eps"] == 1.0 and in_one_piece)
 
 
 def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
-    c, beta = draw.normal(draw.stream), 1.2 + 0.3 * draw.normal(draw.stream)  # about a quarter of the steps update
-    for t, (x, threshold) in enumerate([(0.0, 0.0), (-0.0, 0.0), (0.75, 0.75), (-0.75, 0.75), (0.75, -0.75), (0.0, 0.5), (1.0, 0.0)]):
-        c[:, t + 1 :: 29, ::5], beta[:, t + 1 :: 29, ::5] = x, threshold  # signed zeros, ties, zero thresholds
+    c, beta = (
+        draw.normal(draw.stream),
+        1.2 + 0.3 * draw.normal(draw.stream),
+    )  # about a quarter of the steps update
+    for t, (x, threshold) in enumerate(
+        [
+            (0.0, 0.0),
+            (-0.0, 0.0),
+            (0.75, 0.75),
+            (-0.75, 0.75),
+            (0.75, -0.75),
+            (0.0, 0.5),
+            (1.0, 0.0),
+        ]
+    ):
+        c[:, t + 1 :: 29, ::5], beta[:, t + 1 :: 29, ::5] = (
+            x,
+            threshold,
+        )  # signed zeros, ties, zero thresholds
     alpha = draw(draw.channels if cell.params else draw.stream, 0.5, 1.5)
     return ([c, beta], [alpha]) if cell.params else ([c, beta, alpha], [])
 

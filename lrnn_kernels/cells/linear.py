@@ -30,17 +30,35 @@ def linear_scan(
         a: (B,T,C), or (C,) for one factor per channel (never expanded in memory).
         b: (B,T,C).
 
-    Shapes, states, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any number of times, in both
-    modes; for complex values da[t] = conj(h[t-1]) g[t] with g the total adjoint of h[t], as torch defines complex gradients.
+    Shapes, states, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any
+    number of times, in both modes; for complex values da[t] = conj(h[t-1]) g[t] with g the total
+    adjoint of h[t], as torch defines complex gradients.
     """
     row, inputs, params, options = _given(a, b)
-    return run(row, inputs, params, options, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return run(
+        row,
+        inputs,
+        params,
+        options,
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        backend=backend,
+    )
 
 
 def linear_scan_step(
-    a: Tensor, b: Tensor, h: Tensor | None = None, *, reset=None, h_reset=None, backend: str = "auto"
+    a: Tensor,
+    b: Tensor,
+    h: Tensor | None = None,
+    *,
+    reset=None,
+    h_reset=None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """One step of ``linear_scan``: a (B,C) or (C,), b (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
+    """One step of ``linear_scan``: a (B,C) or (C,), b (B,C), h (B,C) or None for zero. Returns
+    (y, h), both (B,C)."""
     row, inputs, params, options = _given(a, b, 2)
     return run_step(row, inputs, params, options, h, reset=reset, h_reset=h_reset, backend=backend)
 

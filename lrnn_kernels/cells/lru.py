@@ -26,18 +26,30 @@ def lru(
 ) -> tuple[Tensor, Tensor]:
     """The LRU's state, h[t] = lam h[t-1] + u[t], complex and diagonal (Orvieto et al. 2023, eq. 4).
 
-    Args:
-        u: (B,T,C) complex64 or complex128; or split storage, real (B,T,2C): C real parts, then C imaginary parts, as one real
+    Args: u: (B,T,C) complex64 or complex128; or split storage, real (B,T,2C): C real parts, then C
+        imaginary parts, as one real
             GEMM writes them. y, h0, h_reset and h_last are then stored in the same way.
         lam: (C,) complex.
 
-    States, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any number of times, in both modes.
+    States, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any number of
+        times, in both modes.
     """
-    return run(LRU, [u], [lam], {}, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return run(
+        LRU, [u], [lam], {}, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend
+    )
 
 
-def lru_step(u: Tensor, lam: Tensor, h: Tensor | None = None, *, reset=None, h_reset=None, backend: str = "auto") -> tuple[Tensor, Tensor]:
-    """One step of ``lru``: u (B,C) complex or (B,2C) split, h alike or None for zero. Returns (y, h)."""
+def lru_step(
+    u: Tensor,
+    lam: Tensor,
+    h: Tensor | None = None,
+    *,
+    reset=None,
+    h_reset=None,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """One step of ``lru``: u (B,C) complex or (B,2C) split, h alike or None for zero. Returns
+    (y, h)."""
     return run_step(LRU, [u], [lam], {}, h, reset=reset, h_reset=h_reset, backend=backend)
 
 

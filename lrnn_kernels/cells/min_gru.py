@@ -13,7 +13,8 @@ from ..cell import Cell, Kernel, affine
 
 
 def step(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
-    """minGRU: z = sigmoid(k), h = (1-z) h' + z v; positive: g(v) in place of v (Feng et al. 2024, sec. 3.1 and app. B)."""
+    """minGRU: z = sigmoid(k), h = (1-z) h' + z v; positive: g(v) in place of v (Feng et al.
+    2024, sec. 3.1 and app. B)."""
     z = torch.sigmoid(k)
     if positive:
         v = torch.where(v >= 0, v + 0.5, torch.sigmoid(v))
@@ -31,20 +32,40 @@ def min_gru(
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """minGRU in linear space: z = sigmoid(k), h[t] = (1-z) h[t-1] + z v (Feng et al. 2024, sec. 3.1).
+    """minGRU in linear space: z = sigmoid(k), h[t] = (1-z) h[t-1] + z v (Feng et al. 2024, sec.
+    3.1).
 
     Args:
         k, v: (B,T,C), the pre-activations of gate and candidate.
         positive: put g(v) = v + 1/2 for v >= 0, sigmoid(v) below, in place of v (ibid., app. B).
     """
-    return run(MIN_GRU, [k, v], [], _options(positive), h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return run(
+        MIN_GRU,
+        [k, v],
+        [],
+        _options(positive),
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        backend=backend,
+    )
 
 
 def min_gru_step(
-    k: Tensor, v: Tensor, h: Tensor | None = None, *, positive: bool = False, reset=None, h_reset=None, backend: str = "auto"
+    k: Tensor,
+    v: Tensor,
+    h: Tensor | None = None,
+    *,
+    positive: bool = False,
+    reset=None,
+    h_reset=None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``min_gru``: k, v (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
-    return run_step(MIN_GRU, [k, v], [], _options(positive), h, reset=reset, h_reset=h_reset, backend=backend)
+    return run_step(
+        MIN_GRU, [k, v], [], _options(positive), h, reset=reset, h_reset=h_reset, backend=backend
+    )
 
 
 def _options(positive: bool) -> dict[str, bool]:

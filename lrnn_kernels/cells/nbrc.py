@@ -1,4 +1,5 @@
-"""The neuromodulated bistable recurrent cell: the BRC with recurrent matrices (Vecoven, Ernst and Drion 2021)."""
+"""The neuromodulated bistable recurrent cell: the BRC with recurrent matrices (Vecoven, Ernst
+and Drion 2021)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
 
 
-def step(states: tuple[Tensor], p_a: Tensor, p_c: Tensor, p_h: Tensor, w_a: Tensor, w_c: Tensor) -> tuple[tuple[Tensor], Tensor]:
+def step(
+    states: tuple[Tensor], p_a: Tensor, p_c: Tensor, p_h: Tensor, w_a: Tensor, w_c: Tensor
+) -> tuple[tuple[Tensor], Tensor]:
     """The BRC's step with recurrent matrices, w_a and w_c (C,C) (Vecoven et al. 2021, sec. 2)."""
     (h,) = states
     a = 1 + torch.tanh(p_a + h @ w_a.mT)
@@ -31,7 +34,8 @@ def nbrc(
     reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """The neuromodulated bistable recurrent cell (Vecoven, Ernst and Drion 2021, eq. 8-9): the BRC with recurrent matrices.
+    """The neuromodulated bistable recurrent cell (Vecoven, Ernst and Drion 2021, eq. 8-9): the BRC
+    with recurrent matrices.
 
         a[t] = 1 + tanh(p_a[t] + W_a h[t-1]),  c[t] = sigmoid(p_c[t] + W_c h[t-1])
         h[t] = c[t] h[t-1] + (1-c[t]) tanh(p_h[t] + a[t] h[t-1])
@@ -40,25 +44,50 @@ def nbrc(
         p_a, p_c, p_h: (B,T,C), the pre-activations U_a x + b_a, U_c x + b_c and U x.
         w_a, w_c: (C,C), the recurrent matrices.
 
-    One matrix product (B,C) x (C,2C) a step and a fused kernel around it, in float32 for 16-bit streams. For the backward pass both gates'
-    pre-activations and the states are saved, 12 bytes per element in float32. The batch is shared out over threads, each with
-    products of its own: all results depend on the number of threads, by rounding. States, resets, gradients and errors: see
+    One matrix product (B,C) x (C,2C) a step and a fused kernel around it, in float32 for 16-bit
+    streams. For the backward pass both gates' pre-activations and the states are saved, 12 bytes
+    per element in float32. The batch is shared out over threads, each with products of its own: all
+    results depend on the number of threads, by rounding. States, resets, gradients and errors: see
     ``lrnn_kernels.cells``. Not elementwise: under vmap the mapped elements run one after another.
     """
     inputs, params = [p_a, p_c, p_h], [w_a, w_c]
-    return run(NBRC, inputs, params, {}, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend)
+    return run(
+        NBRC,
+        inputs,
+        params,
+        {},
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        backend=backend,
+    )
 
 
 def nbrc_step(
-    p_a: Tensor, p_c: Tensor, p_h: Tensor, w_a: Tensor, w_c: Tensor, h: Tensor | None = None, *, reset=None, h_reset=None, backend="auto"
+    p_a: Tensor,
+    p_c: Tensor,
+    p_h: Tensor,
+    w_a: Tensor,
+    w_c: Tensor,
+    h: Tensor | None = None,
+    *,
+    reset=None,
+    h_reset=None,
+    backend="auto",
 ) -> tuple[Tensor, Tensor]:
-    """One step of ``nbrc``: p_a, p_c, p_h (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
-    return run_step(NBRC, [p_a, p_c, p_h], [w_a, w_c], {}, h, reset=reset, h_reset=h_reset, backend=backend)
+    """One step of ``nbrc``: p_a, p_c, p_h (B,C), h (B,C) or None for zero. Returns (y, h), both
+    (B,C)."""
+    return run_step(
+        NBRC, [p_a, p_c, p_h], [w_a, w_c], {}, h, reset=reset, h_reset=h_reset, backend=backend
+    )
 
 
 def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
     C = draw.channels[0]
-    return [draw.normal(draw.stream) for _ in cell.inputs], [draw.normal((C, C)) / (2 * C**0.5) for _ in cell.params]
+    return [draw.normal(draw.stream) for _ in cell.inputs], [
+        draw.normal((C, C)) / (2 * C**0.5) for _ in cell.params
+    ]
 
 
 NBRC = Cell(

@@ -1,4 +1,5 @@
-"""The spiking recurrent cell (Geeter, Ernst and Drion 2024): three states, rectified or spiking outputs."""
+"""The spiking recurrent cell (Geeter, Ernst and Drion 2024): three states, rectified or spiking
+outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from ..options import number
 
 GRADIENTS = ("detached", "full")
 
-#: Steps between saved states with memory="checkpoint": 32 rows of three states of 1024 float32 channels stay in a second-level cache.
+#: Steps between saved states with memory="checkpoint": 32 rows of three states of 1024 float32
+#: channels stay in a second-level cache.
 CHECKPOINT_INTERVAL = 32
 
 #: No sequence is longer; where the interval is not below T, it is T.
@@ -43,7 +45,8 @@ OPTIONS = {
     "memory": "states",  # or the number of steps between checkpoints
 }
 
-#: Constants of a cell that neither fires by itself nor is bistable, so that rounding is not amplified as the paper's cell does; z > 0.
+#: Constants of a cell that neither fires by itself nor is bistable, so that rounding is not
+#: amplified as the paper's cell does; z > 0.
 GENTLE = {"leak": 0.75, "r": 0.4, "r_s": -0.5, "z": 0.25, "slope": 2.0, "z_dep": 0.1}
 
 
@@ -66,7 +69,8 @@ class Straight(torch.autograd.Function):
 
 
 class Spike(torch.autograd.Function):
-    """1 if u > 0 else 0 (a spike needs h above the threshold, so unlike H it is 0 at 0), with one of SPIKE_SURROGATES as its derivative."""
+    """1 if u > 0 else 0 (a spike needs h above the threshold, so unlike H it is 0 at 0), with
+    one of SPIKE_SURROGATES as its derivative."""
 
     generate_vmap_rule = True
 
@@ -115,7 +119,8 @@ def step(
     width: float,
     memory: str | int,  # where the kernels keep what their backward pass reads: no matter here
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
-    """One step, states (i, h, h_s); with the detached gradient h' and h_s' are constants and dReLU is 1."""
+    """One step, states (i, h, h_s); with the detached gradient h' and h_s' are constants and
+    dReLU is 1."""
     i, h_before, slow_before = states
     if gradient == "detached":
         h_before, slow_before = h_before.detach(), slow_before.detach()
@@ -157,7 +162,8 @@ def src(
     memory: str | int = "states",
     backend: str = "auto",
 ) -> tuple[Tensor, States]:
-    """The spiking recurrent cell (Geeter, Ernst and Drion 2024), its leaky synaptic current fused in.
+    """The spiking recurrent cell (Geeter, Ernst and Drion 2024), its leaky synaptic current fused
+    in.
 
         i[t]   = leak i[t-1] + u[t]
         x[t]   = rho tanh(i[t] / rho)
@@ -166,58 +172,128 @@ def src(
         h_s[t] = z_s[t] h_s[t-1] + (1-z_s[t]) h[t-1]
         y[t]   = ReLU(h[t]);  with a threshold the spike 1 if h[t] > threshold else 0
 
-    Args:
-        u: (B,T,C), the synaptic drive W s[t].
-        bias: (C,); the cell fires from about -5 upwards without input, and rests below.
-        state: (i, h, h_s), each (B,C), before the first step; zero by default.
-        reset, reverse, backend: as in ``lrnn_kernels.cells``.
-        h_reset: (i, h, h_s), each (C,) or (B,C), all alike: the states at resets; zero by default.
-        gradient: "detached", the paper's training rule: h[t-1] and h_s[t-1] are constants in both state equations and the derivative of
-            ReLU is 1 everywhere, so time gradient flows through i alone; or "full", back-propagation through all three states.
-        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; rho > 0, 0 <= z < 1, z_hyp and z_dep in [0, 1]. For z
-            near 1 gradients lose digits: 1 - tanh^2 is had from h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where
-            z > 0 and a state h of great magnitude is passed in; an infinite one makes gradients NaN then.
+    Args: u: (B,T,C), the synaptic drive W s[t]. bias: (C,); the cell fires from about -5 upwards
+        without input, and rests below. state: (i, h, h_s), each (B,C), before the first step; zero
+        by default. reset, reverse, backend: as in ``lrnn_kernels.cells``. h_reset: (i, h, h_s),
+        each (C,) or (B,C), all alike: the states at resets; zero by default. gradient: "detached",
+        the paper's training rule: h[t-1] and h_s[t-1] are constants in both state equations and the
+        derivative of
+            ReLU is 1 everywhere, so time gradient flows through i alone; or "full",
+            back-propagation through all three states.
+        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; rho > 0, 0 <= z <
+            1, z_hyp and z_dep in [0, 1]. For z near 1 gradients lose digits: 1 - tanh^2 is had from
+            h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where z > 0 and a
+            state h of great magnitude is passed in; an infinite one makes gradients NaN then.
         threshold: of a spike; None for y = ReLU(h). The paper reads spikes at 0.5.
-        surrogate: the derivative of a spike: "atan" w / (1 + (pi w v)^2), "fast_sigmoid" w / (1 + 2 w |v|)^2, "sigmoid"
-            4 w s (1-s) with s = sigmoid(4 w v), or "triangle" w max(0, 1 - w |v|), of v = h - threshold, with w = ``width``: peak w,
-            area 1.
-        memory: what is kept in memory for the backward pass. "states": tanh(i/rho), h and for the full gradient h_s of every step, in the
-            states' dtype: 8 (detached) or 12 (full) bytes per element in float32. "checkpoint", or a number of steps K (32): all three
-            states before every K-th step, 12/K bytes per element; K steps at a time are then computed again, for bit-equal gradients.
+        surrogate: the derivative of a spike: "atan" w / (1 + (pi w v)^2), "fast_sigmoid" w / (1 + 2
+            w |v|)^2, "sigmoid" 4 w s (1-s) with s = sigmoid(4 w v), or "triangle" w max(0, 1 - w
+            |v|), of v = h - threshold, with w = ``width``: peak w, area 1.
+        memory: what is kept in memory for the backward pass. "states": tanh(i/rho), h and for the
+            full gradient h_s of every step, in the states' dtype: 8 (detached) or 12 (full) bytes
+            per element in float32. "checkpoint", or a number of steps K (32): all three states
+            before every K-th step, 12/K bytes per element; K steps at a time are then computed
+            again, for bit-equal gradients.
 
-    Returns (y, (i, h, h_s)): y (B,T,C); the states after the last step, each (B,C), float32 for 16-bit streams. Gradients reach u, bias
-    and every state, in and out; what the detached rule holds constant gets zero.
+    Returns (y, (i, h, h_s)): y (B,T,C); the states after the last step, each (B,C), float32 for
+    16-bit streams. Gradients reach u, bias and every state, in and out; what the detached rule
+    holds constant gets zero.
 
-    Float32 with the paper's constants: a cell that spikes amplifies rounding, until a spike comes a step sooner or later. Over many lanes
-    errors are those of the same loop in torch (their ratio has a mean and a median of 1). In one lane the error may be 100 times that of
-    the loop, or a hundredth: in 1 % of the lanes a gradient is more than 10 times worse, in 1 % more than 10 times better. So it is
-    between two runs of the loop whose inputs differ in the last place. Where a single lane matters, use float64.
+    Float32 with the paper's constants: a cell that spikes amplifies rounding, until a spike comes a
+    step sooner or later. Over many lanes errors are those of the same loop in torch (their ratio
+    has a mean and a median of 1). In one lane the error may be 100 times that of the loop, or a
+    hundredth: in 1 % of the lanes a gradient is more than 10 times worse, in 1 % more than 10 times
+    better. So it is between two runs of the loop whose inputs differ in the last place. Where a
+    single lane matters, use float64.
     """
-    options = src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, surrogate, width, memory)
-    h0, at_reset = joined("state", state, u, SRC, shared=False), joined("h_reset", h_reset, u, SRC, shared=True)
-    y, last = run(SRC, [u], [bias], options, h0=h0, reset=reset, h_reset=at_reset, reverse=reverse, backend=backend)
-    return y, torch.unsafe_chunk(last, 3, -1)  # nobody else has last: the three may be changed in place
+    options = src_options(
+        gradient,
+        leak,
+        rho,
+        r,
+        r_s,
+        z,
+        z_hyp,
+        z_dep,
+        slope,
+        midpoint,
+        threshold,
+        surrogate,
+        width,
+        memory,
+    )
+    h0, at_reset = (
+        joined("state", state, u, SRC, shared=False),
+        joined("h_reset", h_reset, u, SRC, shared=True),
+    )
+    y, last = run(
+        SRC,
+        [u],
+        [bias],
+        options,
+        h0=h0,
+        reset=reset,
+        h_reset=at_reset,
+        reverse=reverse,
+        backend=backend,
+    )
+    return y, torch.unsafe_chunk(
+        last, 3, -1
+    )  # nobody else has last: the three may be changed in place
 
 
 def src_step(
-    u: Tensor, bias: Tensor, state: States | None = None, *, reset=None, h_reset: States | None = None, backend: str = "auto", **options
+    u: Tensor,
+    bias: Tensor,
+    state: States | None = None,
+    *,
+    reset=None,
+    h_reset: States | None = None,
+    backend: str = "auto",
+    **options,
 ) -> tuple[Tensor, States]:
-    """One step of ``src``: u (B,C), state (i, h, h_s) or None for zero; options are those of ``src``. Returns (y, state)."""
+    """One step of ``src``: u (B,C), state (i, h, h_s) or None for zero; options are those of
+    ``src``. Returns (y, state)."""
     unknown = options.keys() - OPTIONS.keys()
     if unknown:
         raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
     checked = src_options(**{**OPTIONS, **options})
-    h0, at_reset = joined("state", state, u, SRC, shared=False), joined("h_reset", h_reset, u, SRC, shared=True)
-    y, last = run_step(SRC, [u], [bias], checked, h0, reset=reset, h_reset=at_reset, backend=backend)
-    return y, torch.unsafe_chunk(last, 3, -1)  # nobody else has last: the three may be changed in place
+    h0, at_reset = (
+        joined("state", state, u, SRC, shared=False),
+        joined("h_reset", h_reset, u, SRC, shared=True),
+    )
+    y, last = run_step(
+        SRC, [u], [bias], checked, h0, reset=reset, h_reset=at_reset, backend=backend
+    )
+    return y, torch.unsafe_chunk(
+        last, 3, -1
+    )  # nobody else has last: the three may be changed in place
 
 
-def src_options(gradient, leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint, threshold, surrogate, width, memory) -> dict[str, object]:
+def src_options(
+    gradient,
+    leak,
+    rho,
+    r,
+    r_s,
+    z,
+    z_hyp,
+    z_dep,
+    slope,
+    midpoint,
+    threshold,
+    surrogate,
+    width,
+    memory,
+) -> dict[str, object]:
     """The options of an SRC, checked."""
     if gradient not in GRADIENTS:
-        raise ValueError(f"gradient must be one of {', '.join(map(repr, GRADIENTS))}, got {gradient!r}")
+        raise ValueError(
+            f"gradient must be one of {', '.join(map(repr, GRADIENTS))}, got {gradient!r}"
+        )
     if surrogate not in SPIKE_SURROGATES:
-        raise ValueError(f"surrogate must be one of {', '.join(map(repr, SPIKE_SURROGATES))}, got {surrogate!r}")
+        raise ValueError(
+            f"surrogate must be one of {', '.join(map(repr, SPIKE_SURROGATES))}, got {surrogate!r}"
+        )
     inf = float("inf")
     return {
         "gradient": gradient,
@@ -244,7 +320,10 @@ def _memory(memory: str | int) -> str | int:
     if memory == "checkpoint":
         return CHECKPOINT_INTERVAL
     if not isinstance(memory, Integral) or isinstance(memory, bool) or memory < 1:
-        raise ValueError(f"memory must be 'states', 'checkpoint' or a number of steps of at least 1, got {memory!r}")
+        raise ValueError(
+            "memory must be 'states', 'checkpoint' or a number of steps of at least 1, got "
+            f"{memory!r}"
+        )
     return min(int(memory), LONGEST_INTERVAL)
 
 
@@ -253,7 +332,10 @@ def _kernel(options: Mapping[str, Any], has_reset: bool) -> Kernel:
 
 
 def _numbers(options: Mapping[str, Any]) -> list[float]:
-    constants = [options[name] for name in ("leak", "rho", "r", "r_s", "z", "z_hyp", "z_dep", "slope", "midpoint")]
+    constants = [
+        options[name]
+        for name in ("leak", "rho", "r", "r_s", "z", "z_hyp", "z_dep", "slope", "midpoint")
+    ]
     threshold = 0.0 if options["threshold"] is None else options["threshold"]
     surrogate = list(SPIKE_SURROGATES).index(options["surrogate"])
     interval = 0 if options["memory"] == "states" else options["memory"]
@@ -261,7 +343,8 @@ def _numbers(options: Mapping[str, Any]) -> list[float]:
 
 
 def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
-    # |h| stays below about 0.97: 1 - h^2, a factor of every gradient, loses all its digits where h rounds to 1.
+    # |h| stays below about 0.97: 1 - h^2, a factor of every gradient, loses all its digits where h
+    # rounds to 1.
     return [0.4 * draw.normal(draw.stream)], [draw(draw.channels, 0.0, 0.5)]
 
 
@@ -297,8 +380,16 @@ SRC = Cell(
     states=("i", "h", "h_s"),
     draw=_draw,
     variants=(
-        *({**GENTLE, "gradient": gradient, "threshold": at} for gradient in GRADIENTS for at in (None, 0.5)),
+        *(
+            {**GENTLE, "gradient": gradient, "threshold": at}
+            for gradient in GRADIENTS
+            for at in (None, 0.5)
+        ),
         {**GENTLE, "gradient": "full", "memory": 5},
-        *({**_SPIKES, "surrogate": name} for name in SPIKE_SURROGATES if name != OPTIONS["surrogate"]),
+        *(
+            {**_SPIKES, "surrogate": name}
+            for name in SPIKE_SURROGATES
+            if name != OPTIONS["surrogate"]
+        ),
     ),
 )

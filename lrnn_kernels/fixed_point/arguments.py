@@ -11,7 +11,8 @@ BACKENDS = ("cpu", "reference")
 MOST_FRAMES = 2**31 - 1  # steps are numbered in 32 bits where traces are drawn
 
 
-#: What is an array and no more. Others give their elements a meaning that is lost here: a mask, a unit.
+#: What is an array and no more. Others give their elements a meaning that is lost here: a mask, a
+#: unit.
 PLAIN = (np.ndarray, np.memmap, np.matrix)
 
 
@@ -20,7 +21,10 @@ def array(name: str, x: object, ndim: int, axes: str) -> np.ndarray:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
     if type(x) not in PLAIN:
-        raise TypeError(f"{name} must be a plain NumPy array, got {type(x).__name__}: only its data would be read")
+        raise TypeError(
+            f"{name} must be a plain NumPy array, got {type(x).__name__}: only its data would be "
+            "read"
+        )
     if x.ndim != ndim:
         raise ValueError(f"{name} must have shape {axes}, got {x.shape}")
     return np.asarray(x)
@@ -55,7 +59,11 @@ def backend(x: object) -> str:
 def threads(x: object) -> int:
     """A number of threads; all cores that this process may use for None."""
     if x is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count() or 1
+        )
     return integer("threads", x, 1, 1024)
 
 
@@ -70,7 +78,9 @@ def grey_levels(images: object) -> np.ndarray:
         raise TypeError(f"images must be uint8, or floating point in [0, 1], got {images.dtype}")
     outside = ~((images >= 0) & (images <= 1))  # NaN too
     if outside.any():
-        raise ValueError(f"images must be in [0, 1] where they are floating point, got {images[outside][0]}")
+        raise ValueError(
+            f"images must be in [0, 1] where they are floating point, got {images[outside][0]}"
+        )
     return np.rint(images.astype(np.float64) * 255.0).astype(np.uint8, order="C")
 
 

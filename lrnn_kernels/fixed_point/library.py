@@ -1,4 +1,5 @@
-"""Finds, and where needed compiles, the C++ of the fixed-point network: when it is first used, not when it is imported."""
+"""Finds, and where needed compiles, the C++ of the fixed-point network: when it is first used,
+not when it is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ INSTALLED = Path(__file__).parents[1] / libraries.FIXED_POINT_FILE
 
 @functools.cache
 def load() -> tuple[ModuleType, Path, str]:
-    """The compiled module, its path and how it came to be; raises RuntimeError where there is none and none can be compiled."""
+    """The compiled module, its path and how it came to be; raises RuntimeError where there is
+    none and none can be compiled."""
     try:
         path, reason = cache.fixed_point(INSTALLED, sysconfig.get_config_var("SOABI"))
         spec = importlib.util.spec_from_file_location("lrnn_kernels._fixed_point", path)
@@ -23,7 +25,10 @@ def load() -> tuple[ModuleType, Path, str]:
         spec.loader.exec_module(module)
         cache.check_isa(path, module.isa())
     except (OSError, ImportError, RuntimeError) as error:
-        raise RuntimeError(f'lrnn_kernels.fixed_point has no compiled kernels; backend="reference" needs none. {error}') from error
+        raise RuntimeError(
+            'lrnn_kernels.fixed_point has no compiled kernels; backend="reference" needs none. '
+            f"{error}"
+        ) from error
     return module, path, reason
 
 

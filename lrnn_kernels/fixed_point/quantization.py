@@ -25,13 +25,15 @@ class Quantized:
 
 
 def quantize(weights: np.ndarray, levels: int) -> Quantized:
-    """Wq = round(W B / max|W|), one scale per matrix; halves go to the even neighbour (``numpy.rint``), in float64.
+    """Wq = round(W B / max|W|), one scale per matrix; halves go to the even neighbour
+    (``numpy.rint``), in float64.
 
-    Args:
-        weights: W, (neurons, inputs), floating point; a layer after the first has as many inputs as the one before has neurons.
-        levels: B, from 1 to 32767; 256 is the paper's reference, 16 its "5-bit" and 8 its "4-bit" weights.
+    Args: weights: W, (neurons, inputs), floating point; a layer after the first has as many inputs
+        as the one before has neurons. levels: B, from 1 to 32767; 256 is the paper's reference, 16
+        its "5-bit" and 8 its "4-bit" weights.
 
-    Raises TypeError and ValueError for anything else, NaN and a matrix without a scale (of zeros, or of numbers next to them) included.
+    Raises TypeError and ValueError for anything else, NaN and a matrix without a scale (of zeros,
+    or of numbers next to them) included.
     """
     weights = arguments.array("weights", weights, 2, "(neurons, inputs)")
     if weights.dtype.kind != "f":
@@ -42,10 +44,16 @@ def quantize(weights: np.ndarray, levels: int) -> Quantized:
     if not np.isfinite(largest):
         raise ValueError(f"weights must be finite, got {weights[~np.isfinite(weights)][0]}")
     if largest == 0:
-        raise ValueError(f"weights must not all be zero: a matrix {weights.shape} of zeros has no scale")
+        raise ValueError(
+            f"weights must not all be zero: a matrix {weights.shape} of zeros has no scale"
+        )
     scale = levels / float(largest)
     if not np.isfinite(scale):
-        raise ValueError(f"weights must not all be as small as {largest:g}: levels / max|W| is beyond float64")
+        raise ValueError(
+            f"weights must not all be as small as {largest:g}: levels / max|W| is beyond float64"
+        )
     exponent = -np.frexp(largest)[1]  # W B could be beyond float64, too
     near_one = np.ldexp(weights, exponent)
-    return Quantized(np.rint(near_one * levels / np.ldexp(largest, exponent)).astype(np.int16), scale, levels)
+    return Quantized(
+        np.rint(near_one * levels / np.ldexp(largest, exponent)).astype(np.int16), scale, levels
+    )

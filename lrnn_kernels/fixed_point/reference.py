@@ -1,4 +1,5 @@
-"""What the fixed-point network computes, in readable NumPy: the oracle of the compiled kernels, and what runs without a compiler.
+"""What the fixed-point network computes, in readable NumPy: the oracle of the compiled kernels, and
+what runs without a compiler.
 
 Everything is vectorized over images and neurons, in 64-bit integers: slow, and hard to get wrong.
 """
@@ -14,7 +15,8 @@ MOST_CURRENT = 30000
 
 
 class Step(NamedTuple):
-    """What neurons did in one step: the current, what follows from it and the old states, the new states."""
+    """What neurons did in one step: the current, what follows from it and the old states, the
+    new states."""
 
     I: np.ndarray  # noqa: E741, the equations' name
     X: np.ndarray
@@ -26,7 +28,8 @@ class Step(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The first overflow of an image: of neuron's current in layer, or, with layer -1, of an accumulator."""
+    """The first overflow of an image: of neuron's current in layer, or, with layer -1, of an
+    accumulator."""
 
     image: int
     step: int
@@ -51,10 +54,13 @@ def fire(I: np.ndarray, h: np.ndarray, h_s: np.ndarray, X: np.ndarray | None = N
     return Step(I, X, z, u, h_next, h_s_next, h_next >= 512)
 
 
-def run(weights: list[np.ndarray], spikes: np.ndarray, low: int, high: int) -> tuple[np.ndarray, np.ndarray, Failure | None]:
+def run(
+    weights: list[np.ndarray], spikes: np.ndarray, low: int, high: int
+) -> tuple[np.ndarray, np.ndarray, Failure | None]:
     """Runs a stack on spikes (N, T, inputs), bool.
 
-    Returns votes (N, CLASSES), spikes of every layer (N, depth), and the failure of the lowest image that has one.
+    Returns votes (N, CLASSES), spikes of every layer (N, depth), and the failure of the lowest
+    image that has one.
     """
     images, steps = spikes.shape[:2]
     state = [_rest((images, len(w))) for w in weights]
@@ -70,8 +76,11 @@ def run(weights: list[np.ndarray], spikes: np.ndarray, low: int, high: int) -> t
     return votes.astype(np.int32), counts, failures[min(failures)] if failures else None
 
 
-def watch(weights: list[np.ndarray], spikes: np.ndarray, low: int, high: int) -> tuple[list[Step], np.ndarray, Failure | None]:
-    """Runs a stack on spikes (1, T, inputs): for every layer a Step of arrays (T, neurons); votes after every step (T, CLASSES)."""
+def watch(
+    weights: list[np.ndarray], spikes: np.ndarray, low: int, high: int
+) -> tuple[list[Step], np.ndarray, Failure | None]:
+    """Runs a stack on spikes (1, T, inputs): for every layer a Step of arrays (T, neurons);
+    votes after every step (T, CLASSES)."""
     _, _, failure = run(weights, spikes, low, high)
     state = [_rest((1, len(w))) for w in weights]
     steps = [_step(weights, state, spikes[:, t]) for t in range(spikes.shape[1])]
@@ -100,7 +109,9 @@ def _step(weights: list[np.ndarray], state: list[Step], spikes: np.ndarray) -> l
     """One step of all layers, each fed by the spikes of the one before; state is replaced."""
     for layer, w in enumerate(weights):
         last = state[layer]
-        total = (spikes.astype(np.float64) @ w.T.astype(np.float64)).astype(np.int64)  # exact below 2^53, and faster than integers
+        total = (spikes.astype(np.float64) @ w.T.astype(np.float64)).astype(
+            np.int64
+        )  # exact below 2^53, and faster than integers
         state[layer] = fire(integrate(last.I, total), last.h, last.h_s)
         spikes = state[layer].spike
     return list(state)
@@ -112,28 +123,44 @@ def _votes(spike: np.ndarray) -> np.ndarray:
     return spike.astype(np.int64) @ np.where(is_own, 10, -1)
 
 
-def _note(failures: dict[int, Failure], bad: np.ndarray, values: np.ndarray, step: int, layer: int) -> None:
+def _note(
+    failures: dict[int, Failure], bad: np.ndarray, values: np.ndarray, step: int, layer: int
+) -> None:
     """Records the first bad value of every image that has not failed before."""
     for image in np.flatnonzero(bad.any(1)):
         neuron = int(bad[image].argmax())
-        failures.setdefault(int(image), Failure(int(image), step, layer, neuron, int(values[image, neuron])))
+        failures.setdefault(
+            int(image), Failure(int(image), step, layer, neuron, int(values[image, neuron]))
+        )
 
 
 def _stack(steps: list[Step], neurons: int) -> Step:
-    """Steps of one image, one after the other: arrays (T, neurons) in the types of the compiled kernels."""
+    """Steps of one image, one after the other: arrays (T, neurons) in the types of the compiled
+    kernels."""
     dtypes = [np.int16] * 6 + [np.bool_]
-    return Step(*(np.array([s[i][0] for s in steps], dtype).reshape(-1, neurons) for i, dtype in enumerate(dtypes)))
+    return Step(
+        *(
+            np.array([s[i][0] for s in steps], dtype).reshape(-1, neurons)
+            for i, dtype in enumerate(dtypes)
+        )
+    )
 
 
 def philox(counter: np.ndarray, seed: int) -> np.ndarray:
-    """Philox4x32-10: blocks of four 32-bit words (..., 4) from counters (..., 4), under the key (seed low, seed high)."""
+    """Philox4x32-10: blocks of four 32-bit words (..., 4) from counters (..., 4), under the key
+    (seed low, seed high)."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     c0, c1, c2, c3 = np.moveaxis(counter.astype(np.uint64), -1, 0)
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for _ in range(10):
         p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (p1 >> half) ^ c1 ^ np.uint64(k0), p1 & low, (p0 >> half) ^ c3 ^ np.uint64(k1), p0 & low
+        c0, c1, c2, c3 = (
+            (p1 >> half) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> half) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], -1).astype(np.uint32)
 
@@ -150,7 +177,9 @@ def encode(images: np.ndarray, frames: int, silent: int, seed: int, first: int) 
     for image in range(number):
         counter[..., 2], counter[..., 3] = (first + image) & 0xFFFFFFFF, (first + image) >> 32
         words = philox(counter, seed)
-        draws = np.stack([words & 0xFFFF, words >> 16], -1).reshape(coded, 8 * counter.shape[1])[:, :pixels]
+        draws = np.stack([words & 0xFFFF, words >> 16], -1).reshape(coded, 8 * counter.shape[1])[
+            :, :pixels
+        ]
         before = np.zeros(pixels, np.bool_)
         for t in range(coded):
             before = (draws[t] < threshold[image]) & ~before

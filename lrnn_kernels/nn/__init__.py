@@ -16,4 +16,16 @@ from .lru import LRU
 from .min_gru import MinGRU
 from .src import SRC
 
-__all__ = ["BMRU", "BRC", "CMRU", "FQBMRU", "LRU", "NBRC", "SRC", "AlphaCMRU", "EpsAnneal", "MinGRU", "Recurrent"]
+__all__ = [
+    "BMRU",
+    "BRC",
+    "CMRU",
+    "FQBMRU",
+    "LRU",
+    "NBRC",
+    "SRC",
+    "AlphaCMRU",
+    "EpsAnneal",
+    "MinGRU",
+    "Recurrent",
+]

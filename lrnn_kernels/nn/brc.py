@@ -12,19 +12,21 @@ from .base import Recurrent
 
 
 class BRC(Recurrent):
-    """Bistable recurrent cell (Vecoven, Ernst and Drion 2021): neurons that each hold one of two states while a > 1.
+    """Bistable recurrent cell (Vecoven, Ernst and Drion 2021): neurons that each hold one of two
+    states while a > 1.
 
         a[t] = 1 + tanh(U_a x[t] + w_a h[t-1] + b_a),  c[t] = sigmoid(U_c x[t] + w_c h[t-1] + b_c)
         h[t] = c[t] h[t-1] + (1-c[t]) tanh(U x[t] + a[t] h[t-1])
 
-    The output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and resets.
+    The output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and
+    resets.
 
     Keyword arguments:
         initial_state: "zero" (default) or "learned".
 
-    state_dict, for layer k, and again with the suffix "_reverse":
-        weight_ih_l{k} (3H, in): rows U_a, U_c, U, each Glorot-uniform.
-        bias_ih_l{k} (2H,): b_a, then b_c; 0. There is none beside U x. One GEMM makes all three pre-activations, for which the bias is
+    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (3H, in): rows
+        U_a, U_c, U, each Glorot-uniform. bias_ih_l{k} (2H,): b_a, then b_c; 0. There is none beside
+        U x. One GEMM makes all three pre-activations, for which the bias is
             padded with zeros, 3H values and none of the size of an activation.
         w_a_l{k}, w_c_l{k} (H,): 1.
         h0_l{k} (H,), where the initial state is learned: 0.
@@ -47,7 +49,17 @@ class BRC(Recurrent):
         initial_state: str = "zero",
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self._build(device, dtype)
 
     def _recurrent_shape(self) -> tuple[int, ...]:
@@ -85,13 +97,14 @@ class BRC(Recurrent):
 
 
 class NBRC(BRC):
-    """Neuromodulated bistable recurrent cell (Vecoven, Ernst and Drion 2021): the gates of a neuron read all neurons of the layer.
+    """Neuromodulated bistable recurrent cell (Vecoven, Ernst and Drion 2021): the gates of a neuron
+    read all neurons of the layer.
 
         a[t] = 1 + tanh(U_a x[t] + W_a h[t-1] + b_a),  c[t] = sigmoid(U_c x[t] + W_c h[t-1] + b_c)
         h[t] = c[t] h[t-1] + (1-c[t]) tanh(U x[t] + a[t] h[t-1])
 
-    One GEMM makes the pre-activations of all steps, as for the BRC; another is due at each step for W_a and W_c. Arguments are those of
-    ``BRC``.
+    One GEMM makes the pre-activations of all steps, as for the BRC; another is due at each step for
+    W_a and W_c. Arguments are those of ``BRC``.
 
     state_dict, for layer k, and again with the suffix "_reverse": as for ``BRC``, but
         w_a_l{k}, w_c_l{k} (H, H): W_a and W_c, each Glorot-uniform.

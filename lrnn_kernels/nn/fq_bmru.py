@@ -16,19 +16,20 @@ from .surrogate import heaviside
 
 
 class FQBMRU(Recurrent, Annealed):
-    """First-quadrant BMRU: states 0 and alpha, switched by two positive thresholds, as the analog circuit does it.
+    """First-quadrant BMRU: states 0 and alpha, switched by two positive thresholds, as the analog
+    circuit does it.
 
-        u[t] = ReLU(W x[t] + b),  z_lo = H(beta_lo - u),  z_hi = H(u - beta_hi),  hold = (1-z_lo)(1-z_hi)
+        u[t] = ReLU(W x[t] + b),  z_lo = H(beta_lo - u),  z_hi = H(u - beta_hi),  hold =
+                                  (1-z_lo)(1-z_hi)
         h[t] = (hold + (1-hold) eps) h[t-1] + (1-hold) z_hi alpha,  h[0] in {0, alpha}
 
-    with beta_lo = |p1| and beta_hi = |p1| + |p2|; H(0) = 1; the output is h. See ``Recurrent`` for the arguments that all layers share, for
-    shapes and resets.
+    with beta_lo = |p1| and beta_hi = |p1| + |p2|; H(0) = 1; the output is h. See ``Recurrent`` for
+    the arguments that all layers share, for shapes and resets.
 
-    Keyword arguments:
-        eps: 0 is the circuit; training may lower it from 1, see ``EpsAnneal``.
-        width: of the surrogate derivative of H, kappa(u) = w / (1 + (pi w u)^2).
-        initial_state: "learned" (default), h[0] = alpha s[0]; or "zero".
-        quantize_initial_state: h[0] = alpha H(s[0] - 1/2), H with its surrogate, so that h[0] stays one of the circuit's two states.
+    Keyword arguments: eps: 0 is the circuit; training may lower it from 1, see ``EpsAnneal``.
+        width: of the surrogate derivative of H, kappa(u) = w / (1 + (pi w u)^2). initial_state:
+        "learned" (default), h[0] = alpha s[0]; or "zero". quantize_initial_state: h[0] = alpha
+        H(s[0] - 1/2), H with its surrogate, so that h[0] stays one of the circuit's two states.
             True by default where the initial state is learned.
 
     state_dict, for layer k, and again with the suffix "_reverse":
@@ -59,7 +60,17 @@ class FQBMRU(Recurrent, Annealed):
         quantize_initial_state: bool = True,
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self.eps = eps
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state) and initial_state == "learned"
@@ -67,7 +78,14 @@ class FQBMRU(Recurrent, Annealed):
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size
-        shapes = {"weight_ih": (H, input_size), "bias_ih": (H,), "p1": (H,), "p2": (H,), "alpha": (H,), "s0": (H,)}
+        shapes = {
+            "weight_ih": (H, input_size),
+            "bias_ih": (H,),
+            "p1": (H,),
+            "p2": (H,),
+            "alpha": (H,),
+            "s0": (H,),
+        }
         if not self.bias:
             del shapes["bias_ih"]
         if self.initial_state == "zero":
@@ -75,7 +93,9 @@ class FQBMRU(Recurrent, Annealed):
         return shapes
 
     def _init(self, p: Mapping[str, Tensor]) -> None:
-        p["weight_ih"].uniform_(0, p["weight_ih"].shape[1] ** -0.5)  # |U(-a, a)|, a = 1/sqrt(in), as torch.nn.Linear draws
+        p["weight_ih"].uniform_(
+            0, p["weight_ih"].shape[1] ** -0.5
+        )  # |U(-a, a)|, a = 1/sqrt(in), as torch.nn.Linear draws
         if self.bias:
             p["bias_ih"].fill_(0.5)
         p["p1"].uniform_(0.15 * 0.8, 0.15 * 1.2)
@@ -94,7 +114,13 @@ class FQBMRU(Recurrent, Annealed):
     def _initial(self, p: Mapping[str, Tensor]) -> Tensor | None:
         if "s0" not in p:
             return None
-        return p["alpha"] * (heaviside(p["s0"] - 0.5, self.width) if self.quantize_initial_state else p["s0"])
+        return p["alpha"] * (
+            heaviside(p["s0"] - 0.5, self.width) if self.quantize_initial_state else p["s0"]
+        )
 
     def _extra_options(self) -> dict[str, Any]:
-        return {"eps": self.eps, "width": self.width, "quantize_initial_state": self.quantize_initial_state}
+        return {
+            "eps": self.eps,
+            "width": self.width,
+            "quantize_initial_state": self.quantize_initial_state,
+        }

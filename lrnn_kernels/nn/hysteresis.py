@@ -27,7 +27,9 @@ class _Hysteresis(Recurrent):
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state)
         if self.quantize_initial_state and self.initial_state != "learned":
-            raise ValueError("quantize_initial_state needs initial_state='learned', got initial_state='zero'")
+            raise ValueError(
+                "quantize_initial_state needs initial_state='learned', got initial_state='zero'"
+            )
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size
@@ -63,25 +65,26 @@ class _Hysteresis(Recurrent):
 
 
 class BMRU(Annealed, _Hysteresis):
-    """Bistable memory recurrent unit: states -alpha and +alpha, written where the candidate leaves the band of its threshold.
+    """Bistable memory recurrent unit: states -alpha and +alpha, written where the candidate leaves
+    the band of its threshold.
 
         c[t] = W_c x[t] + b_c,  beta[t] = W_beta x[t] + b_beta,  z[t] = H(|c[t]| - |beta[t]|)
         h[t] = (1-z[t]) h[t-1] + z[t] (alpha S(c[t]) + eps h[t-1]),  h[0] = alpha s[0]
 
-    H(0) = 1, S(0) = +1; the output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and resets.
+    H(0) = 1, S(0) = +1; the output is h. See ``Recurrent`` for the arguments that all layers share,
+    for shapes and resets.
 
-    Keyword arguments:
-        eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1 the CMRU. An attribute that training may lower from
+    Keyword arguments: eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1
+        the CMRU. An attribute that training may lower from
             1 to 0, see ``EpsAnneal``.
         width: of the surrogate derivative kappa(u) = w / (1 + (pi w u)^2) of H; S has 2 kappa.
         initial_state: "learned" (default) or "zero".
         quantize_initial_state: h[0] = alpha S(s[0]), S with its surrogate, in place of alpha s[0].
 
-    state_dict, for layer k, and again with the suffix "_reverse":
-        weight_ih_l{k} (2H, in): rows W_c, then W_beta. LeCun-normal.
-        bias_ih_l{k} (2H,): b_c = 0, then b_beta = 1. Without a bias, thresholds start near 0 and nearly every step updates.
-        alpha_l{k} (H,): 1, of any sign.
-        s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
+    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (2H, in): rows
+        W_c, then W_beta. LeCun-normal. bias_ih_l{k} (2H,): b_c = 0, then b_beta = 1. Without a
+        bias, thresholds start near 0 and nearly every step updates. alpha_l{k} (H,): 1, of any
+        sign. s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
     """
 
     def __init__(
@@ -102,7 +105,17 @@ class BMRU(Annealed, _Hysteresis):
         quantize_initial_state: bool = False,
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self.eps = eps
         self._set_options(width, quantize_initial_state)
         self._build(device, dtype)
@@ -112,9 +125,11 @@ class BMRU(Annealed, _Hysteresis):
 
 
 class CMRU(_Hysteresis):
-    """Cumulative memory recurrent unit: h[t] = h[t-1] + z[t] alpha S(c[t]), a staircase whose every level is held while z = 0.
+    """Cumulative memory recurrent unit: h[t] = h[t-1] + z[t] alpha S(c[t]), a staircase whose every
+    level is held while z = 0.
 
-    The BMRU with eps = 1, so gradients pass every update. Equations, arguments, initial state and state_dict: see ``BMRU``.
+    The BMRU with eps = 1, so gradients pass every update. Equations, arguments, initial state and
+    state_dict: see ``BMRU``.
     """
 
     def __init__(
@@ -134,26 +149,37 @@ class CMRU(_Hysteresis):
         quantize_initial_state: bool = False,
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self._set_options(width, quantize_initial_state)
         self._build(device, dtype)
 
 
 class AlphaCMRU(Recurrent):
-    """CMRU whose step size follows the input: h[t] = h[t-1] + z[t] alpha[t] S(c[t]), alpha[t] = W_alpha x[t] + b_alpha.
+    """CMRU whose step size follows the input: h[t] = h[t-1] + z[t] alpha[t] S(c[t]), alpha[t] =
+    W_alpha x[t] + b_alpha.
 
-    c, z and S as in ``BMRU``. This form is reconstructed from the description of the unit, not from published equations. See ``Recurrent``
-    for the arguments that all layers share, for shapes and resets.
+    c, z and S as in ``BMRU``. This form is reconstructed from the description of the unit, not from
+    published equations. See ``Recurrent`` for the arguments that all layers share, for shapes and
+    resets.
 
-    Keyword arguments:
-        absolute: the step size is |alpha[t]|. This alone costs a copy of the pre-activations' gradient.
-        width: of the surrogate derivative, as in ``BMRU``.
+    Keyword arguments: absolute: the step size is |alpha[t]|. This alone costs a copy of the
+        pre-activations' gradient. width: of the surrogate derivative, as in ``BMRU``.
         initial_state: "learned" (default) or "zero".
 
-    state_dict, for layer k, and again with the suffix "_reverse":
-        weight_ih_l{k} (3H, in): rows W_c, W_beta, W_alpha. LeCun-normal.
-        bias_ih_l{k} (3H,): b_c = 0, b_beta = 1, b_alpha = 1.
-        h0_l{k} (H,): the learned initial state itself, drawn from {-1, +1}: there is no alpha before the first step to scale it.
+    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (3H, in): rows
+        W_c, W_beta, W_alpha. LeCun-normal. bias_ih_l{k} (3H,): b_c = 0, b_beta = 1, b_alpha = 1.
+        h0_l{k} (H,): the learned initial state itself, drawn from {-1, +1}: there is no alpha
+        before the first step to scale it.
     """
 
     cell = hysteresis.ALPHA_CMRU
@@ -175,7 +201,17 @@ class AlphaCMRU(Recurrent):
         initial_state: str = "learned",
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self.absolute = bool(absolute)
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self._build(device, dtype)

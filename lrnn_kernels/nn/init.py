@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-#: Standard deviation of N(0,1) cut to (-2,2): what the draw is divided by, so that its own variance is the one asked for.
+#: Standard deviation of N(0,1) cut to (-2,2): what the draw is divided by, so that its own variance
+#: is the one asked for.
 _TRUNCATED_STD = 0.87962566103423978
 
 
@@ -25,13 +26,20 @@ def random_choice_(x: Tensor, low: float, high: float) -> Tensor:
 
 
 @torch.no_grad()
-def lru_ring_(nu: Tensor, theta: Tensor, gamma: Tensor, r_min: float, r_max: float, max_phase: float) -> None:
-    """Fills nu, theta and gamma so that lambda is uniform on the ring between r_min and r_max, its phase on [0, max_phase].
+def lru_ring_(
+    nu: Tensor, theta: Tensor, gamma: Tensor, r_min: float, r_max: float, max_phase: float
+) -> None:
+    """Fills nu, theta and gamma so that lambda is uniform on the ring between r_min and r_max, its
+    phase on [0, max_phase].
 
-    nu = log(-1/2 log(u1 (r_max^2 - r_min^2) + r_min^2)), theta = log(max_phase u2), gamma = log sqrt(1 - |lambda|^2), u1, u2 ~ U(0,1).
+    nu = log(-1/2 log(u1 (r_max^2 - r_min^2) + r_min^2)), theta = log(max_phase u2), gamma = log
+    sqrt(1 - |lambda|^2), u1, u2 ~ U(0,1).
     """
     tiny = torch.finfo(torch.float32).tiny
-    u1, u2 = (torch.empty(nu.shape, dtype=torch.float32, device=nu.device).uniform_().clamp_(min=tiny) for _ in range(2))
+    u1, u2 = (
+        torch.empty(nu.shape, dtype=torch.float32, device=nu.device).uniform_().clamp_(min=tiny)
+        for _ in range(2)
+    )
     # |lambda|^2 = 0 or 1 would make nu infinite; float32's neighbours of both are close enough.
     squared = (u1 * (r_max**2 - r_min**2) + r_min**2).clamp_(tiny, 1 - 2**-24)
     nu.copy_((-0.5 * squared.log()).log())

@@ -23,23 +23,23 @@ class LRU(Recurrent):
         h[t] = lambda h[t-1] + exp(gamma) (B x[t]),  lambda = exp(-exp(nu) + i exp(theta))
         y[t] = Re(C h[t]) + D x[t]
 
-    with hidden_size complex states and, as in a GRU, hidden_size outputs y. D x is elementwise, as in the paper, where the layer's input
-    and output have the same size, and a linear map otherwise. All products are real GEMMs on split storage: all real parts, then all
-    imaginary parts. See ``Recurrent`` for the arguments that all layers share, for shapes and resets; here h_0 and h_n are complex, and
-    bias, False by default as in the paper, adds b to y.
+    with hidden_size complex states and, as in a GRU, hidden_size outputs y. D x is elementwise, as
+    in the paper, where the layer's input and output have the same size, and a linear map otherwise.
+    All products are real GEMMs on split storage: all real parts, then all imaginary parts. See
+    ``Recurrent`` for the arguments that all layers share, for shapes and resets; here h_0 and h_n
+    are complex, and bias, False by default as in the paper, adds b to y.
 
-    Keyword arguments:
-        r_min, r_max, max_phase: the ring that lambda is drawn from, |lambda| in [r_min, r_max], phase in [0, max_phase]. 0, 1, 6.28
+    Keyword arguments: r_min, r_max, max_phase: the ring that lambda is drawn from, |lambda| in
+        [r_min, r_max], phase in [0, max_phase]. 0, 1, 6.28
             are the paper's; for long memory 0.9 and 0.999.
         initial_state: "zero" (default) or "learned".
 
-    state_dict, for layer k, and again with the suffix "_reverse":
-        nu_l{k}, theta_l{k}, gamma_l{k} (H,): lambda uniform on the ring; gamma = log sqrt(1 - |lambda|^2), then free.
+    state_dict, for layer k, and again with the suffix "_reverse": nu_l{k}, theta_l{k}, gamma_l{k}
+        (H,): lambda uniform on the ring; gamma = log sqrt(1 - |lambda|^2), then free.
         weight_ih_l{k} (2H, in): rows Re B, then Im B, without exp(gamma). N(0, 1/(2 in)).
-        weight_ho_l{k} (H, 2H): columns Re C, then -Im C. N(0, 1/H).
-        skip_l{k} (H,) or (H, in): D. N(0,1), or N(0, 1/in) where it is a linear map.
-        bias_ho_l{k} (H,), with bias: 0.
-        h0_l{k} (2H,), where the initial state is learned: real, then imaginary parts; 0.
+        weight_ho_l{k} (H, 2H): columns Re C, then -Im C. N(0, 1/H). skip_l{k} (H,) or (H, in): D.
+        N(0,1), or N(0, 1/in) where it is a linear map. bias_ho_l{k} (H,), with bias: 0. h0_l{k}
+        (2H,), where the initial state is learned: real, then imaginary parts; 0.
     """
 
     cell = lru.LRU
@@ -62,7 +62,17 @@ class LRU(Recurrent):
         initial_state: str = "zero",
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self.r_max = number("r_max", r_max, 0.0, 1.0, open_low=True)
         self.r_min = number("r_min", r_min, 0.0, self.r_max)
         self.max_phase = number("max_phase", max_phase, 0.0, float("inf"), open_low=True)
@@ -105,12 +115,15 @@ class LRU(Recurrent):
         return [torch.polar(torch.exp(-nu.exp()), theta.exp())]
 
     def _read_out(self, y: Tensor, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-        # The skip is added in place: nothing else reads the product, and a sum of its own would be one more activation.
+        # The skip is added in place: nothing else reads the product, and a sum of its own would be
+        # one more activation.
         skip = p["skip"]
         if skip.dim() == 1:
             return F.linear(y, p["weight_ho"], p.get("bias_ho")).addcmul_(x, skip)
         out = F.linear(y.flatten(0, 1), p["weight_ho"], p.get("bias_ho"))
-        rows, skip = (q.to(out.dtype) for q in (x.flatten(0, 1), skip))  # in-place products are not autocast
+        rows, skip = (
+            q.to(out.dtype) for q in (x.flatten(0, 1), skip)
+        )  # in-place products are not autocast
         return out.addmm_(rows, skip.t()).unflatten(0, x.shape[:2])
 
     def _store(self, h: Tensor) -> Tensor:

@@ -13,11 +13,13 @@ from .init import lecun_normal_
 
 
 class MinGRU(Recurrent):
-    """minGRU in linear space: h[t] = (1 - z[t]) h[t-1] + z[t] v[t], z[t] = sigmoid(k[t]) (Feng et al. 2024, sec. 3.1).
+    """minGRU in linear space: h[t] = (1 - z[t]) h[t-1] + z[t] v[t], z[t] = sigmoid(k[t]) (Feng et
+    al. 2024, sec. 3.1).
 
         k[t] = W_z x[t] + b_z,  v[t] = W_h x[t] + b_h
 
-    The output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and resets.
+    The output is h. See ``Recurrent`` for the arguments that all layers share, for shapes and
+    resets.
 
     Keyword arguments:
         positive: g(v) = v + 1/2 for v >= 0, sigmoid(v) below, in place of v (ibid., app. B).
@@ -47,7 +49,17 @@ class MinGRU(Recurrent):
         initial_state: str = "zero",
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         self.positive = bool(positive)
         self._build(device, dtype)
 

@@ -14,7 +14,8 @@ from ..options import number
 from .base import Recurrent, State
 from .surrogate import ceiling
 
-#: The bias that the paper starts from: without input the neuron rests; it spikes while x is held at 2, and not at 1.5.
+#: The bias that the paper starts from: without input the neuron rests; it spikes while x is held at
+#: 2, and not at 1.5.
 INITIAL_BIAS = -6.0
 
 #: Standard deviation of the weights times the root of their fan-in; see SRC.
@@ -22,7 +23,8 @@ WEIGHT_GAIN = 2.0
 
 
 class SRC(Recurrent):
-    """Spiking recurrent cell (Geeter, Ernst and Drion 2024): neurons that spike and recover by their own feedback.
+    """Spiking recurrent cell (Geeter, Ernst and Drion 2024): neurons that spike and recover by
+    their own feedback.
 
         i[t]   = leak i[t-1] + W s[t],  x[t] = rho tanh(i[t] / rho)
         z_s[t] = z_hyp + (z_dep - z_hyp) sigmoid(slope (h[t-1] - midpoint))
@@ -30,27 +32,32 @@ class SRC(Recurrent):
         h_s[t] = z_s[t] h_s[t-1] + (1-z_s[t]) h[t-1]
         y[t]   = ReLU(h[t]);  with a threshold the spike 1 if h[t] > threshold else 0
 
-    The output y is what the next layer reads as s. See ``Recurrent`` for the arguments that all layers share, for shapes and resets. There
-    are three states: h_0 and h_n are tuples (i, h, h_s). By default the time comes first, as is usual for spiking networks.
+    The output y is what the next layer reads as s. See ``Recurrent`` for the arguments that all
+    layers share, for shapes and resets. There are three states: h_0 and h_n are tuples (i, h, h_s).
+    By default the time comes first, as is usual for spiking networks.
 
-    Arguments:
-        bias: whether b is learned; if not, it is -6 in every neuron, for a cell without b spikes all the time.
+    Arguments: bias: whether b is learned; if not, it is -6 in every neuron, for a cell without b
+        spikes all the time.
 
-    Keyword arguments:
-        gradient: "detached", the paper's rule, by which time gradient flows through i alone, or "full".
-        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants.
-        threshold, surrogate, width: of spikes and of what stands for their derivative; threshold=0.5 is the paper's read-out.
-        memory: what is kept for the backward pass. All of these are as in ``lrnn_kernels.src``.
-        max_bias: b acts up to here, -4 as in the paper; None for no limit. Its gradient is passed on as if there were none: a b above the
-            limit still learns, and comes back. How far a b may go is for the training: clamping it after each step of the optimizer
-            makes this projected gradient descent. (A rule that stops gradients at the limit would give sequences in pieces
-            another gradient than the whole.)
-        initial_state: "zero" (default) or "learned". The detached gradient reaches the initial i alone.
+    Keyword arguments: gradient: "detached", the paper's rule, by which time gradient flows through
+        i alone, or "full". leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's
+        constants. threshold, surrogate, width: of spikes and of what stands for their derivative;
+        threshold=0.5 is the paper's read-out. memory: what is kept for the backward pass. All of
+        these are as in ``lrnn_kernels.src``. max_bias: b acts up to here, -4 as in the paper; None
+        for no limit. Its gradient is passed on as if there were none: a b above the
+            limit still learns, and comes back. How far a b may go is for the training: clamping it
+            after each step of the optimizer makes this projected gradient descent. (A rule that
+            stops gradients at the limit would give sequences in pieces another gradient than the
+            whole.)
+        initial_state: "zero" (default) or "learned". The detached gradient reaches the initial i
+            alone.
 
-    state_dict, for layer k, and again with the suffix "_reverse":
-        weight_ih_l{k} (H, in): W. The draw N(0, 4/in) is ours: the sources that this was written from name none. With digits whose pixels
-            spike with a quarter of their value as probability, 3 % of all h exceed 0.5 in each of three layers of 256 neurons at the
-            start; with a quarter of the variance, 0.05 % in the third.
+    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (H, in): W. The
+        draw N(0, 4/in) is ours: the sources that this was written from name none. With digits whose
+        pixels
+            spike with a quarter of their value as probability, 3 % of all h exceed 0.5 in each of
+            three layers of 256 neurons at the start; with a quarter of the variance, 0.05 % in the
+            third.
         bias_l{k} (H,), with bias: b = -6. It belongs to the neuron: the GEMM has none.
         h0_l{k} (3H,), where the initial state is learned: i, then h, then h_s; 0.
     """
@@ -87,10 +94,22 @@ class SRC(Recurrent):
         initial_state: str = "zero",
         backend: str = "auto",
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, initial_state, backend)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            initial_state,
+            backend,
+        )
         constants = (leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint)
         self.options = src.src_options(gradient, *constants, threshold, surrogate, width, memory)
-        self.max_bias = None if max_bias is None else number("max_bias", max_bias, -math.inf, math.inf)
+        self.max_bias = (
+            None if max_bias is None else number("max_bias", max_bias, -math.inf, math.inf)
+        )
         self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
@@ -110,7 +129,9 @@ class SRC(Recurrent):
             p["h0"].zero_()
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
-        bias = p["bias"] if self.bias else p["weight_ih"].new_full((self.hidden_size,), INITIAL_BIAS)
+        bias = (
+            p["bias"] if self.bias else p["weight_ih"].new_full((self.hidden_size,), INITIAL_BIAS)
+        )
         return [bias if self.max_bias is None else ceiling(bias, self.max_bias)]
 
     def _scan_options(self) -> dict[str, Any]:
@@ -120,8 +141,12 @@ class SRC(Recurrent):
         return torch.cat(h, -1)
 
     def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
-        parts = [part for kind in zip(*(h.chunk(3, -1) for h in states), strict=True) for part in kind]
-        return torch.unsafe_chunk(join(parts), 3)  # i, h, h_s, one behind the other; nobody has what they are chunks of
+        parts = [
+            part for kind in zip(*(h.chunk(3, -1) for h in states), strict=True) for part in kind
+        ]
+        return torch.unsafe_chunk(
+            join(parts), 3
+        )  # i, h, h_s, one behind the other; nobody has what they are chunks of
 
     def _extra_options(self) -> dict[str, Any]:
         shown = {"gradient": self.options["gradient"], "max_bias": self.max_bias}

@@ -1,4 +1,5 @@
-"""Functions of parameters with a declared derivative: plain operations, so that they pass through torch.func and torch.compile."""
+"""Functions of parameters with a declared derivative: plain operations, so that they pass
+through torch.func and torch.compile."""
 
 from __future__ import annotations
 
@@ -19,5 +20,6 @@ def sign(u: Tensor, width: float) -> Tensor:
 
 
 def ceiling(u: Tensor, limit: float) -> Tensor:
-    """min(u, limit), with derivative 1 everywhere, so that a parameter above the limit can come back below it."""
+    """min(u, limit), with derivative 1 everywhere, so that a parameter above the limit can come
+    back below it."""
     return torch.where(u > limit, u - (u - limit).detach(), u)

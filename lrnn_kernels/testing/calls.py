@@ -80,11 +80,17 @@ class Call:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that gets a gradient, by name."""
         names = ("packed",) if self.packed else self.entry.inputs
-        named = {**dict(zip(names, self.inputs, strict=True)), **dict(zip(self.entry.params, self.params, strict=True))}
-        return named | {name: x for name in ("h0", "h_reset") if (x := getattr(self, name)) is not None}
+        named = {
+            **dict(zip(names, self.inputs, strict=True)),
+            **dict(zip(self.entry.params, self.params, strict=True)),
+        }
+        return named | {
+            name: x for name in ("h0", "h_reset") if (x := getattr(self, name)) is not None
+        }
 
     def apply(self, backend: str = "auto", **tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs the call, through the public function where there is one; tensors replace the call's own by name."""
+        """Runs the call, through the public function where there is one; tensors replace the
+        call's own by name."""
         given = self.tensors() | tensors
         states = {"h0": given.pop("h0", None), "h_reset": given.pop("h_reset", None)}
         states |= {"reset": self.reset, "reverse": self.reverse, "backend": backend}
@@ -97,27 +103,40 @@ class Call:
 
 
 def public(cell: str, suffix: str = ""):
-    """The public function of a cell, its states side by side if there are several; suffix "_step" for its streaming form."""
+    """The public function of a cell, its states side by side if there are several; suffix
+    "_step" for its streaming form."""
     row = CELLS[cell]
     function, count = row.streaming if suffix else row.function, len(row.states)
     return function if count == 1 else _side_by_side(function, count)
 
 
 def _side_by_side(function, count: int):
-    """A function of a tuple of states as one of a single tensor, under the names of one-state functions."""
+    """A function of a tuple of states as one of a single tensor, under the names of one-state
+    functions."""
 
     @functools.wraps(function)
-    def call(*args, h: Tensor | None = None, h0: Tensor | None = None, h_reset: Tensor | None = None, **kwargs) -> tuple[Tensor, Tensor]:
+    def call(
+        *args,
+        h: Tensor | None = None,
+        h0: Tensor | None = None,
+        h_reset: Tensor | None = None,
+        **kwargs,
+    ) -> tuple[Tensor, Tensor]:
         state = h0 if h is None else h
         parts = {"state": state, "h_reset": h_reset}
-        y, last = function(*args, **{name: x.chunk(count, -1) for name, x in parts.items() if x is not None}, **kwargs)
+        y, last = function(
+            *args,
+            **{name: x.chunk(count, -1) for name, x in parts.items() if x is not None},
+            **kwargs,
+        )
         return y, torch.cat(last, -1)
 
     return call
 
 
 def accepted(cell: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the public function takes: a cell may be one with an option fixed, as CMRU is BMRU with eps = 1."""
+    """The options that the public function takes: a cell may be one with an option fixed, as
+    CMRU is BMRU with eps = 1."""
     parameters = inspect.signature(public(cell)).parameters
     fixed = {name: x for name, x in options.items() if name not in parameters}
     if any(CELLS[cell].options[name] != x for name, x in fixed.items()):
@@ -155,8 +174,9 @@ def random_call(
 ) -> Call:
     """A call whose float64 and narrower results differ by rounding only.
 
-    Comparisons in the cells are between stored numbers, so every type takes the same branches, ties included: some are planted.
-    h_reset: "shared" (C,), "per_batch" (B,C), or None; used where reset is set. per_batch gives parameters the shape (B,C).
+    Comparisons in the cells are between stored numbers, so every type takes the same branches, ties
+    included: some are planted. h_reset: "shared" (C,), "per_batch" (B,C), or None; used where reset
+    is set. per_batch gives parameters the shape (B,C).
     """
     entry = CELLS[cell]
     generator = torch.Generator().manual_seed(seed)
@@ -168,10 +188,17 @@ def random_call(
     carry = carry_dtype(dtype)
     states = len(entry.states)
     width = states * (2 * C if split else C)
-    # 16-bit values are rounded before they become the call's own: the reference then starts from the very same numbers.
-    store = (lambda x: torch.cat([x.real, x.imag], -1).to(dtype)) if split else (lambda x: x.to(dtype))
-    hold = (lambda x: torch.cat([x.real, x.imag], -1).to(carry)) if split else (lambda x: x.to(carry))
-    param_dtype = {torch.float32: torch.complex64, torch.float64: torch.complex128}[carry] if split else carry
+    # 16-bit values are rounded before they become the call's own: the reference then starts from
+    # the very same numbers.
+    store = (
+        (lambda x: torch.cat([x.real, x.imag], -1).to(dtype)) if split else (lambda x: x.to(dtype))
+    )
+    hold = (
+        (lambda x: torch.cat([x.real, x.imag], -1).to(carry)) if split else (lambda x: x.to(carry))
+    )
+    param_dtype = (
+        {torch.float32: torch.complex64, torch.float64: torch.complex128}[carry] if split else carry
+    )
     streams = [store(x) for x in inputs]
     streams = [torch.cat(streams, -1)] if packed else streams
     mask = torch.rand(B, T, generator=generator) < 0.1 if reset else None
@@ -194,12 +221,17 @@ def random_call(
 
 
 def run(call: Call, backend: str = "auto", *, gradients: bool = True) -> dict[str, Tensor]:
-    """y and h_last, and the gradients of all that the call takes as d_NAME, from dy and dh_last together."""
+    """y and h_last, and the gradients of all that the call takes as d_NAME, from dy and dh_last
+    together."""
     leaves = {name: x.detach().requires_grad_(gradients) for name, x in call.tensors().items()}
     y, h_last = call.apply(backend, **leaves)
     result = {"y": y.detach(), "h_last": h_last.detach()}
     if gradients:
-        pairs = [(out, dout) for out, dout in ((y, call.dy), (h_last, call.dh_last)) if dout is not None and out.requires_grad]
+        pairs = [
+            (out, dout)
+            for out, dout in ((y, call.dy), (h_last, call.dh_last))
+            if dout is not None and out.requires_grad
+        ]
         outputs, given = zip(*pairs, strict=True) if pairs else ((), ())
         grads = torch.autograd.grad(outputs, list(leaves.values()), given, materialize_grads=True)
         result |= {"d_" + name: grad for name, grad in zip(leaves, grads, strict=True)}

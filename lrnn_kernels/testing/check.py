@@ -1,6 +1,8 @@
-"""Checks every operator on every backend of this machine against the float64 reference: ``python -m lrnn_kernels check``.
+"""Checks every operator on every backend of this machine against the float64 reference: ``python -m
+lrnn_kernels check``.
 
-A user runs it to know that kernels compiled on their machine are right; benchmarks run it before they report a speed.
+A user runs it to know that kernels compiled on their machine are right; benchmarks run it before
+they report a speed.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from .. import testing
 from ..cells import CELLS
 from . import Call, Error
 
-#: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces in time, on three threads; two channel
-#: blocks.
+#: Shapes of a check: every lane tail and two words of saved bits; whole registers; several pieces
+#: in time, on three threads; two channel blocks.
 _TAILS = {"B": 2, "T": 35, "C": 39}
 _WHOLE = {"B": 3, "T": 33, "C": 32}
 _SPLIT = {"B": 1, "T": 385, "C": 512}
@@ -33,7 +35,9 @@ class Row:
     dtype: torch.dtype
     value: Error
     gradient: Error
-    bits: bool | None  # whether the forward pass equals the sequential loop bit for bit; None where that is not promised
+    #: Whether the forward pass equals the sequential loop bit for bit; None where that is not
+    #: promised.
+    bits: bool | None
     note: str = ""
 
     @property
@@ -58,33 +62,46 @@ class Report:
 
 
 def run_check(
-    *, backends: list[str] | None = None, cells: list[str] | None = None, progress: Callable[[Row], None] | None = None
+    *,
+    backends: list[str] | None = None,
+    cells: list[str] | None = None,
+    progress: Callable[[Row], None] | None = None,
 ) -> Report:
-    """Compares values and all gradients of every cell, option, layout and dtype with the float64 reference.
+    """Compares values and all gradients of every cell, option, layout and dtype with the float64
+    reference.
 
-    Args:
-        backends: those to check; by default every one that runs here. A named one that cannot run raises RuntimeError.
-        cells: names of ``cells.CELLS``; all by default.
-        progress: called with each row as it is ready.
+    Args: backends: those to check; by default every one that runs here. A named one that cannot run
+        raises RuntimeError. cells: names of ``cells.CELLS``; all by default. progress: called with
+        each row as it is ready.
     """
     known = testing.backends()
     for name in backends or []:
         if known.get(name, "no such backend"):
-            raise RuntimeError(f"backend {name!r} cannot be checked: {known.get(name, 'no such backend')}")
+            raise RuntimeError(
+                f"backend {name!r} cannot be checked: {known.get(name, 'no such backend')}"
+            )
     wanted = backends or [name for name, missing in known.items() if not missing]
     rows, unserved = [], {}
     for cell in cells or CELLS:
         # One reference serves every backend.
         checked = [(call, testing.run(call.double(), "reference")) for call in calls(cell)]
         for backend in wanted:
-            served = [(call, expected) for call, expected in checked if testing.serves(backend, call.kernel, call.channels)]
+            served = [
+                (call, expected)
+                for call, expected in checked
+                if testing.serves(backend, call.kernel, call.channels)
+            ]
             if len(served) < len(checked):
-                unserved[f"{backend}, {cell}"] = "this backend has no kernel for it, or none so wide"
+                unserved[f"{backend}, {cell}"] = (
+                    "this backend has no kernel for it, or none so wide"
+                )
             for row in _rows(cell, backend, served):
                 rows.append(row)
                 if progress is not None:
                     progress(row)
-    return Report(rows, {name: why for name, why in known.items() if why and not backends} | unserved)
+    return Report(
+        rows, {name: why for name, why in known.items() if why and not backends} | unserved
+    )
 
 
 def calls(cell: str) -> Iterator[Call]:
@@ -95,7 +112,14 @@ def calls(cell: str) -> Iterator[Call]:
             common: dict[str, Any] = {"dtype": dtype, "options": options, "seed": number}
             yield testing.random_call(cell, **_TAILS, **common)
             yield testing.random_call(
-                cell, **_TAILS, **common, reverse=True, reset=True, h_reset="per_batch", per_batch=True, packed=len(entry.inputs) > 1
+                cell,
+                **_TAILS,
+                **common,
+                reverse=True,
+                reset=True,
+                h_reset="per_batch",
+                per_batch=True,
+                packed=len(entry.inputs) > 1,
             )
             if dtype in (torch.float32, torch.complex64):
                 yield testing.random_call(cell, **_WHOLE, **common, h0=False, reset=True)
@@ -104,7 +128,9 @@ def calls(cell: str) -> Iterator[Call]:
     if entry.dtypes[0].is_complex:  # complex values stored as two real halves
         for dtype in (torch.float32, torch.float64):
             yield testing.random_call(cell, **_TAILS, dtype=dtype, split=True)
-            yield testing.random_call(cell, **_WHOLE, dtype=dtype, split=True, reset=True, reverse=True)
+            yield testing.random_call(
+                cell, **_WHOLE, dtype=dtype, split=True, reset=True, reverse=True
+            )
 
 
 def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator[Row]:
@@ -121,7 +147,10 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
             except Exception as error:
                 note = f"{type(error).__name__}: {error}".split("\n")[0]
                 failed = Error("y", float("inf"), testing.tolerance("y", call), False)
-                values, gradients = [*values, failed], [*gradients, replace(failed, is_gradient=True)]
+                values, gradients = (
+                    [*values, failed],
+                    [*gradients, replace(failed, is_gradient=True)],
+                )
                 continue
             errors = testing.compare(call, got, expected)
             values += [error for error in errors if not error.is_gradient]
@@ -134,11 +163,23 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
 
 
 def exact(call: Call) -> bool:
-    """Whether the forward pass is promised to equal the sequential loop of its own dtype bit for bit."""
+    """Whether the forward pass is promised to equal the sequential loop of its own dtype bit for
+    bit."""
     return call.entry.exact(call.options, call.dy[0].numel() < _SPLIT["T"] * _SPLIT["C"])
 
 
-_HEAD = ("op", "kernel", "backend", "dtype", "value error", "allowed", "gradient error", "allowed", "bits", "")
+_HEAD = (
+    "op",
+    "kernel",
+    "backend",
+    "dtype",
+    "value error",
+    "allowed",
+    "gradient error",
+    "allowed",
+    "bits",
+    "",
+)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -147,17 +188,33 @@ def _cells(row: Row) -> tuple[str, ...]:
     value, gradient = (f"{e.error:.1e} {e.name}" for e in (row.value, row.gradient))
     allowed = (f"{e.allowed:.1e}" for e in (row.value, row.gradient))
     verdict = "ok" if row.ok else f"FAIL {row.note}".rstrip()
-    return (row.op, row.kernel, row.backend, dtype, value, next(allowed), gradient, next(allowed), bits, verdict)
+    return (
+        row.op,
+        row.kernel,
+        row.backend,
+        dtype,
+        value,
+        next(allowed),
+        gradient,
+        next(allowed),
+        bits,
+        verdict,
+    )
 
 
 def table(report: Report) -> str:
     """The report as aligned text."""
     lines = [_HEAD, *map(_cells, report.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     text += [f"not checked: {name}: {why}" for name, why in report.missing.items()]
     failed = sum(not row.ok for row in report.rows)
     text.append(
-        f"{len(report.rows)} checked, {failed} failed" if report.rows else "nothing was checked: no backend but the reference runs here"
+        f"{len(report.rows)} checked, {failed} failed"
+        if report.rows
+        else "nothing was checked: no backend but the reference runs here"
     )
     return "\n".join(text)

@@ -1,4 +1,5 @@
-"""How far a result may be from the float64 reference: the reasons are in the package's docstring."""
+"""How far a result may be from the float64 reference: the reasons are in the package's
+docstring."""
 
 from __future__ import annotations
 
@@ -45,9 +46,15 @@ def tolerance(name: str, call: Call) -> float:
     if call.options.get("eps") == 1.0:
         factor += call.inputs[0].shape[1] / 8
     allowed = factor * unit_roundoff(carry_dtype(call.dtype))
-    exact_states = ("h_last",) if call.entry.sequential and call.kernel.saves == "y" else ("h_last", "d_h0", "d_h_reset")
+    exact_states = (
+        ("h_last",)
+        if call.entry.sequential and call.kernel.saves == "y"
+        else ("h_last", "d_h0", "d_h_reset")
+    )
     if call.dtype in HALVES and name not in exact_states:
-        allowed += (HALF_GRADIENT_FACTOR if gradient else HALF_VALUE_FACTOR) * unit_roundoff(call.dtype)
+        allowed += (HALF_GRADIENT_FACTOR if gradient else HALF_VALUE_FACTOR) * unit_roundoff(
+            call.dtype
+        )
     return allowed
 
 
@@ -56,7 +63,8 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def relative_error(got: Tensor, expected: Tensor, floor: float = 0.0) -> float:
-    """max |got - expected| / max |expected|; infinite where shapes or non-finite elements differ."""
+    """max |got - expected| / max |expected|; infinite where shapes or non-finite elements
+    differ."""
     if got.shape != expected.shape:
         return float("inf")
     if expected.numel() == 0:
@@ -68,13 +76,17 @@ def relative_error(got: Tensor, expected: Tensor, floor: float = 0.0) -> float:
         return float("inf")
     difference = torch.where(finite, got - expected, 0).abs().max().item()
     scale = max(torch.where(finite, expected, 0).abs().max().item(), floor)
-    return difference / scale if difference else 0.0  # against a reference of zeros any difference is infinite
+    return (
+        difference / scale if difference else 0.0
+    )  # against a reference of zeros any difference is infinite
 
 
 def compare(call: Call, got: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[Error]:
     """The error of every tensor of a call's result."""
     if got.keys() != expected.keys():
-        raise ValueError(f"results hold different tensors: {', '.join(got)} and {', '.join(expected)}")
+        raise ValueError(
+            f"results hold different tensors: {', '.join(got)} and {', '.join(expected)}"
+        )
     B, T, _ = expected["y"].shape
     errors = []
     for name, reference in expected.items():

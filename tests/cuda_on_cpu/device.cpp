@@ -16,10 +16,13 @@ Gpu simulated{int64_t{2} << 20, cuda_on_cpu::kMultiprocessors, int64_t{50} << 20
 DeviceScope::DeviceScope(const Tensor&) : gpu_(simulated), stream_(nullptr) {}
 DeviceScope::~DeviceScope() = default;
 
-void check_launch(int error, const char* what) { STD_TORCH_CHECK(error == 0, what, ": ", cuda_on_cpu_message()); }
+void check_launch(int error, const char* what) {
+  STD_TORCH_CHECK(error == 0, what, ": ", cuda_on_cpu_message());
+}
 
 // Filled with NaN, so that an element that no kernel wrote is seen.
-Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides, ScalarType type, const Beside&) {
+Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+                  ScalarType type, const Beside&) {
   const Tensor fresh = torch_empty(sizes, strides, type, torch::headeronly::DeviceType::CPU, -1);
   int64_t bytes = scalar_bytes(type);
   for (const int64_t size : sizes) bytes *= size;

@@ -1,8 +1,10 @@
-// Runs a grid: every resident block on a processor thread of its own, every thread of a block as a fiber of it.
+// Runs a grid: every resident block on a processor thread of its own, every thread of a block as a
+// fiber of it.
 //
-// A block goes in rounds. In each, every thread that can run does, until it waits or returns; then barriers that all have reached open.
-// A round in which nobody can run is a deadlock, which ends the launch with a message instead of hanging. Where all blocks run at a time
-// they may wait for one another: now and then one is late, so that others go on for as long as they can without it.
+// A block goes in rounds. In each, every thread that can run does, until it waits or returns; then
+// barriers that all have reached open. A round in which nobody can run is a deadlock, which ends
+// the launch with a message instead of hanging. Where all blocks run at a time they may wait for
+// one another: now and then one is late, so that others go on for as long as they can without it.
 #include "executor.h"
 
 #include <errno.h>
@@ -26,8 +28,10 @@
 namespace cuda_on_cpu {
 namespace {
 
-constexpr size_t kStackBytes = 256 << 10;   // sanitizers' frames are large; untouched pages cost nothing
-constexpr size_t kStacksKept = 256;         // between launches, in each library; each is two mappings, of some 65,000 of a process
+constexpr size_t kStackBytes = 256
+                               << 10;  // sanitizers' frames are large; untouched pages cost nothing
+constexpr size_t kStacksKept =
+    256;  // between launches, in each library; each is two mappings, of some 65,000 of a process
 constexpr uint64_t kRestsAllowed = 300000;  // of one thread that waits for another: a second
 constexpr unsigned kLate = 32;              // of so many rounds, a block is late once
 constexpr auto kLateBy = std::chrono::milliseconds(2);
@@ -55,7 +59,8 @@ struct Launch {
 class Stacks {
  public:
   Stacks(size_t count, bool guarded) : count_(count), page_(sysconf(_SC_PAGESIZE)) {
-    void* const p = mmap(nullptr, count * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const p = mmap(nullptr, count * kStackBytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) no_stacks(count);
     memory_ = static_cast<char*>(p);
     for (size_t i = 0; guarded && i < count; ++i)
@@ -68,7 +73,8 @@ class Stacks {
 
  private:
   [[noreturn]] static void no_stacks(size_t count) {
-    fprintf(stderr, "no memory, or too many mappings, for the stacks of %zu threads: %s\n", count, strerror(errno));
+    fprintf(stderr, "no memory, or too many mappings, for the stacks of %zu threads: %s\n", count,
+            strerror(errno));
     abort();
   }
 
@@ -198,12 +204,14 @@ class Block {
   static void start();
 
   bool all_returned() const {
-    return std::all_of(threads_.begin(), threads_.end(), [](const Thread& t) { return t.state == State::returned; });
+    return std::all_of(threads_.begin(), threads_.end(),
+                       [](const Thread& t) { return t.state == State::returned; });
   }
 
   bool open_block_barrier() {
-    if (std::any_of(threads_.begin(), threads_.end(),
-                    [](const Thread& t) { return t.state < State::returned && t.state != State::at_barrier; }))
+    if (std::any_of(threads_.begin(), threads_.end(), [](const Thread& t) {
+          return t.state < State::returned && t.state != State::at_barrier;
+        }))
       return false;
     bool opened = false;
     for (Thread& thread : threads_)
@@ -220,16 +228,19 @@ class Block {
     bool opened = false;
     for (size_t first = 0; first < threads_.size(); first += kWarp)
       for (unsigned lane = 0; lane < kWarp && first + lane < threads_.size(); ++lane)
-        if (threads_[first + lane].state == State::at_warp_barrier && all_wait(first, threads_[first + lane].mask)) {
+        if (threads_[first + lane].state == State::at_warp_barrier &&
+            all_wait(first, threads_[first + lane].mask)) {
           const unsigned mask = threads_[first + lane].mask;
           for (unsigned i = 0; i < kWarp && first + i < threads_.size(); ++i)
-            if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier) threads_[first + i].state = State::ready;
+            if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier)
+              threads_[first + i].state = State::ready;
           opened = true;
         }
     return opened;
   }
 
-  // Whether all lanes of a mask wait for one another. Those that have returned, or that a short warp lacks, need not.
+  // Whether all lanes of a mask wait for one another. Those that have returned, or that a short
+  // warp lacks, need not.
   bool all_wait(size_t first, unsigned mask) const {
     for (unsigned i = 0; i < kWarp && first + i < threads_.size(); ++i) {
       const Thread& thread = threads_[first + i];
@@ -241,10 +252,12 @@ class Block {
 
   std::string describe(const std::string& what) const {
     const auto count = [&](State state) {
-      return std::to_string(std::count_if(threads_.begin(), threads_.end(), [=](const Thread& t) { return t.state == state; }));
+      return std::to_string(std::count_if(threads_.begin(), threads_.end(),
+                                          [=](const Thread& t) { return t.state == state; }));
     };
-    return what + " in block " + std::to_string(index.x) + ": of " + std::to_string(threads_.size()) + " threads " +
-           count(State::at_barrier) + " wait at __syncthreads, " + count(State::at_warp_barrier) + " in a warp operation, " +
+    return what + " in block " + std::to_string(index.x) + ": of " +
+           std::to_string(threads_.size()) + " threads " + count(State::at_barrier) +
+           " wait at __syncthreads, " + count(State::at_warp_barrier) + " in a warp operation, " +
            count(State::returned) + " have returned";
   }
 
@@ -253,7 +266,8 @@ class Block {
   std::vector<unsigned> order_;
   std::minstd_rand random_;
   bool votes_ = false, outcome_ = false;
-  // Addresses for signal and observe. Two: one thread's end is not before another's start, though they run one after the other here.
+  // Addresses for signal and observe. Two: one thread's end is not before another's start, though
+  // they run one after the other here.
   char started_ = 0, ended_ = 0;
 };
 
@@ -289,16 +303,21 @@ bool launch(dim3 grid, dim3 block, bool together, void (*body)(void*), void* con
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
   const unsigned threads = block.x * block.y * block.z;
   if (blocks == 0 || threads == 0 || threads > 1024)
-    launch.fail("a grid of " + std::to_string(blocks) + " blocks of " + std::to_string(threads) + " threads");
+    launch.fail("a grid of " + std::to_string(blocks) + " blocks of " + std::to_string(threads) +
+                " threads");
   if (together && blocks > kMultiprocessors)
-    launch.fail("all of " + std::to_string(blocks) + " blocks at a time, of which " + std::to_string(kMultiprocessors) + " can run");
+    launch.fail("all of " + std::to_string(blocks) + " blocks at a time, of which " +
+                std::to_string(kMultiprocessors) + " can run");
   const auto work = [&] {
     auto stacks = together ? std::make_unique<Stacks>(threads, false) : g_stacks.take(threads);
-    for (uint64_t i; !launch.failed && (i = launch.next.fetch_add(1)) < blocks;) Block(launch, i, *stacks).run();
+    for (uint64_t i; !launch.failed && (i = launch.next.fetch_add(1)) < blocks;)
+      Block(launch, i, *stacks).run();
     if (!together) g_stacks.give_back(std::move(stacks));
   };
   std::vector<std::thread> workers;
-  for (uint64_t i = 0; i < (together ? blocks : std::min<uint64_t>(g_resident, blocks)) && !launch.failed; ++i) workers.emplace_back(work);
+  for (uint64_t i = 0;
+       i < (together ? blocks : std::min<uint64_t>(g_resident, blocks)) && !launch.failed; ++i)
+    workers.emplace_back(work);
   for (auto& worker : workers) worker.join();
   g_message = launch.message;
   return !launch.failed;

@@ -1,7 +1,9 @@
-// A fiber: a stack and where it left off. Switching saves what a called function must preserve and exchanges stack pointers.
+// A fiber: a stack and where it left off. Switching saves what a called function must preserve and
+// exchanges stack pointers.
 //
-// The executor is compiled without ThreadSanitizer and tells it about fibers by hand, if the program it is linked into has one: every
-// fiber is a thread to it, and only what synchronizes on the device synchronizes there.
+// The executor is compiled without ThreadSanitizer and tells it about fibers by hand, if the
+// program it is linked into has one: every fiber is a thread to it, and only what synchronizes on
+// the device synchronizes there.
 #pragma once
 
 #include <stddef.h>
@@ -87,7 +89,8 @@ class Fiber {
 
   // Leaves this fiber, which is running, for another.
   void switch_to(Fiber& next) {
-    if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(next.tsan_, 1);  // 1: a switch by itself orders nothing
+    if (__tsan_switch_to_fiber)
+      __tsan_switch_to_fiber(next.tsan_, 1);  // 1: a switch by itself orders nothing
 #if defined(__x86_64__)
     cuda_on_cpu_switch(&pointer_, next.pointer_);
 #else

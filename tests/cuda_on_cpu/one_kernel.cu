@@ -1,4 +1,5 @@
-// A cell of each engine in float32, quick to compile: what the tests that plant bugs run. The engine is found along the include path.
+// A cell of each engine in float32, quick to compile: what the tests that plant bugs run. The
+// engine is found along the include path.
 #include <string.h>
 
 #include "cells/linear.h"
@@ -12,10 +13,15 @@ namespace lrnn {
 using namespace LRNN_ISA;
 
 GpuKernels find_gpu_kernels(const char* cell, Storage) {
-  return strcmp(cell, "bmru") == 0 ? latch_gpu_kernels_of<Real<float, float>>() : gpu_kernels_of<LinearPerChannel, Real<float, float>>();
+  return strcmp(cell, "bmru") == 0 ? latch_gpu_kernels_of<Real<float, float>>()
+                                   : gpu_kernels_of<LinearPerChannel, Real<float, float>>();
 }
 
-GpuNbrcKernels find_gpu_nbrc_kernels(Storage) { return NbrcLauncher<float, float>::kernels<kGpuNbrcChannels>(); }
-GpuStepKernels find_gpu_step_kernels(const char*, Storage) { return StepLauncher<SrcFull, float, float>::kernels(); }
+GpuNbrcKernels find_gpu_nbrc_kernels(Storage) {
+  return NbrcLauncher<float, float>::kernels<kGpuNbrcChannels>();
+}
+GpuStepKernels find_gpu_step_kernels(const char*, Storage) {
+  return StepLauncher<SrcFull, float, float>::kernels();
+}
 
 }  // namespace lrnn

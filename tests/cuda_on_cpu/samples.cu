@@ -29,7 +29,9 @@ __global__ void running_sum(int* value, int* ready) {
   if (threadIdx.x != 0) return;
   const int block = blockIdx.x;
   if (block > 0)
-    while (__nv_atomic_load_n(&ready[block - 1], __NV_ATOMIC_ACQUIRE, __NV_THREAD_SCOPE_DEVICE) == 0) __nanosleep(20);
+    while (__nv_atomic_load_n(&ready[block - 1], __NV_ATOMIC_ACQUIRE, __NV_THREAD_SCOPE_DEVICE) ==
+           0)
+      __nanosleep(20);
   value[block] = block + (block > 0 ? value[block - 1] : 0);
   if (kRelease)
     __nv_atomic_store_n(&ready[block], 1, __NV_ATOMIC_RELEASE, __NV_THREAD_SCOPE_DEVICE);
@@ -41,7 +43,9 @@ __global__ void running_sum(int* value, int* ready) {
 __global__ void meet(int* arrived) {
   if (threadIdx.x != 0) return;
   atomicAdd(arrived, 1);
-  while (__nv_atomic_load_n(arrived, __NV_ATOMIC_ACQUIRE, __NV_THREAD_SCOPE_DEVICE) < static_cast<int>(gridDim.x)) __nanosleep(20);
+  while (__nv_atomic_load_n(arrived, __NV_ATOMIC_ACQUIRE, __NV_THREAD_SCOPE_DEVICE) <
+         static_cast<int>(gridDim.x))
+    __nanosleep(20);
 }
 
 // Half a warp waits for the other half, which is at another barrier.
@@ -61,7 +65,8 @@ __global__ void warp_operations(int* out) {
   mine[3] = __shfl_sync(0xffffffffu, lane, 7);
   mine[4] = static_cast<int>(__ballot_sync(0xffffffffu, lane % 3 == 0));
   mine[5] = __any_sync(0xffffffffu, lane == 9) + 2 * __all_sync(0xffffffffu, lane >= 0);
-  mine[6] = lane < 16 ? __shfl_xor_sync(0x0000ffffu, lane, 1) : __shfl_up_sync(0xffff0000u, lane, 1);  // halves that go their own ways
+  mine[6] = lane < 16 ? __shfl_xor_sync(0x0000ffffu, lane, 1)
+                      : __shfl_up_sync(0xffff0000u, lane, 1);  // halves that go their own ways
   mine[7] = __syncthreads_or(threadIdx.x == 70);
 }
 
@@ -90,7 +95,8 @@ int launch(void (*kernel)(Parameters...), int blocks, int threads, Arguments... 
 
 extern "C" {
 int sample_block_sum(bool barrier, const int* x, int n, int* out) {
-  return launch(barrier ? block_sum<true> : block_sum<false>, (n + kThreads - 1) / kThreads, kThreads, x, n, out);
+  return launch(barrier ? block_sum<true> : block_sum<false>, (n + kThreads - 1) / kThreads,
+                kThreads, x, n, out);
 }
 int sample_running_sum(bool release, int blocks, int* value, int* ready) {
   return launch(release ? running_sum<true> : running_sum<false>, blocks, 32, value, ready);
@@ -98,7 +104,9 @@ int sample_running_sum(bool release, int blocks, int* value, int* ready) {
 int sample_meet(int blocks, int* arrived) { return launch(meet, blocks, 32, arrived); }
 int sample_part_ways() { return launch(part_ways, 1, 64); }
 int sample_warp_operations(int* out) { return launch(warp_operations, 1, kThreads, out); }
-int sample_fill(int* x, int n, bool beyond) { return launch(fill, n / kThreads + 1, kThreads, x, n, beyond); }
+int sample_fill(int* x, int n, bool beyond) {
+  return launch(fill, n / kThreads + 1, kThreads, x, n, beyond);
+}
 int sample_round_trip(const float* x, float* bf16, float* half, int n) {
   return launch(round_trip, (n + kThreads - 1) / kThreads, kThreads, x, bf16, half, n);
 }

@@ -1,7 +1,9 @@
-"""Compiled libraries: the installed one where it fits, else one in the cache, compiled there if it is missing or damaged.
+"""Compiled libraries: the installed one where it fits, else one in the cache, compiled there if it
+is missing or damaged.
 
-What is loaded is verified first: a library lies beside a stamp with the digest of the sources it was compiled from and the digest of its
-own bytes, and the cache must be a folder in which nobody else may write.
+What is loaded is verified first: a library lies beside a stamp with the digest of the sources it
+was compiled from and the digest of its own bytes, and the cache must be a folder in which nobody
+else may write.
 """
 
 from __future__ import annotations
@@ -31,9 +33,12 @@ def stamp(library: Path, digest: str) -> None:
 
 
 def fault_of(library: Path, digest: str) -> str:
-    """Why a library that lies there must not be loaded: "" if it may, and "missing" if there is none or it is of other sources."""
+    """Why a library that lies there must not be loaded: "" if it may, and "missing" if there is
+    none or it is of other sources."""
     try:
-        words = dict(line.split(" ", 1) for line in library.with_suffix(".hash").read_text().splitlines())
+        words = dict(
+            line.split(" ", 1) for line in library.with_suffix(".hash").read_text().splitlines()
+        )
     except FileNotFoundError:
         return "it has no stamp" if library.exists() else "missing"
     except (OSError, ValueError) as error:
@@ -41,7 +46,11 @@ def fault_of(library: Path, digest: str) -> str:
     if words.get("sources") != digest:
         return "missing"
     try:
-        return "" if words.get("library") == bytes_of(library) else "its bytes are not those that were compiled"
+        return (
+            ""
+            if words.get("library") == bytes_of(library)
+            else "its bytes are not those that were compiled"
+        )
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -53,7 +62,12 @@ class NotCompiled(RuntimeError):
 
 
 def find_or_build(
-    installed: Path, name: str, targets: list[str], kind: str, make: Callable[[], Library], compile: bool = True
+    installed: Path,
+    name: str,
+    targets: list[str],
+    kind: str,
+    make: Callable[[], Library],
+    compile: bool = True,
 ) -> tuple[Path, str]:
     """A library that fits the sources at hand, and how it came to be.
 
@@ -72,13 +86,24 @@ def find_or_build(
     if not fault:
         return installed, "built at install time"
     if fault != "missing":
-        _say(f"lrnn_kernels: {installed.name} is not loaded: {fault}; a library in the cache takes its place")
-    path = _cached(f"{name}-{digest}-{platform.machine()}-{'-'.join(targets)}", digest, make, compile)
-    return path, "compiled on first use" if fault == "missing" else f"compiled on first use, since of the installed one {fault}"
+        _say(
+            f"lrnn_kernels: {installed.name} is not loaded: {fault}; a library in the cache takes "
+            "its place"
+        )
+    path = _cached(
+        f"{name}-{digest}-{platform.machine()}-{'-'.join(targets)}", digest, make, compile
+    )
+    return (
+        path,
+        "compiled on first use"
+        if fault == "missing"
+        else f"compiled on first use, since of the installed one {fault}",
+    )
 
 
 def by_content(library: Library) -> Path:
-    """A library that is no part of the package, from the cache, compiled there if it is missing or damaged."""
+    """A library that is no part of the package, from the cache, compiled there if it is missing
+    or damaged."""
     words = [library.content(unit) for unit in library.units]
     digest = sources.digest([*words, *library.link], [], sources.csrc())
     return _cached(f"{library.name}-{digest}", digest, lambda: library)
@@ -94,14 +119,20 @@ def _cached(name: str, digest: str, make: Callable[[], Library], compile: bool =
             check_owner(path)
             return path
     if not compile:
-        raise NotCompiled(f"{name} is not compiled yet: it is when it is first used, or by python -m lrnn_kernels build")
+        raise NotCompiled(
+            f"{name} is not compiled yet: it is when it is first used, or by python -m "
+            "lrnn_kernels build"
+        )
     library = make()
     _create(folder)
     with _lock(folder):  # another process may have compiled the same
         fault = fault_of(path, digest)
         if fault:
             if fault != "missing":
-                _say(f"lrnn_kernels: {path.name} in the cache is damaged: {fault}; it is compiled again")
+                _say(
+                    f"lrnn_kernels: {path.name} in the cache is damaged: {fault}; it is compiled "
+                    "again"
+                )
             with _scratch(path) as fresh:
                 compile_library(library, fresh, folder / "objects")
                 stamp(fresh, digest)
@@ -113,18 +144,31 @@ def _cached(name: str, digest: str, make: Callable[[], Library], compile: bool =
 
 
 def operators(installed: Path, torch_root: Path, compile: bool = True) -> tuple[Path, str]:
-    """The library of torch operators for this processor; raises RuntimeError where there is none and none can be compiled, ValueError
-    where LRNN_ISA names what cannot run."""
+    """The library of torch operators for this processor; raises RuntimeError where there is none
+    and none can be compiled, ValueError where LRNN_ISA names what cannot run."""
     isas = toolchain.isas_to_build(portable=False)
     toolchain.wanted_isa()
-    return find_or_build(installed, "kernels", isas, "kernels", lambda: libraries.operators(isas, _compiler(), torch_root), compile)
+    return find_or_build(
+        installed,
+        "kernels",
+        isas,
+        "kernels",
+        lambda: libraries.operators(isas, _compiler(), torch_root),
+        compile,
+    )
 
 
 def fixed_point(installed: Path, abi: str) -> tuple[Path, str]:
     """The same of the fixed-point network, for a Python of this ABI."""
     isas = toolchain.isas_to_build(portable=False)
     toolchain.wanted_isa()
-    return find_or_build(installed, f"fixed_point-{abi}", isas, "fixed_point", lambda: libraries.fixed_point(isas, _compiler()))
+    return find_or_build(
+        installed,
+        f"fixed_point-{abi}",
+        isas,
+        "fixed_point",
+        lambda: libraries.fixed_point(isas, _compiler()),
+    )
 
 
 def cuda(installed: Path, torch_root: Path, compile: bool = True) -> tuple[Path, str]:
@@ -132,14 +176,22 @@ def cuda(installed: Path, torch_root: Path, compile: bool = True) -> tuple[Path,
     architectures = toolchain.cuda_architectures()
     targets = [f"sm_{a}" for a in architectures]
     return find_or_build(
-        installed, "kernels-cuda", targets, "kernels-cuda", lambda: libraries.cuda(nvcc(), architectures, torch_root), compile
+        installed,
+        "kernels-cuda",
+        targets,
+        "kernels-cuda",
+        lambda: libraries.cuda(nvcc(), architectures, torch_root),
+        compile,
     )
 
 
 def _compiler() -> toolchain.Compiler:
     compiler = toolchain.find_compiler()
     if compiler is None:
-        raise RuntimeError("no C++ compiler was found (set CXX, or install g++ or clang++), and no compiled kernels are installed")
+        raise RuntimeError(
+            "no C++ compiler was found (set CXX, or install g++ or clang++), and no compiled "
+            "kernels are installed"
+        )
     return compiler
 
 
@@ -147,33 +199,46 @@ def nvcc() -> toolchain.Compiler:
     """The CUDA compiler; raises RuntimeError where there is none."""
     compiler = toolchain.find_nvcc()
     if compiler is None:
-        raise RuntimeError("no nvcc was found (set CUDACXX or CUDA_HOME, or install the CUDA toolkit)")
+        raise RuntimeError(
+            "no nvcc was found (set CUDACXX or CUDA_HOME, or install the CUDA toolkit)"
+        )
     return compiler
 
 
 def _create(folder: Path) -> None:
-    """Makes the cache, for this user alone, or raises RuntimeError and says which variable names another."""
+    """Makes the cache, for this user alone, or raises RuntimeError and says which variable names
+    another."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise RuntimeError(f"the cache cannot be written ({error}); the environment variable LRNN_CACHE names another folder") from error
+        raise RuntimeError(
+            f"the cache cannot be written ({error}); the environment variable LRNN_CACHE names "
+            "another folder"
+        ) from error
     check_owner(folder)
 
 
 def check_owner(path: Path) -> None:
-    """Raises RuntimeError if another user could have written a path, or a folder on the way to it."""
+    """Raises RuntimeError if another user could have written a path, or a folder on the way to
+    it."""
     # Also the folders on the way that links lead through.
-    for place in dict.fromkeys((path, *path.absolute().parents, path.resolve(), *path.resolve().parents)):
+    for place in dict.fromkeys(
+        (path, *path.absolute().parents, path.resolve(), *path.resolve().parents)
+    ):
         fault = others_may_write(place.stat(), is_parent=place not in (path, path.resolve()))
         if fault:
-            hint = "make it yours alone (chmod go-w), or let the environment variable LRNN_CACHE name another folder"
+            hint = (
+                "make it yours alone (chmod go-w), or let the environment variable LRNN_CACHE "
+                "name another folder"
+            )
             raise RuntimeError(f"kernels are not loaded from {path}: {place} {fault}; {hint}")
 
 
 def others_may_write(about: os.stat_result, is_parent: bool = False) -> str:
-    """How somebody else could have written what os.stat is about; "" if nobody could. The system's own users may."""
+    """How somebody else could have written what os.stat is about; "" if nobody could. The
+    system's own users may."""
     if about.st_uid not in (0, os.geteuid()):
         return f"belongs to another user (uid {about.st_uid})"
     if is_parent and about.st_mode & stat.S_ISVTX:
@@ -186,19 +251,25 @@ def others_may_write(about: os.stat_result, is_parent: bool = False) -> str:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Whether a group is root's, or the user's own, as many systems give each user one (of the same number and no other member)."""
+    """Whether a group is root's, or the user's own, as many systems give each user one (of the
+    same number and no other member)."""
     if gid == 0:
         return True
     try:
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
     except KeyError:
         return False
-    return gid == user.pw_gid and group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
+    return (
+        gid == user.pw_gid
+        and group.gr_name == user.pw_name
+        and not set(group.gr_mem) - {user.pw_name}
+    )
 
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Holds the cache's lock. File systems without locks have none: at worst, two processes then compile the same."""
+    """Holds the cache's lock. File systems without locks have none: at worst, two processes then
+    compile the same."""
     with open(folder / "lock", "w") as file:
         try:
             try:
@@ -223,11 +294,16 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def check_isa(library: Path, isa: str) -> None:
-    """Raises RuntimeError where a library, which has chosen this instruction set, has none to choose."""
+    """Raises RuntimeError where a library, which has chosen this instruction set, has none to
+    choose."""
     if isa != "none":
         return
     wanted = toolchain.wanted_isa()
-    missing = f"the instruction set {wanted!r}, which the environment variable LRNN_ISA names" if wanted else "this processor"
+    missing = (
+        f"the instruction set {wanted!r}, which the environment variable LRNN_ISA names"
+        if wanted
+        else "this processor"
+    )
     raise RuntimeError(f"{library.name} has no kernels for {missing}")
 
 

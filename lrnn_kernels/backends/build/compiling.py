@@ -1,4 +1,5 @@
-"""Compiles a library: objects by their content, so that what was compiled once, by whatever checkout, is not compiled again."""
+"""Compiles a library: objects by their content, so that what was compiled once, by whatever
+checkout, is not compiled again."""
 
 from __future__ import annotations
 
@@ -26,12 +27,15 @@ QUIET = 10.0
 _PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] (.*)$")
 
 
-def compile_library(library: Library, output: Path, objects: Path, say: Callable[[str], None] | None = None) -> None:
+def compile_library(
+    library: Library, output: Path, objects: Path, say: Callable[[str], None] | None = None
+) -> None:
     """Compiles what ``objects`` lacks of a library and links it into output.
 
-    Commands run in a folder of their own, where the folders they read and write are links: no path is ever part of a command, so it
-    may contain any character. Objects are named by a digest of all they depend on, appear whole or not at all, and are verified by a
-    digest of their own; nothing goes by dates.
+    Commands run in a folder of their own, where the folders they read and write are links: no path
+    is ever part of a command, so it may contain any character. Objects are named by a digest of all
+    they depend on, appear whole or not at all, and are verified by a digest of their own; nothing
+    goes by dates.
 
     Raises RuntimeError with the compiler's words.
     """
@@ -46,10 +50,26 @@ def compile_library(library: Library, output: Path, objects: Path, say: Callable
             (objects / name).unlink(missing_ok=True)
         _run(library, workdir, missing, say)
         fresh = workdir / "library.so"
-        command = [*library.compiler.command, "-shared", *(f"objects/{name}" for name in names.values()), "-o", fresh.name, *library.link]
-        done = subprocess.run(command, cwd=workdir, env=environment.of_compilers(), capture_output=True, text=True, check=False)
+        command = [
+            *library.compiler.command,
+            "-shared",
+            *(f"objects/{name}" for name in names.values()),
+            "-o",
+            fresh.name,
+            *library.link,
+        ]
+        done = subprocess.run(
+            command,
+            cwd=workdir,
+            env=environment.of_compilers(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
-            raise RuntimeError(f"linking lrnn_kernels failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+            raise RuntimeError(
+                f"linking lrnn_kernels failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+            )
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(fresh, output)
     _forget_old(objects, set(names.values()))
@@ -61,7 +81,8 @@ def bytes_of(path: Path) -> str:
 
 
 def _is_whole(compiled: Path) -> bool:
-    """Whether an object is there and has the bytes that the compiler wrote: linkers take an empty one without a word."""
+    """Whether an object is there and has the bytes that the compiler wrote: linkers take an
+    empty one without a word."""
     try:
         return compiled.with_suffix(".sum").read_text() == bytes_of(compiled)
     except (OSError, ValueError):
@@ -88,7 +109,9 @@ def _forget_old(objects: Path, used: set[str]) -> None:
             continue  # another process deleted it
 
 
-def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callable[[str], None] | None) -> None:
+def _run(
+    library: Library, workdir: Path, missing: dict[Unit, str], say: Callable[[str], None] | None
+) -> None:
     """Compiles units into objects, the slowest first."""
     if not missing:
         return
@@ -101,7 +124,10 @@ def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callabl
     for unit, name in sorted(missing.items(), key=lambda item: -item[0].cost):
         command = [*library.compiler.command, *unit.flags]
         lines += [f"build objects/{name}: cc", f"  words = {_ninja(shlex.join(command))}"]
-        lines += [f"  source = {_ninja(shlex.quote(f'{unit.folder}/{unit.source}'))}", f"  label = {_ninja(unit.label)}"]
+        lines += [
+            f"  source = {_ninja(shlex.quote(f'{unit.folder}/{unit.source}'))}",
+            f"  label = {_ninja(unit.label)}",
+        ]
     (workdir / "build.ninja").write_text("\n".join(lines) + "\n")
     jobs = environment.max_jobs()
     labels = {unit.label: workdir / "objects" / name for unit, name in missing.items()}
@@ -109,7 +135,13 @@ def _run(library: Library, workdir: Path, missing: dict[Unit, str], say: Callabl
     settings = {**environment.of_compilers(), "NINJA_STATUS": "[%f/%t] "}
     progress, words = Progress(library.name, len(missing), say or _print), []
     with subprocess.Popen(
-        command, cwd=workdir, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        cwd=workdir,
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         try:
             for line in process.stdout:
@@ -134,7 +166,8 @@ def _ninja(text: str) -> str:
 
 
 class Progress:
-    """Says what is done and what is left: over one line of a terminal, else in a new line every few seconds."""
+    """Says what is done and what is left: over one line of a terminal, else in a new line every
+    few seconds."""
 
     def __init__(self, name: str, total: int, say: Callable[[str], None]) -> None:
         self.name, self.total, self.say = name, total, say
@@ -156,7 +189,10 @@ class Progress:
 
     def _text(self, done: int) -> str:
         spent = time.monotonic() - self.start
-        return f"lrnn_kernels: compiling {self.name}: {done} of {self.total} files, {spent:.0f} s, {self.total - done} files left"
+        return (
+            f"lrnn_kernels: compiling {self.name}: {done} of {self.total} files, {spent:.0f} s, "
+            f"{self.total - done} files left"
+        )
 
 
 def _print(line: str) -> None:

@@ -1,4 +1,5 @@
-"""Every environment variable that this package reads: parsed here, and refused here, by name, where it makes no sense.
+"""Every environment variable that this package reads: parsed here, and refused here, by name, where
+it makes no sense.
 
 An empty value is as good as none. Paths may be relative to the working folder or begin with ``~``.
 """
@@ -29,7 +30,8 @@ def choice(name: str, allowed: Collection[str], default: str) -> str:
 
 
 def several(name: str, allowed: Collection[str]) -> list[str] | None:
-    """Of a comma-separated list, in the order of what is allowed; "all" is all of them. None if the variable is not set."""
+    """Of a comma-separated list, in the order of what is allowed; "all" is all of them. None if
+    the variable is not set."""
     value = text(name)
     names = [part.strip() for part in value.split(",")]
     if not value:
@@ -76,23 +78,31 @@ def cuda_architectures(default: list[str]) -> list[str]:
     value = text("LRNN_CUDA_ARCHITECTURES")
     names = [part.strip() for part in value.split(",")] if value else default
     if not all(re.fullmatch(r"[1-9]\d+[a-z]?(-virtual)?", name) for name in names):
-        raise refuse("LRNN_CUDA_ARCHITECTURES", "list compute capabilities, as 90,100 or 90-virtual", value)
+        raise refuse(
+            "LRNN_CUDA_ARCHITECTURES", "list compute capabilities, as 90,100 or 90-virtual", value
+        )
     return names
 
 
 def cache() -> Path:
-    """LRNN_CACHE: where compiled libraries are kept; else lrnn_kernels in $XDG_CACHE_HOME, else in ~/.cache."""
+    """LRNN_CACHE: where compiled libraries are kept; else lrnn_kernels in $XDG_CACHE_HOME, else
+    in ~/.cache."""
     wanted = path("LRNN_CACHE")
     if wanted is not None:
         if wanted.exists() and not wanted.is_dir():
             raise refuse("LRNN_CACHE", "name a folder", str(wanted))
         return wanted
-    base = os.environ.get("XDG_CACHE_HOME", "")  # whose specification says that a relative one is to be ignored
+    base = os.environ.get(
+        "XDG_CACHE_HOME", ""
+    )  # whose specification says that a relative one is to be ignored
     if os.path.isabs(base):
         return Path(base) / "lrnn_kernels"
     home = os.path.expanduser("~")
     if not os.path.isabs(home):
-        raise RuntimeError("no home folder is known; the environment variable LRNN_CACHE names a folder for compiled kernels")
+        raise RuntimeError(
+            "no home folder is known; the environment variable LRNN_CACHE names a folder for "
+            "compiled kernels"
+        )
     return Path(home) / ".cache" / "lrnn_kernels"
 
 
@@ -116,11 +126,21 @@ def max_jobs() -> int | None:
 
 
 def of_compilers() -> dict[str, str]:
-    """This environment for compilers that run in another folder: their lists of folders may be relative to ours."""
-    lists = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX", "TMPDIR")
+    """This environment for compilers that run in another folder: their lists of folders may be
+    relative to ours."""
+    lists = (
+        "CPATH",
+        "C_INCLUDE_PATH",
+        "CPLUS_INCLUDE_PATH",
+        "LIBRARY_PATH",
+        "COMPILER_PATH",
+        "GCC_EXEC_PREFIX",
+        "TMPDIR",
+    )
     changed = {name: os.environ[name] for name in lists if os.environ.get(name)}
     for name, value in changed.items():
         parts = value.split(os.pathsep) if name != "TMPDIR" else [value]
-        # A trailing slash means something to GCC_EXEC_PREFIX, an empty part to the lists: the folder that we are in.
+        # A trailing slash means something to GCC_EXEC_PREFIX, an empty part to the lists: the
+        # folder that we are in.
         changed[name] = os.pathsep.join(os.path.join(os.getcwd(), part) for part in parts)
     return {**os.environ, **changed}

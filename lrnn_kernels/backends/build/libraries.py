@@ -1,4 +1,5 @@
-"""What each library consists of: files, flags, and what it is linked with. Its digest covers this file."""
+"""What each library consists of: files, flags, and what it is linked with. Its digest covers
+this file."""
 
 from __future__ import annotations
 
@@ -14,20 +15,33 @@ from .toolchain import X86_ISAS, Compiler, is_x86
 #: The oldest torch whose stable ABI the operators ask for: 2.11.
 TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"
 
-#: Products fuse into sums. Loops that are not vectorized by hand are left alone: looking for them takes a sixth of the time.
+#: Products fuse into sums. Loops that are not vectorized by hand are left alone: looking for them
+#: takes a sixth of the time.
 KERNEL_FLAGS = ("-fno-tree-vectorize", "-ffp-contract=fast")
 
-#: Instructions are scheduled before registers are assigned, which interleaves the two registers that an engine works on together
-#: (the minGRU in cache gains 1.3 times; GCC on x86 does not do it by itself, and clang does not know the flags).
+#: Instructions are scheduled before registers are assigned, which interleaves the two registers
+#: that an engine works on together (the minGRU in cache gains 1.3 times; GCC on x86 does not do it
+#: by itself, and clang does not know the flags).
 GCC_KERNEL_FLAGS = ("-fschedule-insns", "-fsched-pressure")
 CLANG_LACKS = (*GCC_KERNEL_FLAGS, "-Wno-maybe-uninitialized")
 
 CXX_FLAGS = ("-std=c++20", "-O3", "-fPIC", "-g0", "-Wall", "-Wno-psabi")
-NVCC_FLAGS = ("-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xcompiler=-fPIC,-fvisibility-inlines-hidden,-Wno-psabi")
+NVCC_FLAGS = (
+    "-std=c++20",
+    "-O3",
+    "-DLRNN_ISA=gpu",
+    "-Xcompiler=-fPIC,-fvisibility-inlines-hidden,-Wno-psabi",
+)
 
 COMMON = ("cells/info.cpp", "memory.cpp", "watch.cpp")
-COMMON += tuple(f"cpu/{part}.cpp" for part in ("kernels", "operator", "ops_cpu", "ops_nbrc", "outputs", "plan", "run"))
-CUDA_COMMON = ("cells/info.cpp", *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan")))
+COMMON += tuple(
+    f"cpu/{part}.cpp"
+    for part in ("kernels", "operator", "ops_cpu", "ops_nbrc", "outputs", "plan", "run")
+)
+CUDA_COMMON = (
+    "cells/info.cpp",
+    *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan")),
+)
 FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp")
 FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)
 
@@ -49,17 +63,26 @@ class Cell:
     @property
     def flags(self) -> tuple[str, ...]:
         """How a kernel file is told which line it is compiled for."""
-        return (f"-DLRNN_CELL={self.name}", f"-DLRNN_HEADER={self.header}", f"-DLRNN_ENGINE={self.engine}", f"-DLRNN_STRUCT={self.struct}")
+        return (
+            f"-DLRNN_CELL={self.name}",
+            f"-DLRNN_HEADER={self.header}",
+            f"-DLRNN_ENGINE={self.engine}",
+            f"-DLRNN_STRUCT={self.struct}",
+        )
 
 
 def cells(csrc: Path | None = None) -> list[Cell]:
     """The recurrences that are compiled, as csrc/cells/list.h says."""
-    return [Cell(*line) for line in _LINE.findall(((csrc or sources.csrc()) / "cells" / "list.h").read_text())]
+    return [
+        Cell(*line)
+        for line in _LINE.findall(((csrc or sources.csrc()) / "cells" / "list.h").read_text())
+    ]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One file to compile: its place, as (a name in Library.folders, path), its flags, and the headers it includes through macros."""
+    """One file to compile: its place, as (a name in Library.folders, path), its flags, and the
+    headers it includes through macros."""
 
     folder: str
     source: str
@@ -71,8 +94,8 @@ class Unit:
 
 @dataclass(frozen=True)
 class Library:
-    """A shared library. Flags name folders by the words of ``folders``: where a build links them to, so that no path, whatever
-    characters it has, is part of a command."""
+    """A shared library. Flags name folders by the words of ``folders``: where a build links them
+    to, so that no path, whatever characters it has, is part of a command."""
 
     name: str
     compiler: Compiler
@@ -85,11 +108,19 @@ class Library:
     def files(self, unit: Unit) -> list[Path]:
         root = self.folders[unit.folder]
         include = tuple(self.folders[name] for name in self.include)
-        return sources.reached(root / unit.source, include, tuple(root / name for name in unit.also))
+        return sources.reached(
+            root / unit.source, include, tuple(root / name for name in unit.also)
+        )
 
     def content(self, unit: Unit) -> str:
         """A digest of all that an object depends on."""
-        words = [unit.source, *self.compiler.command[1:], self.compiler.version, *unit.flags, self.others]
+        words = [
+            unit.source,
+            *self.compiler.command[1:],
+            self.compiler.version,
+            *unit.flags,
+            self.others,
+        ]
         return sources.digest(words, self.files(unit), self.folders[unit.folder])
 
 
@@ -107,54 +138,109 @@ def _march(isa: str) -> tuple[str, ...]:
 
 def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
     """The torch operators for the CPU."""
-    # Rows are arrays of which a call uses the first C channels: GCC warns that the rest may be uninitialized.
+    # Rows are arrays of which a call uses the first C channels: GCC warns that the rest may be
+    # uninitialized.
     flags = _for(compiler, *CXX_FLAGS, "-fvisibility-inlines-hidden", "-Wno-maybe-uninitialized")
     common = (*flags, TARGET, "-isystem", "torch/include", *_defines(isas))
-    units = [Unit("csrc", source, common, Path(source).stem, cost=3 if "ops_" in source else 1) for source in COMMON]
+    units = [
+        Unit("csrc", source, common, Path(source).stem, cost=3 if "ops_" in source else 1)
+        for source in COMMON
+    ]
     for isa in isas:
         for cell in cells():
-            kernel = (*flags, *_for(compiler, *KERNEL_FLAGS, *GCC_KERNEL_FLAGS), *_march(isa), *cell.flags)
+            kernel = (
+                *flags,
+                *_for(compiler, *KERNEL_FLAGS, *GCC_KERNEL_FLAGS),
+                *_march(isa),
+                *cell.flags,
+            )
             also = (f"cells/{cell.header}.h", f"cpu/{cell.engine}.h")
             cost = {"matrix": 1, "latch": 8}.get(cell.engine, 9 if cell.header == "linear" else 5)
             units.append(Unit("csrc", "cpu/kernel.cpp", kernel, f"{cell.name} ({isa})", also, cost))
     link = ("-Ltorch/lib", "-ltorch_cpu", "-lc10", "-lpthread")
-    return Library("kernels", compiler, tuple(units), link, {"csrc": sources.csrc(), "torch": torch_root}, others=_torch(torch_root))
+    return Library(
+        "kernels",
+        compiler,
+        tuple(units),
+        link,
+        {"csrc": sources.csrc(), "torch": torch_root},
+        others=_torch(torch_root),
+    )
 
 
 def fixed_point(isas: list[str], compiler: Compiler) -> Library:
-    """The fixed-point network, a module of this Python; raises RuntimeError where something else is missing."""
+    """The fixed-point network, a module of this Python; raises RuntimeError where something else
+    is missing."""
     if missing := fixed_point_needs():
         raise RuntimeError(f"compiling the fixed-point network needs {missing}")
     pybind11 = Path(importlib.util.find_spec("pybind11").origin).parent
-    folders = {"csrc": sources.csrc(), "pybind11": pybind11 / "include", "python": _python_include()}
+    folders = {
+        "csrc": sources.csrc(),
+        "pybind11": pybind11 / "include",
+        "python": _python_include(),
+    }
     flags = (*CXX_FLAGS, "-fvisibility=hidden")
     common = (*flags, "-isystem", "pybind11", "-isystem", "python", *_defines(isas))
-    units = [Unit("csrc", source, common, Path(source).stem, cost=5) for source in FIXED_POINT_COMMON]
+    units = [
+        Unit("csrc", source, common, Path(source).stem, cost=5) for source in FIXED_POINT_COMMON
+    ]
     for isa in isas:
         kernel = (*flags, *_march(isa))
-        units += [Unit("csrc", source, kernel, f"{Path(source).stem} ({isa})", cost=5) for source in FIXED_POINT_KERNELS]
-    return Library("fixed_point", compiler, tuple(units), ("-lpthread",), folders, others=f"{sysconfig.get_config_var('SOABI')} {pybind11}")
+        units += [
+            Unit("csrc", source, kernel, f"{Path(source).stem} ({isa})", cost=5)
+            for source in FIXED_POINT_KERNELS
+        ]
+    return Library(
+        "fixed_point",
+        compiler,
+        tuple(units),
+        ("-lpthread",),
+        folders,
+        others=f"{sysconfig.get_config_var('SOABI')} {pybind11}",
+    )
 
 
 def cuda(nvcc: Compiler, architectures: list[str], torch_root: Path) -> Library:
     """The CUDA operators."""
     numbers = [a.removesuffix("-virtual") for a in architectures]
-    targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures if not a.endswith("-virtual")]
-    flags = (*NVCC_FLAGS, *targets, f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
+    targets = [
+        f"-gencode=arch=compute_{a},code=sm_{a}"
+        for a in architectures
+        if not a.endswith("-virtual")
+    ]
+    flags = (
+        *NVCC_FLAGS,
+        *targets,
+        f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}",
+    )
     common = (*flags, TARGET, "-isystem", "torch/include")
     units = [Unit("csrc", source, common, Path(source).stem) for source in CUDA_COMMON]
     for cell in cells():
         also = (f"cells/{cell.header}.h", f"cuda/{cell.engine}_launch.cuh")
-        units.append(Unit("csrc", "cuda/kernel.cu", (*flags, *cell.flags), f"{cell.name} (CUDA)", also, 5))
+        units.append(
+            Unit("csrc", "cuda/kernel.cu", (*flags, *cell.flags), f"{cell.name} (CUDA)", also, 5)
+        )
     link = ("-cudart", "static", "-Ltorch/lib", "-ltorch_cpu", "-lc10", "-ldl")
-    return Library("kernels-cuda", nvcc, tuple(units), link, {"csrc": sources.csrc(), "torch": torch_root}, others=_torch(torch_root))
+    return Library(
+        "kernels-cuda",
+        nvcc,
+        tuple(units),
+        link,
+        {"csrc": sources.csrc(), "torch": torch_root},
+        others=_torch(torch_root),
+    )
 
 
 def fixed_point_needs() -> str:
-    """What is missing here to compile the fixed-point network, besides a compiler; empty if nothing is."""
+    """What is missing here to compile the fixed-point network, besides a compiler; empty if
+    nothing is."""
     if importlib.util.find_spec("pybind11") is None:
         return "pybind11: pip install pybind11"
-    return "" if (_python_include() / "Python.h").exists() else f"Python.h, which {_python_include()} lacks"
+    return (
+        ""
+        if (_python_include() / "Python.h").exists()
+        else f"Python.h, which {_python_include()} lacks"
+    )
 
 
 def _python_include() -> Path:
@@ -168,10 +254,16 @@ def _torch(root: Path) -> str:
 
 
 def digest(name: str) -> str:
-    """Of all sources of a library, whatever it is compiled with and for: "kernels", "fixed_point" or "kernels-cuda"."""
+    """Of all sources of a library, whatever it is compiled with and for: "kernels",
+    "fixed_point" or "kernels-cuda"."""
     csrc = sources.csrc()
     ours = {
-        "kernels": [*COMMON, "cpu/kernel.cpp", *(f"cells/{c.header}.h" for c in cells()), *(f"cpu/{c.engine}.h" for c in cells())],
+        "kernels": [
+            *COMMON,
+            "cpu/kernel.cpp",
+            *(f"cells/{c.header}.h" for c in cells()),
+            *(f"cpu/{c.engine}.h" for c in cells()),
+        ],
         "fixed_point": [*FIXED_POINT_COMMON, *FIXED_POINT_KERNELS],
         "kernels-cuda": [
             *CUDA_COMMON,

@@ -1,5 +1,5 @@
-"""What a library is compiled from, and digests of that: two with equal digests are compiled from the same bytes, whatever the
-files' dates and folders are."""
+"""What a library is compiled from, and digests of that: two with equal digests are compiled from
+the same bytes, whatever the files' dates and folders are."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def csrc() -> Path:
     return package / "csrc" if (package / "csrc").is_dir() else package.parent / "csrc"
 
 
-def reached(source: Path, include_folders: tuple[Path, ...] = (), also: tuple[Path, ...] = ()) -> list[Path]:
-    """A source and all headers of ours that it includes, in whatever branch; also: those that it includes through macros.
+def reached(
+    source: Path, include_folders: tuple[Path, ...] = (), also: tuple[Path, ...] = ()
+) -> list[Path]:
+    """A source and all headers of ours that it includes, in whatever branch; also: those that it
+    includes through macros.
 
-    Headers of others (<...>, and "..." that is not found beside the file or in the folders) are not followed: they are named by the
-    version of what they belong to.
+    Headers of others (<...>, and "..." that is not found beside the file or in the folders) are not
+    followed: they are named by the version of what they belong to.
     """
     seen: dict[Path, None] = {}
     waiting = [source.resolve(), *(path.resolve() for path in also)]

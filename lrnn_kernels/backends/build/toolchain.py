@@ -11,7 +11,8 @@ from pathlib import Path
 
 from . import environment
 
-#: Instruction sets a kernel is compiled for on x86-64, in the order of csrc/isa.h, worst first: name -> compiler flags.
+#: Instruction sets a kernel is compiled for on x86-64, in the order of csrc/isa.h, worst first:
+#: name -> compiler flags.
 X86_ISAS = {
     "baseline": ["-march=x86-64"],
     "avx2": ["-march=x86-64-v3"],
@@ -19,7 +20,8 @@ X86_ISAS = {
     "avx512_bf16": ["-march=x86-64-v4", "-mavx512bf16", "-mprefer-vector-width=512"],
 }
 
-#: GPUs that machine code is made for: A100, H100 and H200, B200. Others run the last one's PTX if they are newer.
+#: GPUs that machine code is made for: A100, H100 and H200, B200. Others run the last one's PTX if
+#: they are newer.
 CUDA_ARCHITECTURES = ["80", "90", "100"]
 
 
@@ -42,7 +44,8 @@ def _compiler(command: list[str]) -> Compiler:
 
 
 def _named(variable: str, what: str) -> list[str] | None:
-    """The command that a variable names, its program found; None if it names none. Raises ValueError where there is no such program."""
+    """The command that a variable names, its program found; None if it names none. Raises
+    ValueError where there is no such program."""
     command = environment.command(variable)
     if not command:
         return None
@@ -56,13 +59,16 @@ def find_compiler() -> Compiler | None:
     """The C++ compiler: $CXX, else the first of c++, g++, clang++ on PATH."""
     command = _named("CXX", "a C++ compiler")
     if command is None:
-        program = next((found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None)
+        program = next(
+            (found for name in ("c++", "g++", "clang++") if (found := shutil.which(name))), None
+        )
         command = [os.path.abspath(program)] if program else None
     return _compiler(command) if command else None
 
 
 def find_nvcc() -> Compiler | None:
-    """The CUDA compiler: $CUDACXX, else $CUDA_HOME's, else nvcc on PATH, else the newest of /usr/local/cuda*."""
+    """The CUDA compiler: $CUDACXX, else $CUDA_HOME's, else nvcc on PATH, else the newest of
+    /usr/local/cuda*."""
     command = _named("CUDACXX", "a CUDA compiler")
     home = environment.path("CUDA_HOME")
     if command is None and home is not None:
@@ -71,7 +77,10 @@ def find_nvcc() -> Compiler | None:
             raise environment.refuse("CUDA_HOME", "name a folder with bin/nvcc", str(home))
         command = [program]
     if command is None:
-        places = ["nvcc", *sorted(map(str, Path("/usr/local").glob("cuda*/bin/nvcc")), reverse=True)]
+        places = [
+            "nvcc",
+            *sorted(map(str, Path("/usr/local").glob("cuda*/bin/nvcc")), reverse=True),
+        ]
         program = next((found for place in places if (found := shutil.which(place))), None)
         command = [os.path.abspath(program)] if program else None
     return _compiler(command) if command else None
@@ -84,7 +93,9 @@ def is_x86() -> bool:
 def host_isa() -> str:
     """The best instruction set of X86_ISAS that this processor runs."""
     try:
-        flags = set(Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
+        flags = set(
+            Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split()
+        )
     except (OSError, IndexError):
         return "baseline"
     if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags:
@@ -93,16 +104,20 @@ def host_isa() -> str:
 
 
 def wanted_isa() -> str | None:
-    """The instruction set that LRNN_ISA names; raises ValueError if this processor does not run it."""
+    """The instruction set that LRNN_ISA names; raises ValueError if this processor does not run
+    it."""
     wanted = os.environ.get("LRNN_ISA")  # as it is: C++ reads it, too
     runs = list(X86_ISAS)[: list(X86_ISAS).index(host_isa()) + 1]
     if wanted and wanted not in runs:
-        raise environment.refuse("LRNN_ISA", f"name what this processor runs, of {', '.join(runs)}", wanted)
+        raise environment.refuse(
+            "LRNN_ISA", f"name what this processor runs, of {', '.join(runs)}", wanted
+        )
     return wanted or None
 
 
 def isas_to_build(portable: bool) -> list[str]:
-    """All instruction sets for a portable build, else what this machine needs; LRNN_BUILD_ISAS overrides."""
+    """All instruction sets for a portable build, else what this machine needs; LRNN_BUILD_ISAS
+    overrides."""
     if not is_x86():
         return ["baseline"]
     wanted = environment.several("LRNN_BUILD_ISAS", X86_ISAS)

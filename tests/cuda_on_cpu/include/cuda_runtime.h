@@ -1,6 +1,8 @@
-// CUDA's language and runtime, as much of it as the kernels use, on the executor: kernels compile unchanged with a C++ compiler.
+// CUDA's language and runtime, as much of it as the kernels use, on the executor: kernels compile
+// unchanged with a C++ compiler.
 //
-// Launches are synchronous and there is one device. A kernel is launched by cudaLaunchKernelEx, which is a function; <<< >>> is not C++.
+// Launches are synchronous and there is one device. A kernel is launched by cudaLaunchKernelEx,
+// which is a function; <<< >>> is not C++.
 #pragma once
 
 #include <math.h>
@@ -20,7 +22,8 @@
 
 namespace cuda_on_cpu {
 
-// Names like threadIdx, whose x, y and z differ from thread to thread. They are no macros: cudaLaunchConfig_t has members called so too.
+// Names like threadIdx, whose x, y and z differ from thread to thread. They are no macros:
+// cudaLaunchConfig_t has members called so too.
 template <const dim3& (*kWhere)()>
 struct Coordinates {
   struct X {
@@ -48,7 +51,8 @@ inline void __nanosleep(unsigned) { cuda_on_cpu::rest(); }
 
 namespace cuda_on_cpu {
 
-// Every lane shows its value and takes that of lane source(lane), counted within groups of width lanes; its own if there is none.
+// Every lane shows its value and takes that of lane source(lane), counted within groups of width
+// lanes; its own if there is none.
 template <class T, class Source>
 T shuffle(unsigned mask, T value, int width, Source source) {
   static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable_v<T>);
@@ -56,7 +60,8 @@ T shuffle(unsigned mask, T value, int width, Source source) {
   memcpy(&bits, &value, sizeof value);
   show(bits);
   warp_barrier(mask);
-  const int first = static_cast<int>(lane()) & ~(width - 1), from = source(static_cast<int>(lane()) - first);
+  const int first = static_cast<int>(lane()) & ~(width - 1),
+            from = source(static_cast<int>(lane()) - first);
   if (from >= 0 && from < width && (mask >> (first + from) & 1)) {
     bits = seen(first + from);
     memcpy(&value, &bits, sizeof value);
@@ -73,11 +78,13 @@ T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
 }
 template <class T>
 T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32) {
-  return cuda_on_cpu::shuffle(mask, value, width, [=](int lane) { return lane - static_cast<int>(distance); });
+  return cuda_on_cpu::shuffle(mask, value, width,
+                              [=](int lane) { return lane - static_cast<int>(distance); });
 }
 template <class T>
 T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32) {
-  return cuda_on_cpu::shuffle(mask, value, width, [=](int lane) { return lane + static_cast<int>(distance); });
+  return cuda_on_cpu::shuffle(mask, value, width,
+                              [=](int lane) { return lane + static_cast<int>(distance); });
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
@@ -110,13 +117,15 @@ void __nv_atomic_store_n(T* p, T value, int order, int = 0) {
 }
 template <class T>
 T atomicAdd(T* p, T value) {
-  static_assert(std::is_integral_v<T>, "the order of floating point additions would be left to chance");
+  static_assert(std::is_integral_v<T>,
+                "the order of floating point additions would be left to chance");
   return __atomic_fetch_add(p, value, __ATOMIC_RELAXED);
 }
 template <class T>
 T atomicMin(T* p, T value) {
   T seen = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (value < seen && !__atomic_compare_exchange_n(p, &seen, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  while (value < seen &&
+         !__atomic_compare_exchange_n(p, &seen, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return seen;
 }
@@ -130,7 +139,8 @@ T atomicCAS(T* p, T expected, T value) {
   return expected;
 }
 
-// 8 and 16 bytes of anything, and accesses to them and to less. A misaligned one ends the program, as it does on the device.
+// 8 and 16 bytes of anything, and accesses to them and to less. A misaligned one ends the program,
+// as it does on the device.
 struct alignas(8) uint2 {
   unsigned x, y;
 };
@@ -169,13 +179,16 @@ struct cudaLaunchConfig_t {
 };
 
 template <class... Parameters, class... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
   bool together = false;
   for (unsigned i = 0; i < config->numAttrs; ++i)
-    if (config->attrs[i].id == cudaLaunchAttributeCooperative) together = config->attrs[i].val.cooperative != 0;
+    if (config->attrs[i].id == cudaLaunchAttributeCooperative)
+      together = config->attrs[i].val.cooperative != 0;
   const auto run = [&] { kernel(static_cast<Parameters>(arguments)...); };
   const auto body = [](void* run_) { (*static_cast<decltype(run)*>(run_))(); };
-  return cuda_on_cpu::launch(config->gridDim, config->blockDim, together, body, const_cast<void*>(static_cast<const void*>(&run)))
+  return cuda_on_cpu::launch(config->gridDim, config->blockDim, together, body,
+                             const_cast<void*>(static_cast<const void*>(&run)))
              ? cudaSuccess
              : cudaErrorLaunchFailure;
 }
