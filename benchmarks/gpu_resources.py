@@ -44,7 +44,10 @@ COLUMNS = (
 
 def source_hash(cell: libraries.Cell) -> str:
     """A digest of all that a cell's kernels are compiled from."""
-    also = (CSRC / "cells" / f"{cell.header}.h", CSRC / "cuda" / f"{cell.engine}_launch.cuh")
+    also = (
+        CSRC / "cells" / f"{cell.header}.h",
+        CSRC / "cuda" / "engines" / f"{cell.engine}_launch.cuh",
+    )
     return sources.digest(
         [*FLAGS, *cell.flags], sources.reached(CSRC / "cuda" / "kernel.cu", also=also), CSRC
     )

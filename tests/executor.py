@@ -56,7 +56,7 @@ def kernels() -> list[Unit]:
             "cuda/kernel.cu",
             c.flags,
             c.name,
-            (f"cells/{c.header}.h", f"cuda/{c.engine}_launch.cuh"),
+            (f"cells/{c.header}.h", f"cuda/engines/{c.engine}_launch.cuh"),
             5,
         )
         for c in cells()
@@ -73,7 +73,7 @@ def operators() -> list[Unit]:
     flags = (TARGET, "-isystem", "torch/include")
     units = [
         Unit("csrc", name, flags, name)
-        for name in ("cuda/ops_cuda.cpp", "cuda/ops_nbrc.cpp", "cells/info.cpp")
+        for name in ("torch/cuda.cpp", "torch/cuda_nbrc.cpp", "cells/info.cpp")
     ]
     return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
 

@@ -46,7 +46,7 @@ class Stream(Structure):
 
 
 class ScanArgs(Structure):
-    """csrc/cpu/args.h."""
+    """csrc/args.h."""
 
     _fields_ = [
         *[(name, c_int64) for name in "BTC"],

@@ -120,11 +120,11 @@ BUGS = {
     ),
     "a number before it is there": Bug("exchange.cuh", "waits |= found[n] >> 32 != tag;", ""),
     "words that are told anew before all have heard them": Bug(
-        "nbrc.cuh", "return words + tag % 2 * Vectors::kWords;", "return words;"
+        "matrix.cuh", "return words + tag % 2 * Vectors::kWords;", "return words;"
     ),
-    "no barrier before a vector is read": Bug("nbrc.cuh", "__syncthreads();", "", *_RACE),
+    "no barrier before a vector is read": Bug("matrix.cuh", "__syncthreads();", "", *_RACE),
     "the vector of another batch element": Bug(
-        "nbrc.cuh", "(e * kVectors + vector)", "(0 * e + vector)"
+        "matrix.cuh", "(e * kVectors + vector)", "(0 * e + vector)"
     ),
     "a checkpoint a step late": Bug(
         "step.cuh", "until_saved = args.interval - 1", "until_saved = args.interval"
@@ -146,7 +146,9 @@ def run(library: executor.Executor, bug: str) -> bool:
     if bug == "nothing":
         return run_scans(library) and run_nbrc(library)
     return (
-        run_nbrc(library) if BUGS[bug].file in ("exchange.cuh", "nbrc.cuh") else run_scans(library)
+        run_nbrc(library)
+        if BUGS[bug].file in ("exchange.cuh", "matrix.cuh")
+        else run_scans(library)
     )
 
 
@@ -195,9 +197,8 @@ def compile_with(bug: str, sanitizer: str):
     """The library whose sources have the bug."""
     planted = BUGS[bug]
     with tempfile.TemporaryDirectory() as copy:
-        for folder in ("cells", "cuda", "cpu"):
-            shutil.copytree(executor.CSRC / folder, Path(copy) / folder)
-        path = Path(copy) / "cuda" / planted.file
+        shutil.copytree(executor.CSRC, copy, dirs_exist_ok=True)
+        path = next((Path(copy) / "cuda").rglob(planted.file))
         source = path.read_text()
         if planted.text:
             assert source.count(planted.text) == 1, (

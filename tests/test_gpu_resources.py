@@ -142,12 +142,9 @@ def test_a_compilation_gives_what_the_table_says():
 @needs_nvcc
 def test_a_spill_is_seen(tmp_path):
     """With launch bounds that leave 40 registers to a thread, the same kernels spill."""
-    for folder in ("cells", "cuda", "cpu"):
-        shutil.copytree(gpu_resources.CSRC / folder, tmp_path / folder)
-    engine = tmp_path / "cuda" / "affine.cuh"
+    copy = shutil.copytree(gpu_resources.CSRC, tmp_path / "csrc")
+    engine = copy / "cuda" / "engines" / "affine.cuh"
     bounds = "__launch_bounds__(kGpuThreads, 1)"
     assert bounds in engine.read_text()
     engine.write_text(engine.read_text().replace(bounds, "__launch_bounds__(kGpuThreads, 6)"))
-    assert any(
-        row["spilled_bytes"] != "0" for row in gpu_resources.measure(SAMPLE, "sm_90", tmp_path)
-    )
+    assert any(row["spilled_bytes"] != "0" for row in gpu_resources.measure(SAMPLE, "sm_90", copy))

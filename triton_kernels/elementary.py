@@ -17,7 +17,7 @@ def sigmoid(x):
 
 @triton.jit
 def tanh(x):
-    """tanh(x), in [-1, 1], NaN stays NaN; the formulas of csrc/cells/math.h.
+    """tanh(x), in [-1, 1], NaN stays NaN; the formulas of csrc/math/functions.h.
 
     float32: x P(x^2) / Q(x^2), fitted to 7.4e-9 on [0, 8.1], and 1 from there; at most 6 ulp off,
     for small x too. float64: Cephes' rational form for |x| < 0.625, else 1 - 2 / (exp(2|x|) + 1);

@@ -6,7 +6,7 @@
 // elementwise part of a step of the nBRC.
 #pragma once
 
-#include "step.h"
+#include "step_cell.h"
 
 namespace lrnn::LRNN_ISA {
 

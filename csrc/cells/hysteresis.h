@@ -9,7 +9,7 @@
 // options eps, width.
 #pragma once
 
-#include "cell.h"
+#include "affine_cell.h"
 
 namespace lrnn::LRNN_ISA {
 

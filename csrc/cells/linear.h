@@ -2,7 +2,7 @@
 // channel (the LRU's lambda).
 #pragma once
 
-#include "cell.h"
+#include "affine_cell.h"
 
 namespace lrnn::LRNN_ISA {
 

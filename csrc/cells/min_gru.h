@@ -2,7 +2,7 @@
 // v + 1/2 (v >= 0) or sigmoid(v) for v.
 #pragma once
 
-#include "cell.h"
+#include "affine_cell.h"
 
 namespace lrnn::LRNN_ISA {
 

@@ -12,7 +12,7 @@
 // constants and ReLU's derivative is 1 everywhere, so time gradient flows through i alone.
 #pragma once
 
-#include "step.h"
+#include "step_cell.h"
 
 namespace lrnn::LRNN_ISA {
 

@@ -8,3 +8,5 @@
 #define LRNN_STRING(x) LRNN_STRING_(x)
 // clang-format off
 #define LRNN_CELL_FILE LRNN_STRING(../cells/LRNN_HEADER.h)
+#define LRNN_ENGINE_FILE LRNN_STRING(engines/LRNN_ENGINE.h)
+#define LRNN_LAUNCH_FILE LRNN_STRING(engines/LRNN_JOIN(LRNN_ENGINE, _launch).cuh)

@@ -1,7 +1,7 @@
 // The kernels of one line of cells/list.h for one instruction set.
 #include "../cells/unit.h"
 #include LRNN_CELL_FILE
-#include LRNN_STRING(LRNN_ENGINE.h)
+#include LRNN_ENGINE_FILE
 
 namespace lrnn::LRNN_ISA {
 

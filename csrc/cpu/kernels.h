@@ -1,9 +1,9 @@
 // The table of compiled kernels: of every instruction set, one per cell.
 #pragma once
 
+#include "../args.h"
 #include "../cells/info.h"
 #include "../isa.h"
-#include "args.h"
 
 namespace lrnn {
 

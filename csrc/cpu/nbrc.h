@@ -2,7 +2,7 @@
 // taken.
 #pragma once
 
-#include "args.h"
+#include "../args.h"
 
 namespace lrnn {
 

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <thread>
 
-#include "../memory.h"
+#include "memory.h"
 
 namespace lrnn {
 namespace {

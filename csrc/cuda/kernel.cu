@@ -1,7 +1,7 @@
 // The CUDA kernels of one line of cells/list.h.
 #include "../cells/unit.h"
 #include LRNN_CELL_FILE
-#include LRNN_STRING(LRNN_JOIN(LRNN_ENGINE, _launch).cuh)
+#include LRNN_LAUNCH_FILE
 
 namespace lrnn {
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../cpu/args.h"
+#include "../args.h"
 #include "plan.h"
 
 namespace lrnn {

@@ -1,7 +1,7 @@
 // Registers of 16-bit integers, and the three operations on them that GCC's vector types lack.
 #pragma once
 
-#include "../cpu/simd.h"
+#include "../cpu/lanes/simd.h"
 #include "args.h"
 
 namespace lrnn::fixed_point::LRNN_ISA {

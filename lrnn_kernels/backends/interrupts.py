@@ -13,7 +13,7 @@ import ctypes
 import os
 import threading
 
-#: In the order of struct Python in csrc/cpu/operator.cpp.
+#: In the order of struct Python in csrc/torch/operator.cpp.
 _FUNCTIONS = (
     "PyGILState_Ensure",
     "PyGILState_Release",

@@ -1,7 +1,7 @@
 """What torch must know of the operators beyond running them: shapes without data, and vmap.
 
-Both mirror csrc/tensors.h and csrc/cpu/ops_cpu.cpp; opcheck compares the shapes with the kernels in
-the tests. The Triton operators have the same schemas, and share all of it.
+Both mirror csrc/torch/tensors.h and csrc/torch/cpu.cpp; opcheck compares the shapes with the
+kernels in the tests. The Triton operators have the same schemas, and share all of it.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 #include "cells/linear.h"
 #include "cells/src.h"
-#include "cuda/latch_launch.cuh"
-#include "cuda/matrix_launch.cuh"
-#include "cuda/step_launch.cuh"
+#include "cuda/engines/latch_launch.cuh"
+#include "cuda/engines/matrix_launch.cuh"
+#include "cuda/engines/step_launch.cuh"
 
 namespace lrnn {
 

@@ -33,14 +33,16 @@ NVCC_FLAGS = (
     "-Xcompiler=-fPIC,-fvisibility-inlines-hidden,-Wno-psabi",
 )
 
-COMMON = ("cells/info.cpp", "memory.cpp", "watch.cpp")
-COMMON += tuple(
-    f"cpu/{part}.cpp"
-    for part in ("kernels", "operator", "ops_cpu", "ops_nbrc", "outputs", "plan", "run")
+COMMON = (
+    "cells/info.cpp",
+    "watch.cpp",
+    *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
+    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_nbrc", "operator", "outputs")),
 )
 CUDA_COMMON = (
     "cells/info.cpp",
-    *(f"cuda/{part}.cpp" for part in ("device", "kernels", "ops_cuda", "ops_nbrc", "plan")),
+    *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
+    *(f"torch/{part}.cpp" for part in ("cuda", "cuda_nbrc", "device")),
 )
 FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp")
 FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)
@@ -124,6 +126,11 @@ class Library:
         return sources.digest(words, self.files(unit), self.folders[unit.folder])
 
 
+def _has_complex(cell: Cell) -> bool:
+    """Whether a recurrence has kernels for complex numbers, which take longest to compile."""
+    return "kNumbers" in (sources.csrc() / "cells" / f"{cell.header}.h").read_text()
+
+
 def _for(compiler: Compiler, *flags: str) -> tuple[str, ...]:
     return tuple(flag for flag in flags if not (compiler.is_clang and flag in CLANG_LACKS))
 
@@ -143,7 +150,13 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
     flags = _for(compiler, *CXX_FLAGS, "-fvisibility-inlines-hidden", "-Wno-maybe-uninitialized")
     common = (*flags, TARGET, "-isystem", "torch/include", *_defines(isas))
     units = [
-        Unit("csrc", source, common, Path(source).stem, cost=3 if "ops_" in source else 1)
+        Unit(
+            "csrc",
+            source,
+            common,
+            Path(source).stem,
+            cost=3 if source.startswith("torch/cpu") else 1,
+        )
         for source in COMMON
     ]
     for isa in isas:
@@ -154,8 +167,8 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
                 *_march(isa),
                 *cell.flags,
             )
-            also = (f"cells/{cell.header}.h", f"cpu/{cell.engine}.h")
-            cost = {"matrix": 1, "latch": 8}.get(cell.engine, 9 if cell.header == "linear" else 5)
+            also = (f"cells/{cell.header}.h", f"cpu/engines/{cell.engine}.h")
+            cost = 1 if cell.engine == "matrix" else 9 if _has_complex(cell) else 5
             units.append(Unit("csrc", "cpu/kernel.cpp", kernel, f"{cell.name} ({isa})", also, cost))
     link = ("-Ltorch/lib", "-ltorch_cpu", "-lc10", "-lpthread")
     return Library(
@@ -216,7 +229,7 @@ def cuda(nvcc: Compiler, architectures: list[str], torch_root: Path) -> Library:
     common = (*flags, TARGET, "-isystem", "torch/include")
     units = [Unit("csrc", source, common, Path(source).stem) for source in CUDA_COMMON]
     for cell in cells():
-        also = (f"cells/{cell.header}.h", f"cuda/{cell.engine}_launch.cuh")
+        also = (f"cells/{cell.header}.h", f"cuda/engines/{cell.engine}_launch.cuh")
         units.append(
             Unit("csrc", "cuda/kernel.cu", (*flags, *cell.flags), f"{cell.name} (CUDA)", also, 5)
         )
@@ -262,14 +275,14 @@ def digest(name: str) -> str:
             *COMMON,
             "cpu/kernel.cpp",
             *(f"cells/{c.header}.h" for c in cells()),
-            *(f"cpu/{c.engine}.h" for c in cells()),
+            *(f"cpu/engines/{c.engine}.h" for c in cells()),
         ],
         "fixed_point": [*FIXED_POINT_COMMON, *FIXED_POINT_KERNELS],
         "kernels-cuda": [
             *CUDA_COMMON,
             "cuda/kernel.cu",
             *(f"cells/{c.header}.h" for c in cells()),
-            *(f"cuda/{c.engine}_launch.cuh" for c in cells()),
+            *(f"cuda/engines/{c.engine}_launch.cuh" for c in cells()),
         ],
     }[name]
     files = {path for source in ours for path in sources.reached(csrc / source)}
