@@ -39,7 +39,7 @@ struct ScanArgs {
   Stream<int32_t> bits;             // last-write-wins engine, see latch.h: [B, ceil(T/32) + 1, C]
   int32_t* first_writes = nullptr;  // its first writes by piece: [slot][C], T to begin with
 
-  Output saved;          // step engine: what its backward pass reads of the states, see engines/step.h
+  Output saved;  // step engine: what its backward pass reads of the states, see engines/step.h
   int64_t interval = 0;  // steps between saved states; 0: values of every step
 
   // backward

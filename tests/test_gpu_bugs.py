@@ -62,7 +62,7 @@ BUGS = {
         "affine.cuh", "* blockDim.y + threadIdx.y;\n    clear", "* blockDim.y;\n    clear", *_RACE
     ),
     "a reset that is not seen": Bug(
-        "affine.cuh", "h = load_ends<Io>(args.h_reset, k);\n      for", "h = h;\n      for"
+        "affine.cuh", "h = load_boundary<Io>(args.h_reset, k);\n      for", "h = h;\n      for"
     ),
     "a summary in the wrong order": Bug(
         "affine.cuh", "map = composed(earlier, map)", "map = composed(map, earlier)"

@@ -5,14 +5,13 @@
 namespace lrnn {
 namespace {
 
-// Waking a second thread costs microseconds when it is hot and milliseconds when it sleeps; half a
-// megabyte takes about 25 us.
+// Waking a second thread costs microseconds when it is hot and milliseconds when it sleeps: what it
+// takes over must take longer.
 constexpr int64_t kBytesPerThread = 512 << 10;
 
 // A piece of a split sequence is read twice, the second time from L2: large enough to hide the
 // hand-over of the carry, small enough to stay there. Where there are pieces enough, they are
-// larger, which spreads what begins and ends a task (of 512 KiB, two threads took 0.6 to 1 times as
-// long as of 256, from a shared cache).
+// larger, which spreads what begins and ends a task.
 constexpr int64_t kChunkBytes = 192 << 10, kMostChunkBytes = 512 << 10, kChunksPerThread = 4;
 
 // Pieces start on a whole word of saved bits and on a whole flush of parameter sums.
@@ -31,16 +30,14 @@ Plan make_plan(const Problem& p, const Machine& machine) {
       std::clamp<int64_t>(work / kBytesPerThread, 1, std::max<int64_t>(machine.threads, 1));
   plan.block = std::min(p.C, p.channels_per_row);
   plan.chunk = std::max<int64_t>(p.T, 1);
-  // Filling the cache is slower than passing it by: from 0.6 of it on on Zen 5, and others may have
-  // their share of it.
+  // Filling the cache is slower than passing it by, and others may have their share of it.
   plan.nontemporal = p.aligned && total > machine.last_level_cache / 8 * 5;
   if (plan.threads == 1) return plan;
 
   // Too few (batch, block) lanes for the threads. Splitting time keeps whole rows together and is
   // preferred where there are enough steps; otherwise channels are shared out in whole cache lines.
-  // A split reads its inputs twice, so two threads win little by it (measured: 0.7 to 1.2 times the
-  // speed of one, which moves one sequence as fast as it would copy it; on Zen 5 0.9 to 1 from
-  // memory, 0.7 to 1.5 from its last cache), nor by parts of rows (0.5 to 0.8).
+  // A split reads its inputs twice, so two threads win nothing by it: one moves one sequence as
+  // fast as it would copy it. Nor do they by parts of rows.
   const int64_t lanes = p.B * plan.blocks(p.C);
   if (lanes >= plan.threads) return plan;
   const auto steps_of = [&](int64_t bytes) {

@@ -77,7 +77,7 @@ struct __attribute__((visibility("hidden"))) Call {
       args.inputs[i] = stream<const void>(x, scalars, args.C, packed ? i * args.C : 0);
     }
     for (int i = 0; i < cell.params; ++i) {
-      params.push_back(ends(given_params[i], "parameter", param, args.C));
+      params.push_back(per_sequence(given_params[i], "parameter", param, args.C));
       args.params[i] = stream<const void>(params[i], is_complex(param) ? 2 : 1, 0);
     }
   }
@@ -135,7 +135,8 @@ struct __attribute__((visibility("hidden"))) Call {
   std::vector<int64_t> bits_sizes() const { return {args.B, (args.T + 31) / 32 + 1, args.C}; }
 
   // Checks a (C,) or (B,C) tensor and gives it unit channel stride.
-  Tensor ends(const Tensor& x, const char* what, ScalarType expected, int64_t channels) const {
+  Tensor per_sequence(const Tensor& x, const char* what, ScalarType expected,
+                      int64_t channels) const {
     const bool per_batch = x.dim() == 2 && x.size(0) == args.B;
     STD_TORCH_CHECK((x.dim() == 1 || per_batch) && x.size(x.dim() - 1) == channels, cell.name, ": ",
                     what, " must be (", channels, ",) or (", args.B, ", ", channels, ")");
@@ -148,7 +149,7 @@ struct __attribute__((visibility("hidden"))) Call {
   void set_states(const Optional& h0_, const Optional& reset_, const Optional& h_reset_) {
     if (h0_) {
       STD_TORCH_CHECK(h0_->dim() == 2, cell.name, ": h0 must have 2 dimensions");
-      h0 = ends(*h0_, "h0", carry, state_channels());
+      h0 = per_sequence(*h0_, "h0", carry, state_channels());
       args.h0 = stream<const void>(*h0, scalars, args.C);
     }
     if (!reset_) return;
@@ -162,7 +163,7 @@ struct __attribute__((visibility("hidden"))) Call {
     args.reset = {static_cast<const uint8_t*>(reset->const_data_ptr()), reset->stride(0),
                   reset->stride(1), 0};
     if (!h_reset_) return;
-    h_reset = ends(*h_reset_, "h_reset", carry, state_channels());
+    h_reset = per_sequence(*h_reset_, "h_reset", carry, state_channels());
     args.h_reset = stream<const void>(*h_reset, scalars, args.C);
   }
 
@@ -225,7 +226,7 @@ struct __attribute__((visibility("hidden"))) Gradients {
     }
     if (dh_last_) {
       STD_TORCH_CHECK(dh_last_->dim() == 2, cell.name, "_backward: dh_last must have 2 dimensions");
-      dh_last = call.ends(*dh_last_, "dh_last", call.carry, call.state_channels());
+      dh_last = call.per_sequence(*dh_last_, "dh_last", call.carry, call.state_channels());
       args.dh_last = stream<const void>(*dh_last, call.scalars, args.C);
     }
     const int64_t scalar = scalar_bytes(call.type) / call.scalars;

@@ -12,7 +12,7 @@ namespace {
 // Where in a page rows that lie step bytes apart should begin. A processor tells by the low 12 bits
 // of two addresses whether a load must wait for a store before it. Where what is stored lies at the
 // same place in its page as what is loaded a little later, loads wait for stores that have nothing
-// to do with them: 1.1 to 1.15 times the time of a forward pass. So rows begin as far as possible
+// to do with them. So rows begin as far as possible
 // from all others.
 size_t place_in_page(const Beside& beside, int64_t step) {
   constexpr int64_t kPage = memory::kPage, kApart = 128;

@@ -225,7 +225,7 @@ def _folded(x: Tensor | None, dim: int | None, size: int, batch_dims: int) -> Te
     return x.flatten(0, 1) if batch_dims else x
 
 
-def _fold_ends(x: Tensor | None, dim: int | None, size: int, B: int) -> Tensor | None:
+def _fold_rows(x: Tensor | None, dim: int | None, size: int, B: int) -> Tensor | None:
     """A (C,) or (B,C) tensor, mapped or not, as (V*B, C)."""
     if x is None:
         return None
@@ -241,13 +241,13 @@ def _fold_call(size, in_dims, inputs, params, h0, reset, h_reset):
     inputs_d, params_d, _, h0_d, reset_d, h_reset_d = in_dims[:6]
     folded = [_folded(x, d, size, 1) for x, d in zip(inputs, inputs_d, strict=True)]
     B = folded[0].shape[0] // size
-    ends = [_fold_ends(p, d, size, B) for p, d in zip(params, params_d, strict=True)]
+    rows = [_fold_rows(p, d, size, B) for p, d in zip(params, params_d, strict=True)]
     return (
         folded,
-        ends,
+        rows,
         _folded(h0, h0_d, size, 1),
         _folded(reset, reset_d, size, 1),
-        _fold_ends(h_reset, h_reset_d, size, B),
+        _fold_rows(h_reset, h_reset_d, size, B),
         B,
     )
 

@@ -120,7 +120,7 @@ def dtypes(cell: Cell, layout: Layout) -> None:
         raise TypeError(f"{name} has dtype {layout.dtype}, but {cell.name} takes {expected}")
 
 
-def ends(
+def per_sequence(
     name: str,
     x: Tensor,
     layout: Layout,

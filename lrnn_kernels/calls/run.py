@@ -14,7 +14,8 @@ from ..backends import choose
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
 from ..options import constant
-from . import arguments, autograd, reference
+from . import arguments, autograd, linear, reference
+from .static import Static
 
 #: The layouts of earlier calls whose tensors were right as they came: such a call need not be
 #: checked twice. Checks take longest where it hurts most: after large tensors have gone by, their
@@ -111,7 +112,7 @@ def run(
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
-    static = autograd.Static(
+    static = Static(
         namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse
     )
     return autograd.apply(
@@ -130,7 +131,7 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
     one = arguments.matrix if row.matrices else arguments.vector
     params = [one(name, x, layout, first) for name, x in zip(row.params, params, strict=True)]
     if h0 is not None:
-        h0 = arguments.ends(
+        h0 = arguments.per_sequence(
             "h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False
         )
     if reset is not None:
@@ -140,7 +141,7 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
             raise ValueError(
                 "h_reset was given without reset; the state before the first step is h0"
             )
-        h_reset = arguments.ends(
+        h_reset = arguments.per_sequence(
             "h_reset",
             h_reset,
             layout,
@@ -159,11 +160,11 @@ def _reference(
     if layout.packed:
         inputs = list(inputs[0].split(layout.y_width, dim=-1))
     if layout.split:
-        inputs = [autograd.to_complex(x) for x in inputs]
-        h0, h_reset = (None if h is None else autograd.to_complex(h) for h in (h0, h_reset))
+        inputs = [linear.to_complex(x) for x in inputs]
+        h0, h_reset = (None if h is None else linear.to_complex(h) for h in (h0, h_reset))
     states = {"states": len(row.states), "h0": h0, "reset": reset, "h_reset": h_reset}
     y, h = reference.scan(row.step, inputs, params, **states, reverse=reverse, **options)
-    return (autograd.to_split(y).to(layout.dtype), autograd.to_split(h)) if layout.split else (y, h)
+    return (linear.to_split(y).to(layout.dtype), linear.to_split(h)) if layout.split else (y, h)
 
 
 def run_step(

@@ -13,10 +13,10 @@ slice of a GEMM's output or a permuted (T,B,C) tensor goes in without a copy. St
 dtypes are brought to the widest. States and parameters are float32 for 16-bit streams, else of the
 streams' own dtype; narrower ones are widened. Any B, T >= 0 and C >= 1.
 
-Keyword arguments: h0: (B,C), the state before the first step; zero by default. reset: (B,T) bool.
-    Where set, the state before that step is ``h_reset`` and nothing flows across: the start of an
-    episode, or of
-        a sequence in a packed batch.
+Keyword arguments:
+    h0: (B,C), the state before the first step; zero by default.
+    reset: (B,T) bool. Where set, the state before that step is ``h_reset`` and nothing flows
+        across: the start of an episode, or of a sequence in a packed batch.
     h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in
         and a learned start differ.
     reverse: run from t = T-1 down to 0; ``h_last`` is then the state at t = 0.
@@ -37,7 +37,7 @@ gradients are not finite where the reference's are not, infinity or NaN as the o
 it.
     - A reset selects: nothing of what was before it passes, whatever it was; and so backward.
     - The gates that step, H, select as well: with eps = 0 a write ends what was infinite, and a
-        held state is what it was.
+      held state is what it was.
     - A sigmoid of -inf is exactly 0, of +inf exactly 1, its derivative 0: a gate masked with -inf
       is shut. But it is a factor, and 0 times infinity is NaN. A saturated tanh is exactly 1.
     - What overflows the state dtype on its way is infinite. In 16 bits, a backward pass reads y, h0

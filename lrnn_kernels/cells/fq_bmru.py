@@ -79,10 +79,12 @@ def fq_bmru(
     u = ReLU(x), z_lo = H(beta_lo - u), z_hi = H(u - beta_hi), hold = (1-z_lo)(1-z_hi),
     h[t] = (hold + (1-hold) eps) h[t-1] + (1-hold) z_hi alpha.
 
-    Args: x: (B,T,C), the pre-activation W x + b; its ReLU is fused. beta_lo, beta_hi, alpha: (C,),
-        with 0 < beta_lo < beta_hi expected (not checked: values are data). eps: 0 is the circuit;
-        up to 1 in training. A tensor under torch.compile, as of ``bmru``. width: of the surrogate
-        derivative, > 0.
+    Args:
+        x: (B,T,C), the pre-activation W x + b; its ReLU is fused.
+        beta_lo, beta_hi, alpha: (C,), with 0 < beta_lo < beta_hi expected (not checked: values are
+            data).
+        eps: 0 is the circuit; up to 1 in training. A tensor under torch.compile, as of ``bmru``.
+        width: of the surrogate derivative, > 0.
     """
     params = [beta_lo, beta_hi, alpha]
     return run(

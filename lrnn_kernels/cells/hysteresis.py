@@ -75,13 +75,14 @@ def bmru(
     """The bistable memory recurrent unit: z = H(|c| - |beta|), h[t] = (1-z) h[t-1] + z (alpha S(c)
     + eps h[t-1]).
 
-    Args: c: (B,T,C), the candidate, any sign. beta: (B,T,C), the threshold; its magnitude counts,
-        and |c| = |beta| updates. alpha: (C,), the state's magnitude, any sign; or (B,T,C), a
-        magnitude per step. eps: how much of the old state an update keeps: 0 is the BMRU (states
-        -alpha and +alpha, "last write wins"), 1 the CMRU, in
-            between the anneal of training. Under torch.compile, for which every number is a
-            constant, a float64 tensor () on the CPU may change without compiling anew; it gets no
-            gradient, and the reference does not check its range there.
+    Args:
+        c: (B,T,C), the candidate, any sign.
+        beta: (B,T,C), the threshold; its magnitude counts, and |c| = |beta| updates.
+        alpha: (C,), the state's magnitude, any sign; or (B,T,C), a magnitude per step.
+        eps: how much of the old state an update keeps: 0 is the BMRU (states -alpha and +alpha,
+            "last write wins"), 1 the CMRU, in between the anneal of training. Under torch.compile,
+            for which every number is a constant, a float64 tensor () on the CPU may change without
+            compiling anew; it gets no gradient, and the reference does not check its range there.
         width: of the surrogate derivative, > 0.
 
     With eps 0 or 1 the forward pass equals the sequential loop bit for bit on one thread; see

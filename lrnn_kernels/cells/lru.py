@@ -26,13 +26,14 @@ def lru(
 ) -> tuple[Tensor, Tensor]:
     """The LRU's state, h[t] = lam h[t-1] + u[t], complex and diagonal (Orvieto et al. 2023, eq. 4).
 
-    Args: u: (B,T,C) complex64 or complex128; or split storage, real (B,T,2C): C real parts, then C
-        imaginary parts, as one real
-            GEMM writes them. y, h0, h_reset and h_last are then stored in the same way.
+    Args:
+        u: (B,T,C) complex64 or complex128; or split storage, real (B,T,2C): C real parts, then C
+            imaginary parts, as one real GEMM writes them. y, h0, h_reset and h_last are then stored
+            in the same way.
         lam: (C,) complex.
 
     States, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any number of
-        times, in both modes.
+    times, in both modes.
     """
     return run(
         LRU, [u], [lam], {}, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend

@@ -172,14 +172,15 @@ def src(
         h_s[t] = z_s[t] h_s[t-1] + (1-z_s[t]) h[t-1]
         y[t]   = ReLU(h[t]);  with a threshold the spike 1 if h[t] > threshold else 0
 
-    Args: u: (B,T,C), the synaptic drive W s[t]. bias: (C,); the cell fires from about -5 upwards
-        without input, and rests below. state: (i, h, h_s), each (B,C), before the first step; zero
-        by default. reset, reverse, backend: as in ``lrnn_kernels.cells``. h_reset: (i, h, h_s),
-        each (C,) or (B,C), all alike: the states at resets; zero by default. gradient: "detached",
-        the paper's training rule: h[t-1] and h_s[t-1] are constants in both state equations and the
-        derivative of
-            ReLU is 1 everywhere, so time gradient flows through i alone; or "full",
-            back-propagation through all three states.
+    Args:
+        u: (B,T,C), the synaptic drive W s[t].
+        bias: (C,); the cell fires from about -5 upwards without input, and rests below.
+        state: (i, h, h_s), each (B,C), before the first step; zero by default.
+        reset, reverse, backend: as in ``lrnn_kernels.cells``.
+        h_reset: (i, h, h_s), each (C,) or (B,C), all alike: the states at resets; zero by default.
+        gradient: "detached", the paper's training rule: h[t-1] and h_s[t-1] are constants in both
+            state equations and the derivative of ReLU is 1 everywhere, so time gradient flows
+            through i alone; or "full", back-propagation through all three states.
         leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; rho > 0, 0 <= z <
             1, z_hyp and z_dep in [0, 1]. For z near 1 gradients lose digits: 1 - tanh^2 is had from
             h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where z > 0 and a

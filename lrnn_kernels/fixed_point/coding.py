@@ -13,8 +13,10 @@ from . import arguments, library, reference
 class Traces:
     """Input spikes of N images over T steps, one bit each.
 
-    Attributes: bits: (N, T, ceil(inputs / 8)), uint8; input j is bit j % 8 (1 << j % 8) of byte j
-        // 8, bits beyond the last input are 0. inputs: how many inputs there are.
+    Attributes:
+        bits: (N, T, ceil(inputs / 8)), uint8; input j is bit j % 8 (1 << j % 8) of byte j // 8,
+            bits beyond the last input are 0.
+        inputs: how many inputs there are.
 
     Raises TypeError and ValueError if they do not fit together.
     """
@@ -81,11 +83,15 @@ def traces(
     block, the low half of a word first. So they depend on (seed, i, t, j) alone, and images in
     pieces, with ``first`` the index of a piece's first image, give the traces of the whole.
 
-    Args: images: (N, pixels), uint8, or floating point in [0, 1], which is rounded to 255ths.
-        frames: T, silent steps included. silent: steps before the first coded one; T // 11 by
-        default, which is 20 of 220, 5 of 55 and 4 of 44. seed: 0 .. 2^64 - 1. first: index of the
-        first image. threads: images are shared out to them; all cores by default. Results do not
-        depend on it. backend: "cpu", or "reference", which ignores threads.
+    Args:
+        images: (N, pixels), uint8, or floating point in [0, 1], which is rounded to 255ths.
+        frames: T, silent steps included.
+        silent: steps before the first coded one; T // 11 by default, which is 20 of 220, 5 of 55
+            and 4 of 44.
+        seed: 0 .. 2^64 - 1.
+        first: index of the first image.
+        threads: images are shared out to them; all cores by default. Results do not depend on it.
+        backend: "cpu", or "reference", which ignores threads.
 
     Raises TypeError and ValueError for a bad argument, RuntimeError if "cpu" cannot be compiled.
     """

@@ -51,9 +51,9 @@ class Network:
     """A stack of layers of integer neurons, and the read-out of ten accumulators; equations in
     ``lrnn_kernels.fixed_point``.
 
-    Args: layers: for each layer its weights: Quantized, or integers (neurons, inputs) within
-        +-32767. Every layer but the first has as many
-            inputs as the one before has neurons.
+    Args:
+        layers: for each layer its weights: Quantized, or integers (neurons, inputs) within +-32767.
+            Every layer but the first has as many inputs as the one before has neurons.
         accumulator_bits: width of an accumulator, sign included, 2 to 32. The paper's network, 100
             neurons and 220 steps, needs 12.
 
@@ -202,9 +202,9 @@ def neurons(
     """Runs neurons driven by hand, without weights: with X held, or with what their inputs would
     add up to.
 
-    Args: X: (T, neurons), integers in [-1024, 1023]; the current plays no part then and stays 0.
-        ``numpy.full((220, 1), 1023)``
-            is one neuron driven hard.
+    Args:
+        X: (T, neurons), integers in [-1024, 1023]; the current plays no part then and stays 0.
+            ``numpy.full((220, 1), 1023)`` is one neuron driven hard.
         total: (T, neurons), 32-bit integers: what the weights of the inputs that spike add up to in
             each step.
         backend: "cpu" or "reference".

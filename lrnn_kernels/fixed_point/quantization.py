@@ -28,9 +28,11 @@ def quantize(weights: np.ndarray, levels: int) -> Quantized:
     """Wq = round(W B / max|W|), one scale per matrix; halves go to the even neighbour
     (``numpy.rint``), in float64.
 
-    Args: weights: W, (neurons, inputs), floating point; a layer after the first has as many inputs
-        as the one before has neurons. levels: B, from 1 to 32767; 256 is the paper's reference, 16
-        its "5-bit" and 8 its "4-bit" weights.
+    Args:
+        weights: W, (neurons, inputs), floating point; a layer after the first has as many inputs as
+            the one before has neurons.
+        levels: B, from 1 to 32767; 256 is the paper's reference, 16 its "5-bit" and 8 its "4-bit"
+            weights.
 
     Raises TypeError and ValueError for anything else, NaN and a matrix without a scale (of zeros,
     or of numbers next to them) included.

@@ -16,11 +16,10 @@ from ..calls.autograd import owned
 from ..calls.run import run
 from ..cell import Cell
 from ..options import number
+from . import checks, directions
+from .checks import State
 
 INITIAL_STATES = ("zero", "learned")
-
-#: A layer's state as its users see it: one tensor, or a tuple of them where a cell carries several.
-State = Tensor | tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module):
@@ -32,21 +31,24 @@ class Recurrent(nn.Module):
     the batch or the time first, and for transposed views of either; out lies in memory as x does.
     (Bidirectional layers do concatenate their outputs.)
 
-    Constructor arguments, common to all layers: input_size, hidden_size: channels of x and, per
-        direction, of the output. num_layers: stacked layers; each reads the outputs of the one
-        below. bias: whether the pre-activations have a bias. batch_first: x, out and reset have the
-        batch first: (B,T,...) in place of (T,B,...). h_0 and h_n do not change. dropout:
-        probability of dropout on the outputs of every layer but the last, in training.
+    Constructor arguments, common to all layers:
+        input_size, hidden_size: channels of x and, per direction, of the output.
+        num_layers: stacked layers; each reads the outputs of the one below.
+        bias: whether the pre-activations have a bias.
+        batch_first: x, out and reset have the batch first: (B,T,...) in place of (T,B,...). h_0 and
+            h_n do not change.
+        dropout: probability of dropout on the outputs of every layer but the last, in training.
         bidirectional: a second scan per layer, from the last step to the first; the outputs are
-        concatenated, forward first. initial_state (keyword): "learned", one value per channel,
-        layer and direction; or "zero". backend (keyword): as in ``lrnn_kernels.cells``.
+            concatenated, forward first.
+        initial_state (keyword): "learned", one value per channel, layer and direction; or "zero".
+        backend (keyword): as in ``lrnn_kernels.cells``.
 
-    Arguments of the call, with D = 2 if bidirectional, else 1: x: (T,B,input_size),
-        (B,T,input_size) if batch_first, (T,input_size) without a batch, or a PackedSequence. h_0:
-        (num_layers*D,B,hidden_size), the states before the first step (in the reverse direction:
-        before the last), layer by layer
-            and forward first; (num_layers*D,hidden_size) without a batch. The layer's initial state
-            if None.
+    Arguments of the call, with D = 2 if bidirectional, else 1:
+        x: (T,B,input_size), (B,T,input_size) if batch_first, (T,input_size) without a batch, or a
+            PackedSequence.
+        h_0: (num_layers*D,B,hidden_size), the states before the first step (in the reverse
+            direction: before the last), layer by layer and forward first;
+            (num_layers*D,hidden_size) without a batch. The layer's initial state if None.
         reset: bool, (T,B), (B,T) if batch_first, (T,) without a batch: True where an episode
             starts. Before such a step every layer and direction has its initial state, also where
             h_0 is given. The reverse direction enters an episode at its last step, so for it the
@@ -55,10 +57,11 @@ class Recurrent(nn.Module):
     A cell that carries several states takes h_0 and returns h_n as a tuple of such tensors, as
     torch.nn.LSTM does.
 
-    Returns: out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit
-        under autocast. h_n: the shape of h_0, each direction's state after its last step, in the
-        dtype of states: float32 for 16-bit activations, else
-            that of the activations.
+    Returns:
+        out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit under
+            autocast.
+        h_n: the shape of h_0, each direction's state after its last step, in the dtype of states:
+            float32 for 16-bit activations, else that of the activations.
 
     A PackedSequence is padded once, all layers run on the padded tensor, and the result is packed
     again. Every direction starts and ends at each sequence's own ends, h_0 and h_n are in the order
@@ -161,9 +164,9 @@ class Recurrent(nn.Module):
         """
         return join(states)
 
-    def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **ends) -> tuple[Tensor, Tensor]:
-        """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; ends: h0,
-        reset, h_reset and what else run takes."""
+    def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **states) -> tuple[Tensor, Tensor]:
+        """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; states:
+        h0, reset, h_reset and what else run takes."""
         streams = self._streams(drive)
         packed = len(streams) == 1
         return run(
@@ -173,7 +176,7 @@ class Recurrent(nn.Module):
             self._scan_options(),
             backend=self.backend,
             packed=packed,
-            **ends,
+            **states,
         )
 
     # Parameters.
@@ -240,25 +243,20 @@ class Recurrent(nn.Module):
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, h_0, reset)
         arguments.tensor("x", x)
-        if x.dim() not in (2, 3):
-            raise ValueError(
-                f"x must have shape {self._expected('TB')} or {self._expected('T')}, got "
-                f"{arguments.shape(x)}"
-            )
-        self._check_channels(x)
+        checks.shape(self, x, "TB", "T")
         if x.dim() == 3:
             B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
-            h_0 = self._stored("h_0", h_0, (B,))
-            self._check_reset(reset, (B, T) if self.batch_first else (T, B))
+            h_0 = checks.stored(self, "h_0", h_0, (B,))
+            checks.reset(reset, (B, T) if self.batch_first else (T, B))
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
-            out, states = self._stack(x, h_0, reset, None, self.batch_first)
+            out, states = directions.stack(self, x, h_0, reset, None, self.batch_first)
             return owned(out), self._load(states, torch.stack)
-        h_0 = self._stored("h_0", h_0, ())
-        self._check_reset(reset, (x.shape[0],))
+        h_0 = checks.stored(self, "h_0", h_0, ())
+        checks.reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
-        out, states = self._stack(
-            x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True
+        out, states = directions.stack(
+            self, x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True
         )
         return owned(out.squeeze(0)), self._load(states, torch.cat)
 
@@ -267,9 +265,10 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, State]:
         """One time step of all layers, for streaming; the values are those of the scan.
 
-        Args: x: (B,input_size), or (input_size,). state: (num_layers,B,hidden_size), or
-            (num_layers,hidden_size), or a tuple of these: what the last step returned; the initial
-                state if None.
+        Args:
+            x: (B,input_size), or (input_size,).
+            state: (num_layers,B,hidden_size), or (num_layers,hidden_size), or a tuple of these:
+                what the last step returned; the initial state if None.
             reset: (B,) bool, or (): whether an episode starts.
 
         Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a
@@ -280,15 +279,10 @@ class Recurrent(nn.Module):
                 "step is for one direction: a bidirectional layer's output needs the steps to come"
             )
         arguments.tensor("x", x)
-        if x.dim() not in (1, 2):
-            raise ValueError(
-                f"x must have shape {self._expected('B')} or {self._expected('')}, got "
-                f"{arguments.shape(x)}"
-            )
-        self._check_channels(x)
+        checks.shape(self, x, "B", "")
         batch = tuple(x.shape[:-1])
-        self._check_state("state", state, batch)
-        self._check_reset(reset, batch)
+        checks.state(self, "state", state, batch)
+        checks.reset(reset, batch)
         time = x.dim() - 1 if self.batch_first else 0
         out, state = self(
             x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time)
@@ -303,205 +297,28 @@ class Recurrent(nn.Module):
             raise ValueError(
                 f"x.data must have shape (N, {self.input_size}), got {arguments.shape(data)}"
             )
-        self._check_channels(data)
+        checks.channels(self, data)
         padded, lengths = pad_packed_sequence(
             PackedSequence(data, batch_sizes)
         )  # longest first, as the data lie
         T, B, _ = padded.shape
-        h_0 = self._stored("h_0", h_0, (B,))
-        self._check_reset(reset, (B, T) if self.batch_first else (T, B))
+        h_0 = checks.stored(self, "h_0", h_0, (B,))
+        checks.reset(reset, (B, T) if self.batch_first else (T, B))
         if reset is not None:
             reset = reset if self.batch_first else reset.transpose(0, 1)
             reset = reset if order is None else reset.index_select(0, order)
         if h_0 is not None and order is not None:
             h_0 = h_0.index_select(1, order)
-        out, states = self._stack(
-            padded, h_0, reset, lengths if int(batch_sizes[-1]) < B else None, batch_first=False
+        out, states = directions.stack(
+            self,
+            padded,
+            h_0,
+            reset,
+            lengths if int(batch_sizes[-1]) < B else None,
+            batch_first=False,
         )
         states = states if inverse is None else [h.index_select(0, inverse) for h in states]
         packed = pack_padded_sequence(out, lengths)
         return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(
             states, torch.stack
         )
-
-    def _stack(
-        self, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest
-        first, where sequences differ in length.
-
-        Returns the output, and the last states of each layer and direction, (B,C), which the caller
-        copies into one tensor.
-        """
-        if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
-            # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and
-            # the output is a view again.
-            out, states = self._stack(x.transpose(0, 1), h_0, reset, lengths, not batch_first)
-            return out.transpose(0, 1), states
-        B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
-        masks = [reset]
-        if self.bidirectional:
-            if lengths is not None and h_0 is not None and reset is not None:
-                raise ValueError(
-                    "reset must be None where a bidirectional layer gets h_0 and sequences of "
-                    "several lengths: the reverse direction would need two kinds of "
-                    "restart, from h_0 and from the initial state"
-                )
-            masks.append(_reverse_reset(reset, lengths, B, T, x.device))
-        last = None if lengths is None else lengths.to(x.device) - 1
-        states = []
-        for layer in range(self.num_layers):
-            if layer and self.dropout:
-                x = F.dropout(x, self.dropout, self.training)
-            outputs = []
-            for reverse, mask in enumerate(masks):
-                h0 = None if h_0 is None else h_0[len(states)]
-                y, h = self._direction(
-                    x,
-                    self._parameters_of(layer, bool(reverse)),
-                    h0,
-                    mask,
-                    bool(reverse),
-                    last,
-                    batch_first,
-                )
-                outputs.append(y)
-                states.append(h)
-            x = torch.cat(outputs, -1) if self.bidirectional else outputs[0]
-        return x, states
-
-    def _direction(
-        self, x: Tensor, p, h0, mask, reverse: bool, last: Tensor | None, batch_first: bool
-    ) -> tuple[Tensor, Tensor]:
-        drive = self._drive(
-            x, p
-        )  # in the order of x, so that the GEMM reads and writes rows as they lie
-        drive = drive if batch_first else drive.transpose(0, 1)
-        initial = self._initial(p) if h0 is None or mask is not None else None
-        at_reset = None if mask is None else initial
-        reached = None
-        if h0 is None:
-            h0 = None if initial is None else initial.expand(drive.shape[0], -1)
-        elif mask is None:
-            reached = self._start(
-                p
-            )  # nothing reads it, but DistributedDataParallel waits for every parameter
-        elif reverse and last is not None:
-            # The reverse scan passes the padding first; the restart at a sequence's last step is
-            # its start.
-            at_reset = h0 if initial is None else torch.where(mask.new_ones(()), h0, initial)
-        if last is None or reverse:
-            first = not batch_first
-            y, h = self._scan(
-                drive,
-                p,
-                h0=h0,
-                reset=mask,
-                h_reset=at_reset,
-                reverse=reverse,
-                time_first=first,
-                reached=reached,
-            )
-            return self._read_out(y, x, p), h
-        if len(self.cell.states) == 1:
-            y, h = self._scan(
-                drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False, reached=reached
-            )
-            h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
-        else:
-            y, h = self._scan_to_each_end(drive, p, h0, mask, at_reset, last, reached)
-        y = y if batch_first else y.transpose(0, 1)
-        return self._read_out(y, x, p), h
-
-    def _scan_to_each_end(
-        self, drive: Tensor, p, h0, mask, at_reset, last: Tensor, reached: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """A forward scan that stops wherever sequences end, for the states there, which the
-        outputs do not tell."""
-        B = drive.shape[0]
-        ends = (last + 1).tolist()  # longest first, so that those still running are the first rows
-        stops = sorted(set(ends))
-        starts = [0, *stops[:-1]]
-        pieces = drive.split([stop - start for start, stop in zip(starts, stops, strict=True)], 1)
-        outputs, states = [], []
-        running = B
-        for piece, start, stop in zip(pieces, starts, stops, strict=True):
-            reset = None if mask is None else mask[:running, start:stop]
-            y, h = self._scan(
-                piece[:running],
-                p,
-                h0=h0,
-                reset=reset,
-                h_reset=at_reset,
-                reverse=False,
-                reached=reached,
-            )
-            outputs.append(F.pad(y, (0, 0, 0, 0, 0, B - running)))
-            running = sum(end > stop for end in ends)
-            states.append(h[running:])
-            h0 = h[:running]
-        return torch.cat(outputs, 1), torch.cat(states[::-1])
-
-    # Checks.
-
-    def _expected(self, dims: str) -> str:
-        dims = "BT" if dims == "TB" and self.batch_first else dims
-        return f"({', '.join([*dims, str(self.input_size)])}{'' if dims else ','})"
-
-    def _check_channels(self, x: Tensor) -> None:
-        if x.shape[-1] != self.input_size:
-            raise ValueError(
-                f"x must have input_size = {self.input_size} channels, got {x.shape[-1]}"
-            )
-
-    def _stored(self, name: str, h: State | None, batch: tuple[int, ...]) -> Tensor | None:
-        """A user's states, checked, as the scan stores them."""
-        self._check_state(name, h, batch)
-        return None if h is None else self._store(h)
-
-    def _check_state(self, name: str, h: State | None, batch: tuple[int, ...]) -> None:
-        if h is None:
-            return
-        parts = {name: h}
-        if len(self.cell.states) > 1:
-            wanted = f"a tuple of {len(self.cell.states)} tensors ({', '.join(self.cell.states)})"
-            if not isinstance(h, (tuple, list)):
-                raise TypeError(f"{name} must be {wanted}, got {type(h).__name__}")
-            if len(h) != len(self.cell.states):
-                raise ValueError(f"{name} must be {wanted}, got {len(h)}")
-            parts = {f"{name} {part}": x for part, x in zip(self.cell.states, h, strict=True)}
-        expected = (self.num_layers * (2 if self.bidirectional else 1), *batch, self.hidden_size)
-        for part, x in parts.items():
-            arguments.tensor(part, x)
-            if tuple(x.shape) != expected:
-                raise ValueError(f"{part} must have shape {expected}, got {arguments.shape(x)}")
-
-    def _check_reset(self, reset: Tensor | None, expected: tuple[int, ...]) -> None:
-        if reset is None:
-            return
-        arguments.tensor("reset", reset)
-        if reset.dtype != torch.bool:
-            raise TypeError(f"reset must be a bool tensor, got {reset.dtype}")
-        if tuple(reset.shape) != expected:
-            raise ValueError(f"reset must have shape {expected}, got {arguments.shape(reset)}")
-
-
-def _reverse_reset(
-    reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device
-) -> Tensor | None:
-    """The mask of the reverse direction, (B,T).
-
-    An episode that starts at t parts from the one before it at t-1, which is where the reverse scan
-    enters that one. Of a padded sequence it enters the last step from the padding, so it restarts
-    there.
-    """
-    mask = None
-    if reset is not None:
-        mask = reset.roll(-1, 1)
-        mask[:, -1:] = (
-            False  # a number has no size that could be 1: the program of an export is for every T
-        )
-    if lengths is not None:
-        ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
-        mask = ends if mask is None else mask | ends
-    return mask

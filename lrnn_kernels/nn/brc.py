@@ -24,10 +24,11 @@ class BRC(Recurrent):
     Keyword arguments:
         initial_state: "zero" (default) or "learned".
 
-    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (3H, in): rows
-        U_a, U_c, U, each Glorot-uniform. bias_ih_l{k} (2H,): b_a, then b_c; 0. There is none beside
-        U x. One GEMM makes all three pre-activations, for which the bias is
-            padded with zeros, 3H values and none of the size of an activation.
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (3H, in): rows U_a, U_c, U, each Glorot-uniform.
+        bias_ih_l{k} (2H,): b_a, then b_c; 0. There is none beside U x. One GEMM makes all three
+            pre-activations, for which the bias is padded with zeros, 3H values and none of the size
+            of an activation.
         w_a_l{k}, w_c_l{k} (H,): 1.
         h0_l{k} (H,), where the initial state is learned: 0.
     """

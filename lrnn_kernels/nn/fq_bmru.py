@@ -26,11 +26,12 @@ class FQBMRU(Recurrent, Annealed):
     with beta_lo = |p1| and beta_hi = |p1| + |p2|; H(0) = 1; the output is h. See ``Recurrent`` for
     the arguments that all layers share, for shapes and resets.
 
-    Keyword arguments: eps: 0 is the circuit; training may lower it from 1, see ``EpsAnneal``.
-        width: of the surrogate derivative of H, kappa(u) = w / (1 + (pi w u)^2). initial_state:
-        "learned" (default), h[0] = alpha s[0]; or "zero". quantize_initial_state: h[0] = alpha
-        H(s[0] - 1/2), H with its surrogate, so that h[0] stays one of the circuit's two states.
-            True by default where the initial state is learned.
+    Keyword arguments:
+        eps: 0 is the circuit; training may lower it from 1, see ``EpsAnneal``.
+        width: of the surrogate derivative of H, kappa(u) = w / (1 + (pi w u)^2).
+        initial_state: "learned" (default), h[0] = alpha s[0]; or "zero".
+        quantize_initial_state: h[0] = alpha H(s[0] - 1/2), H with its surrogate, so that h[0] stays
+            one of the circuit's two states. True by default where the initial state is learned.
 
     state_dict, for layer k, and again with the suffix "_reverse":
         weight_ih_l{k} (H, in): W, the magnitudes of torch.nn.Linear's draw.

@@ -74,17 +74,19 @@ class BMRU(Annealed, _Hysteresis):
     H(0) = 1, S(0) = +1; the output is h. See ``Recurrent`` for the arguments that all layers share,
     for shapes and resets.
 
-    Keyword arguments: eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1
-        the CMRU. An attribute that training may lower from
-            1 to 0, see ``EpsAnneal``.
+    Keyword arguments:
+        eps: how much of the old state an update keeps, in [0, 1]: 0 is the BMRU, 1 the CMRU. An
+            attribute that training may lower from 1 to 0, see ``EpsAnneal``.
         width: of the surrogate derivative kappa(u) = w / (1 + (pi w u)^2) of H; S has 2 kappa.
         initial_state: "learned" (default) or "zero".
         quantize_initial_state: h[0] = alpha S(s[0]), S with its surrogate, in place of alpha s[0].
 
-    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (2H, in): rows
-        W_c, then W_beta. LeCun-normal. bias_ih_l{k} (2H,): b_c = 0, then b_beta = 1. Without a
-        bias, thresholds start near 0 and nearly every step updates. alpha_l{k} (H,): 1, of any
-        sign. s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (2H, in): rows W_c, then W_beta. LeCun-normal.
+        bias_ih_l{k} (2H,): b_c = 0, then b_beta = 1. Without a bias, thresholds start near 0 and
+            nearly every step updates.
+        alpha_l{k} (H,): 1, of any sign.
+        s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
     """
 
     def __init__(
@@ -172,14 +174,17 @@ class AlphaCMRU(Recurrent):
     published equations. See ``Recurrent`` for the arguments that all layers share, for shapes and
     resets.
 
-    Keyword arguments: absolute: the step size is |alpha[t]|. This alone costs a copy of the
-        pre-activations' gradient. width: of the surrogate derivative, as in ``BMRU``.
+    Keyword arguments:
+        absolute: the step size is |alpha[t]|. This alone costs a copy of the pre-activations'
+            gradient.
+        width: of the surrogate derivative, as in ``BMRU``.
         initial_state: "learned" (default) or "zero".
 
-    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (3H, in): rows
-        W_c, W_beta, W_alpha. LeCun-normal. bias_ih_l{k} (3H,): b_c = 0, b_beta = 1, b_alpha = 1.
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (3H, in): rows W_c, W_beta, W_alpha. LeCun-normal.
+        bias_ih_l{k} (3H,): b_c = 0, b_beta = 1, b_alpha = 1.
         h0_l{k} (H,): the learned initial state itself, drawn from {-1, +1}: there is no alpha
-        before the first step to scale it.
+            before the first step to scale it.
     """
 
     cell = hysteresis.ALPHA_CMRU

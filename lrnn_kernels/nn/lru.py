@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..calls.autograd import to_complex, to_split
+from ..calls.linear import to_complex, to_split
 from ..cells import lru
 from ..options import number
 from .base import Recurrent
@@ -29,17 +29,19 @@ class LRU(Recurrent):
     ``Recurrent`` for the arguments that all layers share, for shapes and resets; here h_0 and h_n
     are complex, and bias, False by default as in the paper, adds b to y.
 
-    Keyword arguments: r_min, r_max, max_phase: the ring that lambda is drawn from, |lambda| in
-        [r_min, r_max], phase in [0, max_phase]. 0, 1, 6.28
-            are the paper's; for long memory 0.9 and 0.999.
+    Keyword arguments:
+        r_min, r_max, max_phase: the ring that lambda is drawn from, |lambda| in [r_min, r_max],
+            phase in [0, max_phase]. 0, 1, 6.28 are the paper's; for long memory 0.9 and 0.999.
         initial_state: "zero" (default) or "learned".
 
-    state_dict, for layer k, and again with the suffix "_reverse": nu_l{k}, theta_l{k}, gamma_l{k}
-        (H,): lambda uniform on the ring; gamma = log sqrt(1 - |lambda|^2), then free.
+    state_dict, for layer k, and again with the suffix "_reverse":
+        nu_l{k}, theta_l{k}, gamma_l{k} (H,): lambda uniform on the ring; gamma = log sqrt(1 -
+            |lambda|^2), then free.
         weight_ih_l{k} (2H, in): rows Re B, then Im B, without exp(gamma). N(0, 1/(2 in)).
-        weight_ho_l{k} (H, 2H): columns Re C, then -Im C. N(0, 1/H). skip_l{k} (H,) or (H, in): D.
-        N(0,1), or N(0, 1/in) where it is a linear map. bias_ho_l{k} (H,), with bias: 0. h0_l{k}
-        (2H,), where the initial state is learned: real, then imaginary parts; 0.
+        weight_ho_l{k} (H, 2H): columns Re C, then -Im C. N(0, 1/H).
+        skip_l{k} (H,) or (H, in): D. N(0,1), or N(0, 1/in) where it is a linear map.
+        bias_ho_l{k} (H,), with bias: 0.
+        h0_l{k} (2H,), where the initial state is learned: real, then imaginary parts; 0.
     """
 
     cell = lru.LRU

@@ -36,28 +36,30 @@ class SRC(Recurrent):
     layers share, for shapes and resets. There are three states: h_0 and h_n are tuples (i, h, h_s).
     By default the time comes first, as is usual for spiking networks.
 
-    Arguments: bias: whether b is learned; if not, it is -6 in every neuron, for a cell without b
-        spikes all the time.
+    Arguments:
+        bias: whether b is learned; if not, it is -6 in every neuron, for a cell without b spikes
+            all the time.
 
-    Keyword arguments: gradient: "detached", the paper's rule, by which time gradient flows through
-        i alone, or "full". leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's
-        constants. threshold, surrogate, width: of spikes and of what stands for their derivative;
-        threshold=0.5 is the paper's read-out. memory: what is kept for the backward pass. All of
-        these are as in ``lrnn_kernels.src``. max_bias: b acts up to here, -4 as in the paper; None
-        for no limit. Its gradient is passed on as if there were none: a b above the
-            limit still learns, and comes back. How far a b may go is for the training: clamping it
-            after each step of the optimizer makes this projected gradient descent. (A rule that
-            stops gradients at the limit would give sequences in pieces another gradient than the
-            whole.)
+    Keyword arguments:
+        gradient: "detached", the paper's rule, by which time gradient flows through i alone, or
+            "full".
+        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants.
+        threshold, surrogate, width: of spikes and of what stands for their derivative;
+            threshold=0.5 is the paper's read-out.
+        memory: what is kept for the backward pass. All of these are as in ``lrnn_kernels.src``.
+        max_bias: b acts up to here, -4 as in the paper; None for no limit. Its gradient is passed
+            on as if there were none: a b above the limit still learns, and comes back. How far a b
+            may go is for the training: clamping it after each step of the optimizer makes this
+            projected gradient descent. (A rule that stops gradients at the limit would give
+            sequences in pieces another gradient than the whole.)
         initial_state: "zero" (default) or "learned". The detached gradient reaches the initial i
             alone.
 
-    state_dict, for layer k, and again with the suffix "_reverse": weight_ih_l{k} (H, in): W. The
-        draw N(0, 4/in) is ours: the sources that this was written from name none. With digits whose
-        pixels
-            spike with a quarter of their value as probability, 3 % of all h exceed 0.5 in each of
-            three layers of 256 neurons at the start; with a quarter of the variance, 0.05 % in the
-            third.
+    state_dict, for layer k, and again with the suffix "_reverse":
+        weight_ih_l{k} (H, in): W. The draw N(0, 4/in) is ours: the sources that this was written
+            from name none. With digits whose pixels spike with a quarter of their value as
+            probability, 3 % of all h exceed 0.5 in each of three layers of 256 neurons at the
+            start; with a quarter of the variance, 0.05 % in the third.
         bias_l{k} (H,), with bias: b = -6. It belongs to the neuron: the GEMM has none.
         h0_l{k} (3H,), where the initial state is learned: i, then h, then h_s; 0.
     """

@@ -70,9 +70,11 @@ def run_check(
     """Compares values and all gradients of every cell, option, layout and dtype with the float64
     reference.
 
-    Args: backends: those to check; by default every one that runs here. A named one that cannot run
-        raises RuntimeError. cells: names of ``cells.CELLS``; all by default. progress: called with
-        each row as it is ready.
+    Args:
+        backends: those to check; by default every one that runs here. A named one that cannot run
+            raises RuntimeError.
+        cells: names of ``cells.CELLS``; all by default.
+        progress: called with each row as it is ready.
     """
     known = testing.backends()
     for name in backends or []:

@@ -20,7 +20,7 @@ struct Affine {
   using Value = typename Io::template Value<N>;
   template <int kFixed>
   using Local = Held<R, Io::kPlanes, kFixed>;
-  static constexpr bool kInterleavedEnds = Io::kScalars == 2;
+  static constexpr bool kInterleavedBoundary = Io::kScalars == 2;
 
   // Full registers worked on together: a processor's window holds too few of a long chain of
   // operations to overlap one register with the next by itself. Complex values are two chains
@@ -40,25 +40,25 @@ struct Affine {
     Row &state = rows.row[0], &h_reset = rows.row[1];
     const Params& params = rows.params;
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
-    begin_carry<Io, kInterleavedEnds>(args.h0, k, state);
-    if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    begin_carry<Io, kInterleavedBoundary>(args.h0, k, state);
+    if (args.reset.data) load_boundary<Io, kInterleavedBoundary>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     with_width<Io>(k.c1 - k.c0, access_to(inputs),
-                   [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+                   [&]<int kFixed, bool kPrefetching>() __attribute__((always_inline)) {
                      const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
                      Local<kFixed> held(state);
                      for (int64_t s = k.s0; s < k.s1; ++s) {
                        if (resets.next()) copy_row(h_reset, n, held);
-                       inputs.template prepare<kAsking>(n);
+                       inputs.template prepare<kPrefetching>(n);
                        for_lanes<R, kTogether>(
                            n, direction < 0,
                            [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
                              Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
                              for (int u = 0; u < U; ++u) {
-                               if constexpr (kAsking && N > 1)
-                                 inputs.template ask_next<N>(c + u * N);
+                               if constexpr (kPrefetching && N > 1)
+                                 inputs.template prefetch_next<N>(c + u * N);
                                inputs.template load<N>(c + u * N, x[u]);
                                params.template load<N>(c + u * N, p[u]);
                                h[u] = Io::template load_carry<N>(held, c + u * N);
@@ -72,7 +72,7 @@ struct Affine {
                                y.template store<N>(c + u * N, h[u]);
                              }
                            });
-                       inputs.template advance<kAsking>();
+                       inputs.template advance<kPrefetching>();
                        y.advance();
                      }
                    });
@@ -88,7 +88,7 @@ struct Affine {
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0);
     set_row(scale, k.c1 - k.c0, R(1));
     set_row(offset, k.c1 - k.c0, R(0));
-    if (args.reset.data) load_ends<Io, kInterleavedEnds>(args.h_reset, k, h_reset);
+    if (args.reset.data) load_boundary<Io, kInterleavedBoundary>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction);
     with_width<Io>(k.c1 - k.c0, [&]<int kFixed, bool>() __attribute__((always_inline)) {
@@ -134,9 +134,9 @@ struct Affine {
     store_carry_row(carry, n, out);
   }
 
-  static StoredRow<Io> stored(Input ends, const Task& k) {
+  static StoredRow<Io> stored(Input boundary, const Task& k) {
     Row row;
-    load_ends<Io, kInterleavedEnds>(ends, k, row);
+    load_boundary<Io, kInterleavedBoundary>(boundary, k, row);
     return {row, k.c1 - k.c0};
   }
 
@@ -146,7 +146,7 @@ struct Affine {
     Row &carry = rows.row[0], *const dparams = &rows.row[1];
     const Params& params = rows.params;
     const int64_t direction = args.reverse ? 1 : -1, t1 = time_at(args, k.s1 - 1);
-    begin_carry<Io, kInterleavedEnds>(args.dh_last, k, carry);
+    begin_carry<Io, kInterleavedBoundary>(args.dh_last, k, carry);
     for (int i = 0; i < kMaxParams; ++i) set_row(dparams[i], k.c1 - k.c0, R(0));
     const StoredRow<Io> h0 = stored(args.h0, k), h_reset = stored(args.h_reset, k);
     Resets resets(args.reset, k, t1, direction);
@@ -159,7 +159,7 @@ struct Affine {
                                  {args.dinputs[2], k, t1, direction, args.nontemporal}};
     with_width<Io>(
         k.c1 - k.c0, access_to(inputs, dy, before),
-        [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+        [&]<int kFixed, bool kPrefetching>() __attribute__((always_inline)) {
           const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
           Local<kFixed> adjoint(carry),
               sums[] = {Local<kFixed>(dparams[0]), Local<kFixed>(dparams[1]),
@@ -171,19 +171,19 @@ struct Affine {
             const S* h_prev[PlaneRows<Io>::kCount];
             for (int i = 0; i < PlaneRows<Io>::kCount; ++i)
               h_prev[i] = stored ? before.at[i] : end.at[i];
-            inputs.template prepare<kAsking>(n);
-            dy.template prepare<kAsking>(n);
-            if (stored) before.template prepare<kAsking>(n);
+            inputs.template prepare<kPrefetching>(n);
+            dy.template prepare<kPrefetching>(n);
+            if (stored) before.template prepare<kPrefetching>(n);
             for_lanes<R, kTogether>(
                 n, direction < 0, [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
                   Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1],
                            dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
                   Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
                   for (int u = 0; u < U; ++u) {
-                    if constexpr (kAsking && N > 1) {
-                      inputs.template ask_next<N>(c + u * N);
-                      dy.template ask_next<N>(c + u * N);
-                      before.template ask_next<N>(c + u * N);
+                    if constexpr (kPrefetching && N > 1) {
+                      inputs.template prefetch_next<N>(c + u * N);
+                      dy.template prefetch_next<N>(c + u * N);
+                      before.template prefetch_next<N>(c + u * N);
                     }
                     for (int i = 0; i < Cell::kParams; ++i)
                       sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
@@ -219,9 +219,9 @@ struct Affine {
                     args.dparams + (k.slot * Cell::kParams + i) * Io::kPlanes * args.C + k.c0,
                     args.C);
             }
-            inputs.template advance<kAsking>();
-            dy.template advance<kAsking>();
-            before.template advance<kAsking>();
+            inputs.template advance<kPrefetching>();
+            dy.template advance<kPrefetching>();
+            before.template advance<kPrefetching>();
             for (int i = 0; i < Cell::kInputs; ++i) dx[i].advance();
           }
         });

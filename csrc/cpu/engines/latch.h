@@ -44,7 +44,7 @@ struct Latch {
   using HeldWord = Held<Int<R>, 1, kFixed>;
 
   // kPending: some channel has not been written yet, so first writes are still being recorded.
-  template <bool kPending, bool kSave, int kFixed, bool kAsking>
+  template <bool kPending, bool kSave, int kFixed, bool kPrefetching>
   LRNN_HD static void forward_row(const ScanArgs& args, int64_t n, int64_t s, const Inputs& in,
                                   const Row& alphas, HeldRow<kFixed>& state,
                                   HeldWord<kFixed>& words, HeldWord<kFixed>& first, Writer<Io>& y) {
@@ -52,7 +52,7 @@ struct Latch {
                  never = Int<R>(args.T);
     for_lanes<R>(n, args.reverse, [&]<int N>(int64_t i) __attribute__((always_inline)) {
       V<N> x[2];
-      if constexpr (kAsking && N > 1) in.template ask_next<N>(i);
+      if constexpr (kPrefetching && N > 1) in.template prefetch_next<N>(i);
       in.template load<N>(i, x);
       const V<N> c = x[0], beta = x[1], alpha = load_raw<V<N>>(&alphas.plane[0][i]);
       const auto update = abs(c) >= abs(beta);
@@ -96,31 +96,33 @@ struct Latch {
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     set_row(first, k.c1 - k.c0, never);
     bool pending = kSave;
-    with_width<Io>(
-        k.c1 - k.c0, access_to(in), [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
-          const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
-          HeldRow<kFixed> h(state);
-          HeldWord<kFixed> bits(words), firsts(first);
-          for (int64_t s = k.s0; s < k.s1; ++s) {
-            in.template prepare<kAsking>(n);
-            if (pending)
-              forward_row<true, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts, y);
-            else
-              forward_row<false, kSave, kFixed, kAsking>(args, n, s, in, alphas, h, bits, firsts,
-                                                         y);
-            in.template advance<kAsking>();
-            y.advance();
-            if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
-              int32_t* row = args.bits.data + k.b * args.bits.stride_b +
-                             s / kStepsPerWord * args.bits.stride_t + k.c0;
-              for_lanes<R>(n, false, [&]<int N>(int64_t i) __attribute__((always_inline)) {
-                store_words<N>(row + i, load_raw<W<N>>(&bits.plane[0][i]));
-                store_raw(&bits.plane[0][i], W<N>{});
-              });
-              pending = pending && any_equal(firsts, n, never);
-            }
-          }
-        });
+    with_width<Io>(k.c1 - k.c0, access_to(in),
+                   [&]<int kFixed, bool kPrefetching>() __attribute__((always_inline)) {
+                     const int64_t n = kFixed ? kFixed : k.c1 - k.c0;
+                     HeldRow<kFixed> h(state);
+                     HeldWord<kFixed> bits(words), firsts(first);
+                     for (int64_t s = k.s0; s < k.s1; ++s) {
+                       in.template prepare<kPrefetching>(n);
+                       if (pending)
+                         forward_row<true, kSave, kFixed, kPrefetching>(args, n, s, in, alphas, h,
+                                                                        bits, firsts, y);
+                       else
+                         forward_row<false, kSave, kFixed, kPrefetching>(args, n, s, in, alphas, h,
+                                                                         bits, firsts, y);
+                       in.template advance<kPrefetching>();
+                       y.advance();
+                       if (kSave && (s % kStepsPerWord == kStepsPerWord - 1 || s == k.s1 - 1)) {
+                         int32_t* row = args.bits.data + k.b * args.bits.stride_b +
+                                        s / kStepsPerWord * args.bits.stride_t + k.c0;
+                         for_lanes<R>(n, false,
+                                      [&]<int N>(int64_t i) __attribute__((always_inline)) {
+                                        store_words<N>(row + i, load_raw<W<N>>(&bits.plane[0][i]));
+                                        store_raw(&bits.plane[0][i], W<N>{});
+                                      });
+                         pending = pending && any_equal(firsts, n, never);
+                       }
+                     }
+                   });
     if (!kSave) return;
     // A piece keeps the earliest of its first writes, and the caller that of all pieces.
     int32_t* const earliest = args.first_writes + k.slot * args.C + k.c0;
@@ -130,7 +132,7 @@ struct Latch {
 
   static void forward(const ScanArgs& args, const Task& k) {
     ForwardRows rows;
-    load_ends<Io, false>(args.params[0], k, rows.alphas);
+    load_boundary<Io, false>(args.params[0], k, rows.alphas);
     begin_carry<Io, false>(args.h0, k, rows.state);
     if (args.bits.data)
       forward_steps<true>(args, k, rows);
@@ -145,7 +147,7 @@ struct Latch {
     const ScanArgs args = call;
     const int64_t n = k.c1 - k.c0;
     Row alphas, held, value{};
-    load_ends<Io, false>(args.params[0], k, alphas);
+    load_boundary<Io, false>(args.params[0], k, alphas);
     set_row(held, n, R(1));
     Inputs in(args, args.inputs, k, time_at(args, k.s0), args.reverse ? -1 : 1);
     with_width<Io>(n, [&]<int kFixed, bool>() __attribute__((always_inline)) {
@@ -217,7 +219,7 @@ struct Latch {
     }
   }
 
-  template <bool kPending, int kFixed, bool kAsking>
+  template <bool kPending, int kFixed, bool kPrefetching>
   LRNN_HD static void backward_row(const ScanArgs& args, const Task& k, int64_t n, int64_t s,
                                    const Inputs& in, const Reader<Io>& dy, const Row& alphas,
                                    const Row& h0, const Word& first, HeldRow<kFixed>& carry,
@@ -236,9 +238,9 @@ struct Latch {
       for (int u = 0; u < U; ++u) {
         const int64_t j = i + u * N;
         V<N> x[2];
-        if constexpr (kAsking && N > 1) {
-          in.template ask_next<N>(j);
-          dy.template ask_next<N>(j);
+        if constexpr (kPrefetching && N > 1) {
+          in.template prefetch_next<N>(j);
+          dy.template prefetch_next<N>(j);
         }
         in.template load<N>(j, x);
         c[u] = x[0];
@@ -287,8 +289,8 @@ struct Latch {
     Reader<Io> dy(args, &args.dy, k, t1, direction);
     Writer<Io> dc(args.dinputs[0], k, t1, direction, args.nontemporal),
         dbeta(args.dinputs[1], k, t1, direction, args.nontemporal);
-    load_ends<Io, false>(args.params[0], k, alphas);
-    load_ends<Io, false>(args.h0, k, h0);
+    load_boundary<Io, false>(args.params[0], k, alphas);
+    load_boundary<Io, false>(args.h0, k, h0);
     begin_carry<Io, false>(args.dh_last, k, carry);
     const int32_t* saved_first =
         args.saved_bits.data + k.b * args.saved_bits.stride_b +
@@ -300,21 +302,21 @@ struct Latch {
     }
     double* sums = args.dparams + k.slot * args.C + k.c0;
     with_width<Io>(n, access_to(in, dy),
-                   [&]<int kFixed, bool kAsking>() __attribute__((always_inline)) {
+                   [&]<int kFixed, bool kPrefetching>() __attribute__((always_inline)) {
                      const int64_t width = kFixed ? kFixed : n;
                      HeldRow<kFixed> adjoint(carry), sum(dalpha);
                      for (int64_t s = k.s1 - 1; s >= k.s0; --s) {
                        const bool pending = s <= last_pending;
-                       in.template prepare<kAsking>(width);
-                       dy.template prepare<kAsking>(width);
+                       in.template prepare<kPrefetching>(width);
+                       dy.template prepare<kPrefetching>(width);
                        if (pending)
-                         backward_row<true, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0,
-                                                             first, adjoint, sum, dc, dbeta);
+                         backward_row<true, kFixed, kPrefetching>(
+                             args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
                        else
-                         backward_row<false, kFixed, kAsking>(args, k, width, s, in, dy, alphas, h0,
-                                                              first, adjoint, sum, dc, dbeta);
-                       in.template advance<kAsking>();
-                       dy.template advance<kAsking>();
+                         backward_row<false, kFixed, kPrefetching>(
+                             args, k, width, s, in, dy, alphas, h0, first, adjoint, sum, dc, dbeta);
+                       in.template advance<kPrefetching>();
+                       dy.template advance<kPrefetching>();
                        dc.advance();
                        dbeta.advance();
                        if ((s - k.s0) % kFlush == 0) flush_row<R>(sum, width, sums, args.C);

@@ -70,7 +70,7 @@ struct Step {
           typename StateIo::template Value<N> before[U], after[U];
           SavedValue<N> saved[U];
           for (int u = 0; u < U; ++u) {
-            if constexpr (N > 1) inputs.template ask_next<N>(c + u * N);
+            if constexpr (N > 1) inputs.template prefetch_next<N>(c + u * N);
             inputs.template load<N>(c + u * N, x[u]);
             params.template load<N>(c + u * N, p[u]);
             before[u] = StateIo::template load_carry<N>(state, c + u * N);
@@ -93,7 +93,7 @@ struct Step {
     const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0), n = k.c1 - k.c0;
     State h_reset;
     RowCopy<S> copies[kCopies];
-    load_ends<StateIo, false>(args.h_reset, k, h_reset);
+    load_boundary<StateIo, false>(args.h_reset, k, h_reset);
     Resets resets(args.reset, k, t0, direction);
     Inputs inputs(args, args.inputs, k, t0, direction, copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
@@ -167,16 +167,16 @@ struct Step {
           params(args, k),
           n(k.c1 - k.c0),
           direction(args.reverse ? 1 : -1),
-          h0(saved_ends(cell, args.h0, k)),
-          h_reset(saved_ends(cell, args.h_reset, k)) {
+          h0(saved_boundary(cell, args.h0, k)),
+          h_reset(saved_boundary(cell, args.h_reset, k)) {
       begin_carry<StateIo, false>(args.dh_last, k, adjoint);
       for (auto& row : dparams) set_row(row, n, R(0));
     }
 
-    static StoredRow<SavedIo> saved_ends(const Cell& cell, Input ends, const Task& k) {
+    static StoredRow<SavedIo> saved_boundary(const Cell& cell, Input boundary, const Task& k) {
       State row;
       CarryRow<R, SavedIo::kPlanes> saved;
-      load_ends<StateIo, false>(ends, k, row);
+      load_boundary<StateIo, false>(boundary, k, row);
       for_lanes<R>(k.c1 - k.c0, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
         const auto state = StateIo::template load_carry<N>(row, c);
         SavedIo::template store_carry<N>(saved, c, saved_of<N>(cell, state.plane));
@@ -198,9 +198,9 @@ struct Step {
             typename StateIo::template Value<N> d[U];
             for (int u = 0; u < U; ++u) {
               if constexpr (N > 1) {
-                dy.template ask_ahead<N>(steps_ahead, c + u * N);
+                dy.template prefetch_ahead<N>(steps_ahead, c + u * N);
                 if constexpr (Cell::kPullsInputs)
-                  inputs.template ask_ahead<N>(steps_ahead, c + u * N);
+                  inputs.template prefetch_ahead<N>(steps_ahead, c + u * N);
                 if constexpr (!kGatesSaved)
                   for (int i = 0; i < SavedIo::kPlanes; ++i)
                     __builtin_prefetch(later.at[i] + (1 + steps_ahead) * run.step + c + u * N);
@@ -296,7 +296,7 @@ struct Step {
         State state, reset_state;
         for (int i = 0; i < Cell::kStates; ++i)
           __builtin_memcpy(state.plane[i], from + i * args.states.plane, n * sizeof(R));
-        load_ends<StateIo, false>(args.h_reset, k, reset_state);
+        load_boundary<StateIo, false>(args.h_reset, k, reset_state);
         for_lanes<R>(n, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
           SavedIo::template store_value<N>(
               buffer.get(), c, plane,

@@ -5,11 +5,11 @@
 
 namespace lrnn::LRNN_ISA {
 
-// Calls steps.operator()<n, asking>() with the number of channels as a constant for rows of 16 and
-// 32 float32 channels, whose loops then unroll: narrow rows are short of work to hide the loops'
-// own. Otherwise n is 0: known at run time only. asking: a loop for rows that are asked for or
-// copied, which those of constant width are not; a pass that does neither has no such loop to
-// compile.
+// Calls steps.operator()<n, prefetching>() with the number of channels as a constant for rows of 16
+// and 32 float32 channels, whose loops then unroll: narrow rows are short of work to hide the
+// loops' own. Otherwise n is 0: known at run time only. prefetching: a loop for rows that are
+// prefetched or copied, which those of constant width are not; a pass that does neither has no such
+// loop to compile.
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Steps&& steps) {
   if constexpr (sizeof(typename Io::S) == 4) {
@@ -21,7 +21,7 @@ LRNN_HD void with_width(int64_t n, Steps&& steps) {
 template <class Io, class Steps>
 LRNN_HD void with_width(int64_t n, Access access, Steps&& steps) {
   const bool fixed = sizeof(typename Io::S) == 4 && (n == 16 || n == 32);
-  if (access == Access::copied || (access == Access::asked && !fixed))
+  if (access == Access::copied || (access == Access::prefetched && !fixed))
     return steps.template operator()<0, true>();
   with_width<Io>(n, steps);
 }
@@ -51,7 +51,7 @@ struct Held<R, kPlanes_, 0> {
 // Parameters and states at the ends of a sequence come in the carry type, complex ones interleaved
 // or, for states of split streams, in two planes. These run once per task, not per step.
 template <class Io, bool kInterleaved>
-void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
+void load_boundary(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   const auto* p = static_cast<const typename Io::R*>(x.data);
   const int64_t n = k.c1 - k.c0;
   for (int plane = 0; plane < Io::kPlanes; ++plane) {
@@ -66,7 +66,7 @@ void load_ends(Input x, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& ro
   }
 }
 template <class Io>
-void store_ends(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output x) {
+void store_boundary(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output x) {
   auto* p = static_cast<typename Io::R*>(x.data);
   if (!p) return;
   const int64_t n = k.c1 - k.c0;
@@ -84,7 +84,8 @@ template <class Io, int kParams>
 struct ParamRows {
   CarryRow<typename Io::R, Io::kPlanes> row[kParams > 0 ? kParams : 1];
   LRNN_HD ParamRows(const ScanArgs& args, const Task& k) {
-    for (int i = 0; i < kParams; ++i) load_ends<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
+    for (int i = 0; i < kParams; ++i)
+      load_boundary<Io, Io::kPlanes == 2>(args.params[i], k, row[i]);
   }
   template <int N>
   LRNN_HD void load(int64_t c, typename Io::template Value<N>* p) const {
@@ -177,18 +178,18 @@ void store_carry_row(const CarryRow<R, kPlanes>& row, int64_t n, void* to) {
 // The carry row of a task as it begins and ends: handed over by the pieces around it, or at the
 // sequence's own ends.
 template <class Io, bool kInterleaved>
-void begin_carry(Input ends, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
+void begin_carry(Input boundary, const Task& k, CarryRow<typename Io::R, Io::kPlanes>& row) {
   if (k.carry_in)
     load_carry_row(k.carry_in, k.c1 - k.c0, row);
   else
-    load_ends<Io, kInterleaved>(ends, k, row);
+    load_boundary<Io, kInterleaved>(boundary, k, row);
 }
 template <class Io>
-void end_carry(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output ends) {
+void end_carry(const CarryRow<typename Io::R, Io::kPlanes>& row, const Task& k, Output boundary) {
   if (k.carry_out)
     store_carry_row(row, k.c1 - k.c0, k.carry_out);
   else
-    store_ends<Io>(row, k, ends);
+    store_boundary<Io>(row, k, boundary);
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -1,4 +1,4 @@
-// Streams of rows over time: inputs are read, outputs written, resets asked for, step after step in
+// Streams of rows over time: inputs are read, outputs written, resets looked at, step after step in
 // the direction of a pass.
 #pragma once
 
@@ -39,16 +39,14 @@ struct alignas(64) RowCopy {
 // addresses in registers, which narrow rows depend on.
 //
 // The parts of a step, streams or the planes of split ones, often lie side by side in one row of
-// memory, as one GEMM wrote them. From memory, lanes that read from several parts by turns take 1.3
-// to 2 times as long, since hardware prefetchers follow one front in a page. So all parts but the
-// one that comes last on the way through memory are then copied to L1, where there is room for
-// copies, and memory is read from end to end.
+// memory, as one GEMM wrote them. From memory, lanes that read from several parts by turns are
+// slow, since hardware prefetchers follow one front in a page. So all parts but the one that comes
+// last on the way through memory are then copied to L1, where there is room for copies, and memory
+// is read from end to end.
 //
 // Rows that do not follow one another, slices of wider ones or those of a time-major tensor, are
-// asked for ahead, lane by lane, and so are parts side by side where they are copied: hardware
-// prefetchers run past the end of a row into what is not needed, and lose three parts (on Zen 5,
-// without this, three parts take 1.7 times as long, and a complex time-major stream downwards 2
-// times).
+// prefetched, lane by lane, and so are parts side by side where they are copied: hardware
+// prefetchers run past the end of a row into what is not needed, and lose three parts.
 template <class Io, int kStreams = 1>
 struct Reader {
   using S = typename Io::S;
@@ -60,7 +58,7 @@ struct Reader {
   static constexpr int64_t kFromMemory =
       6 << 20;  // bytes of all steps: as many are not in a cache close by
   static constexpr int64_t kAhead =
-      2 << 10;  // bytes that rows are asked for ahead, or one row if it is longer
+      2 << 10;  // bytes that rows are prefetched ahead, or one row if it is longer
   const S* at[kParts > 0 ? kParts : 1];  // where lanes read
   int64_t step[kStreams > 0 ? kStreams : 1];
   int64_t ahead[kStreams > 0 ? kStreams : 1];  // a few steps
@@ -97,22 +95,22 @@ struct Reader {
   // The part that is read where it lies, the last on the way.
   LRNN_HD int live() const { return upwards ? kParts - 1 : 0; }
 
-  // Before a step of n channels is read. kAsking: this reader or another of the pass asks for the
-  // next row; narrow rows have no such loop.
-  template <bool kAsking>
+  // Before a step of n channels is read. kPrefetching: this reader or another of the pass asks for
+  // the next row; narrow rows have no such loop.
+  template <bool kPrefetching>
   LRNN_HD void prepare(int64_t n) const {
     constexpr int kLine = 64 / (sizeof(S) * Io::kScalars);
-    if (!kAsking) {
+    if (!kPrefetching) {
       if (gaps)
-        for (int64_t c = 0; c < n; c += kLine) ask_next<kLine>(c);
+        for (int64_t c = 0; c < n; c += kLine) prefetch_next<kLine>(c);
     } else if (copying()) {
       for (int i = 0; i < kCopies; ++i) copy(upwards ? i : kParts - 1 - i, n * Io::kScalars);
     }
   }
 
-  template <bool kAsking = false>
+  template <bool kPrefetching = false>
   LRNN_HD void advance() {
-    if (kAsking && copying()) {
+    if (kPrefetching && copying()) {
       for (int p = 0; p < kParts; ++p) from[p] += step[p / kEach];
       at[live()] = from[live()];
     } else {
@@ -120,20 +118,20 @@ struct Reader {
     }
   }
 
-  // Asks for N channels from c on of a row to come, but for what copying has asked for.
+  // Prefetches N channels from c on of a row to come, but for what copying has fetched.
   template <int N>
-  LRNN_HD void ask_next(int64_t c) const {
+  LRNN_HD void prefetch_next(int64_t c) const {
     if (copying())
-      ask<N>(from[live()] + ahead[0], c);
+      prefetch<N>(from[live()] + ahead[0], c);
     else if (gaps)
-      for (int p = 0; p < kParts; ++p) ask<N>(at[p] + ahead[p / kEach], c);
+      for (int p = 0; p < kParts; ++p) prefetch<N>(at[p] + ahead[p / kEach], c);
   }
 
   // The same for the row of a later step, whatever the rows.
   template <int N>
-  LRNN_HD void ask_ahead(int64_t steps, int64_t c) const {
+  LRNN_HD void prefetch_ahead(int64_t steps, int64_t c) const {
     const S* const* rows = copying() ? from : at;
-    for (int p = 0; p < kParts; ++p) ask<N>(rows[p] + steps * step[p / kEach], c);
+    for (int p = 0; p < kParts; ++p) prefetch<N>(rows[p] + steps * step[p / kEach], c);
   }
 
   template <int N>
@@ -160,7 +158,7 @@ struct Reader {
   }
 
   template <int N>
-  LRNN_HD static void ask(const S* row, int64_t c) {
+  LRNN_HD static void prefetch(const S* row, int64_t c) {
     constexpr int kLine = 64 / sizeof(S);
     for (int i = 0; i < N * Io::kScalars; i += kLine)
       __builtin_prefetch(row + c * Io::kScalars + i);
@@ -178,18 +176,18 @@ struct Reader {
   }
 };
 
-// How a pass reads its rows: as they come, asked for ahead, or copied in part as well (see Reader).
-enum class Access { plain, asked, copied };
+// How a pass reads its rows: as they come, prefetched, or copied in part as well (see Reader).
+enum class Access { plain, prefetched, copied };
 template <class... Readers>
 LRNN_HD Access access_to(const Readers&... readers) {
   return (readers.copying() || ...) ? Access::copied
-         : (readers.gaps || ...)    ? Access::asked
+         : (readers.gaps || ...)    ? Access::prefetched
                                     : Access::plain;
 }
 
 // Writes the rows of an output, past the caches if it is too large for them. for_lanes fills two
 // neighbouring lines at a time, upwards, before it moves on, in any direction: so the stores of a
-// line are gathered. (Collecting a row in L1 first takes 1.1 to 1.2 times as long.)
+// line are gathered. (Collecting a row in L1 first takes longer.)
 template <class Io>
 struct Writer {
   using S = typename Io::S;

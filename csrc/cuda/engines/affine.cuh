@@ -22,7 +22,7 @@ struct Params {
   Values<Io> param[Cell::kParams + 1];
   __device__ __forceinline__ Params(const ScanArgs& args, const Place& k) {
     for (int i = 0; i < Cell::kParams; ++i)
-      param[i] = load_ends<Io>(args.params[i], k, Io::kPlanes == 2);
+      param[i] = load_boundary<Io>(args.params[i], k, Io::kPlanes == 2);
   }
   __device__ __forceinline__ void get(int channel, typename Io::Value* p) const {
     for (int i = 0; i < Cell::kParams; ++i) p[i] = param[i].v[channel];
@@ -84,7 +84,7 @@ struct Forward {
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
       if (tile.reset[s]) {
-        const Values<Io> start = load_ends<Io>(args.h_reset, k);
+        const Values<Io> start = load_boundary<Io>(args.h_reset, k);
         for (int i = 0; i < Io::kChannels; ++i) {
           map.scale[i] = Io::value(0, 0);
           map.offset[i] = start.v[i];
@@ -103,12 +103,12 @@ struct Forward {
 #pragma unroll
     for (int s = 0; s < kSteps; ++s) {
       if (first + s >= end) continue;
-      if (tile.reset[s]) h = load_ends<Io>(args.h_reset, k);
+      if (tile.reset[s]) h = load_boundary<Io>(args.h_reset, k);
       for (int i = 0; i < Io::kChannels; ++i) {
         h.v[i] = stepped<Cell>(gate(tile, s, i), h.v[i]);
       }
       y.store(args.y, time_at(args, share, first + s), h.v);
-      if (first + s == args.T - 1) store_ends<Io>(args.h_last, k, h);
+      if (first + s == args.T - 1) store_boundary<Io>(args.h_last, k, h);
     }
   }
 
@@ -212,7 +212,7 @@ struct Backward {
       const bool at_start = first + s == args.T - 1;
       Values<Io> h_prev;
       if (Cell::kUsesState && (tile.reset[s] || at_start))
-        h_prev = load_rounded_ends<Io>(tile.reset[s] ? args.h_reset : args.h0, k);
+        h_prev = load_rounded_boundary<Io>(tile.reset[s] ? args.h_reset : args.h0, k);
       Values<Io> dx[kStreams];
       for (int i = 0; i < Io::kChannels; ++i) {
         Value x[kStreams], p[Cell::kParams + 1], dinput[kStreams], dparam[Cell::kParams + 1];
@@ -232,7 +232,7 @@ struct Backward {
         if (args.dreset) add_to<Io>(args.dreset + slot * Io::kPlanes * args.C, args.C, k, carry.v);
         for (int i = 0; i < Io::kChannels; ++i) carry.v[i] = Value{};
       }
-      if (at_start) store_ends<Io>(args.dh0, k, carry);
+      if (at_start) store_boundary<Io>(args.dh0, k, carry);
     }
     summed += kSteps;
     if (summed >= kFlush) flush();
@@ -276,8 +276,8 @@ __global__ void __launch_bounds__(kGpuThreads, 1)
   using P = Pass<Cell, Io>;
   P pass(args, share);
   const int64_t end = pass.k.end, stride = static_cast<int64_t>(blockDim.y) * P::kSteps;
-  Values<Io> carry = load_ends<Io>(pass.start(), pass.k);
-  if (args.T == 0 && threadIdx.y == 0) store_ends<Io>(pass.finish(), pass.k, carry);
+  Values<Io> carry = load_boundary<Io>(pass.start(), pass.k);
+  if (args.T == 0 && threadIdx.y == 0) store_boundary<Io>(pass.finish(), pass.k, carry);
   int64_t first = pass.k.begin + threadIdx.y * P::kSteps;
   typename P::Tile tile = pass.template load<Read::kLast>(first, end);
   carry = enter_chunk(share, pass.k, carry);

@@ -31,7 +31,7 @@ struct LatchPass {
         k(args, share, Io::kChannels),
         c(args.inputs[0], k),
         beta(args.inputs[1], k),
-        alpha(load_ends<Io>(args.params[0], k)) {}
+        alpha(load_boundary<Io>(args.params[0], k)) {}
 
   __device__ __forceinline__ static bool updates(const InputRaw& c, const InputRaw& beta,
                                                  int channel) {
@@ -108,7 +108,7 @@ struct LatchForward : LatchPass<Cell, Io> {
         bits[i] |= static_cast<unsigned>(h.v[i] == alpha.v[i]) << s;
       }
       y.store(args.y, time_at(args, share, first + s), h.v);
-      if (step == args.T - 1) store_ends<Io>(args.h_last, k, h);
+      if (step == args.T - 1) store_boundary<Io>(args.h_last, k, h);
     }
     if (args.bits.data && first < end) save(first, bits);
   }
@@ -250,7 +250,7 @@ struct LatchBackward : LatchPass<Cell, Io> {
       bool pending = false;  // some channel was not written before this step
       for (int i = 0; i < kChannels; ++i) pending |= first_write.word[i] >= step;
       Values<Io> h0;
-      if (pending) h0 = load_ends<Io>(args.h0, k);
+      if (pending) h0 = load_boundary<Io>(args.h0, k);
       Values<Io> out_c, out_beta;
       for (int i = 0; i < kChannels; ++i) {
         const R x = Io::get(tile.c[s], i), threshold = Io::get(tile.beta[s], i), a = alpha.v[i];
@@ -268,7 +268,7 @@ struct LatchBackward : LatchPass<Cell, Io> {
       const int64_t t = time_at(args, share, first + s);
       dc.store(args.dinputs[0], t, out_c.v);
       dbeta.store(args.dinputs[1], t, out_beta.v);
-      if (step == 0) store_ends<Io>(args.dh0, k, carry);
+      if (step == 0) store_boundary<Io>(args.dh0, k, carry);
     }
     summed += kSteps;
     if (summed >= kFlush) flush();

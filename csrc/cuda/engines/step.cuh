@@ -70,7 +70,7 @@ struct StepPass {
         cell(cell),
         k(args, share, kChannels, lane),
         inputs{{args.inputs[0], k}, {args.inputs[1], k}, {args.inputs[2], k}} {
-    for (int i = 0; i < kParams; ++i) params[i] = load_ends<Io>(args.params[i], k);
+    for (int i = 0; i < kParams; ++i) params[i] = load_boundary<Io>(args.params[i], k);
   }
 
   // The time of a step in scan order.
@@ -79,12 +79,12 @@ struct StepPass {
   }
 
   __device__ __forceinline__ void load_states(const Input& x, States& states) const {
-    for (int i = 0; i < kStates; ++i) states[i] = load_ends<Io>(state_plane<Io>(x, i), k);
+    for (int i = 0; i < kStates; ++i) states[i] = load_boundary<Io>(state_plane<Io>(x, i), k);
   }
   __device__ __forceinline__ void fetch_states(const Input& x) const {
     for (int i = 0; kLean<Io> && i < kStates; ++i)
       fetch_into_l2(static_cast<const R*>(state_plane<Io>(x, i).data) +
-                    ends_offset<Io>(k, 0, 0, false, x.stride_b, 0));
+                    boundary_offset<Io>(k, 0, 0, false, x.stride_b, 0));
   }
 
   // The tile of steps from first on that come before end.
@@ -186,7 +186,7 @@ struct StepForward : StepPass<CellOf, Io, kStepTile<Io, CellOf<typename Io::R>::
       tile = next;
     }
     for (int i = 0; i < Pass::kStates; ++i)
-      store_ends<Io>(state_plane<Io>(args.h_last, i), k, states[i]);
+      store_boundary<Io>(state_plane<Io>(args.h_last, i), k, states[i]);
   }
 
   // The states before every interval-th step; divisions are slow, so the steps are counted.

@@ -246,7 +246,8 @@ struct StepBackward : StepPass<CellOf, Io, again_tile<Io>()> {
   }
 
   __device__ __forceinline__ void finish() const {
-    for (int i = 0; i < kStates; ++i) store_ends<Io>(state_plane<Io>(args.dh0, i), k, adjoint[i]);
+    for (int i = 0; i < kStates; ++i)
+      store_boundary<Io>(state_plane<Io>(args.dh0, i), k, adjoint[i]);
   }
 };
 

@@ -121,19 +121,20 @@ struct Rows {
 // Parameters and states at the ends of a sequence, in the carry type: complex ones interleaved, or,
 // for states of split streams, in two planes. Read once, or at a reset.
 template <class Io>
-__device__ __forceinline__ int64_t ends_offset(const Place& k, int i, int plane, bool interleaved,
-                                               int64_t stride_b, int64_t plane_stride) {
+__device__ __forceinline__ int64_t boundary_offset(const Place& k, int i, int plane,
+                                                   bool interleaved, int64_t stride_b,
+                                                   int64_t plane_stride) {
   const int64_t channel = k.c + i;
   return k.b * stride_b +
          (interleaved ? channel * Io::kPlanes + plane : channel + plane * plane_stride);
 }
 template <class Io>
-__device__ __forceinline__ Values<Io> load_ends(const Input& x, const Place& k,
-                                                bool interleaved = Io::kScalars == 2) {
+__device__ __forceinline__ Values<Io> load_boundary(const Input& x, const Place& k,
+                                                    bool interleaved = Io::kScalars == 2) {
   Values<Io> values;
   const auto* p = static_cast<const typename Io::R*>(x.data);
   const auto at = [&](int i, int plane) {
-    return p[ends_offset<Io>(k, i, plane, interleaved, x.stride_b, x.plane)];
+    return p[boundary_offset<Io>(k, i, plane, interleaved, x.stride_b, x.plane)];
   };
   for (int i = 0; i < Io::kChannels; ++i) {
     const bool there = p && i < k.count;
@@ -143,21 +144,21 @@ __device__ __forceinline__ Values<Io> load_ends(const Input& x, const Place& k,
   return values;
 }
 template <class Io>
-__device__ __forceinline__ void store_ends(const Output& x, const Place& k,
-                                           const Values<Io>& values) {
+__device__ __forceinline__ void store_boundary(const Output& x, const Place& k,
+                                               const Values<Io>& values) {
   auto* const p = static_cast<typename Io::R*>(x.data);
   for (int i = 0; i < Io::kChannels; ++i)
     for (int plane = 0; plane < Io::kPlanes; ++plane)
       if (p && i < k.count)
-        p[ends_offset<Io>(k, i, plane, Io::kScalars == 2, x.stride_b, x.plane)] =
+        p[boundary_offset<Io>(k, i, plane, Io::kScalars == 2, x.stride_b, x.plane)] =
             Io::part(values.v[i], plane);
 }
 
 // What is saved of a state rounds it to the storage; a state from outside the sequence must be
 // rounded alike, so that a sequence cut in two has the very gradients of the whole.
 template <class Io>
-__device__ __forceinline__ Values<Io> load_rounded_ends(const Input& x, const Place& k) {
-  Values<Io> values = load_ends<Io>(x, k);
+__device__ __forceinline__ Values<Io> load_rounded_boundary(const Input& x, const Place& k) {
+  Values<Io> values = load_boundary<Io>(x, k);
   for (int i = 0; i < Io::kChannels; ++i) values.v[i] = Io::rounded(values.v[i]);
   return values;
 }

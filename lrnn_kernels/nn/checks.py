@@ -1,0 +1,68 @@
+"""What a user hands to a recurrent layer, checked: errors name the argument, what was got and what
+was expected. ``layers`` is a ``base.Recurrent``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..calls import arguments
+
+#: A layer's state as its users see it: one tensor, or a tuple of them where a cell carries several.
+State = Tensor | tuple[Tensor, ...]
+
+
+def _expected(layers: nn.Module, dims: str) -> str:
+    dims = "BT" if dims == "TB" and layers.batch_first else dims
+    return f"({', '.join([*dims, str(layers.input_size)])}{'' if dims else ','})"
+
+
+def shape(layers: nn.Module, x: Tensor, with_batch: str, without: str) -> None:
+    """x has the dimensions of one of two forms, named by letters of B and T, and the channels."""
+    if x.dim() not in (len(with_batch) + 1, len(without) + 1):
+        raise ValueError(
+            f"x must have shape {_expected(layers, with_batch)} or {_expected(layers, without)}, "
+            f"got {arguments.shape(x)}"
+        )
+    channels(layers, x)
+
+
+def channels(layers: nn.Module, x: Tensor) -> None:
+    if x.shape[-1] != layers.input_size:
+        raise ValueError(
+            f"x must have input_size = {layers.input_size} channels, got {x.shape[-1]}"
+        )
+
+
+def stored(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]) -> Tensor | None:
+    """A user's states, checked, as the scan stores them."""
+    state(layers, name, h, batch)
+    return None if h is None else layers._store(h)
+
+
+def state(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]) -> None:
+    if h is None:
+        return
+    parts = {name: h}
+    if len(layers.cell.states) > 1:
+        wanted = f"a tuple of {len(layers.cell.states)} tensors ({', '.join(layers.cell.states)})"
+        if not isinstance(h, (tuple, list)):
+            raise TypeError(f"{name} must be {wanted}, got {type(h).__name__}")
+        if len(h) != len(layers.cell.states):
+            raise ValueError(f"{name} must be {wanted}, got {len(h)}")
+        parts = {f"{name} {part}": x for part, x in zip(layers.cell.states, h, strict=True)}
+    expected = (layers.num_layers * (2 if layers.bidirectional else 1), *batch, layers.hidden_size)
+    for part, x in parts.items():
+        arguments.tensor(part, x)
+        if tuple(x.shape) != expected:
+            raise ValueError(f"{part} must have shape {expected}, got {arguments.shape(x)}")
+
+
+def reset(mask: Tensor | None, expected: tuple[int, ...]) -> None:
+    if mask is None:
+        return
+    arguments.tensor("reset", mask)
+    if mask.dtype != torch.bool:
+        raise TypeError(f"reset must be a bool tensor, got {mask.dtype}")
+    if tuple(mask.shape) != expected:
+        raise ValueError(f"reset must have shape {expected}, got {arguments.shape(mask)}")

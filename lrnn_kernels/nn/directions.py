@@ -1,0 +1,158 @@
+"""How recurrent layers run: layer after layer, both directions, masks of resets, sequences of
+several lengths. ``layers`` is a ``base.Recurrent``."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def stack(
+    layers: nn.Module, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest
+    first, where sequences differ in length.
+
+    Returns the output, and the last states of each layer and direction, (B,C), which the caller
+    copies into one tensor.
+    """
+    if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+        # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and
+        # the output is a view again.
+        out, states = stack(layers, x.transpose(0, 1), h_0, reset, lengths, not batch_first)
+        return out.transpose(0, 1), states
+    B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
+    masks = [reset]
+    if layers.bidirectional:
+        if lengths is not None and h_0 is not None and reset is not None:
+            raise ValueError(
+                "reset must be None where a bidirectional layer gets h_0 and sequences of "
+                "several lengths: the reverse direction would need two kinds of "
+                "restart, from h_0 and from the initial state"
+            )
+        masks.append(_reverse_reset(reset, lengths, B, T, x.device))
+    last = None if lengths is None else lengths.to(x.device) - 1
+    states = []
+    for layer in range(layers.num_layers):
+        if layer and layers.dropout:
+            x = F.dropout(x, layers.dropout, layers.training)
+        outputs = []
+        for reverse, mask in enumerate(masks):
+            h0 = None if h_0 is None else h_0[len(states)]
+            y, h = _direction(
+                layers,
+                x,
+                layers._parameters_of(layer, bool(reverse)),
+                h0,
+                mask,
+                bool(reverse),
+                last,
+                batch_first,
+            )
+            outputs.append(y)
+            states.append(h)
+        x = torch.cat(outputs, -1) if layers.bidirectional else outputs[0]
+    return x, states
+
+
+def _direction(
+    layers: nn.Module,
+    x: Tensor,
+    p,
+    h0,
+    mask,
+    reverse: bool,
+    last: Tensor | None,
+    batch_first: bool,
+) -> tuple[Tensor, Tensor]:
+    drive = layers._drive(
+        x, p
+    )  # in the order of x, so that the GEMM reads and writes rows as they lie
+    drive = drive if batch_first else drive.transpose(0, 1)
+    initial = layers._initial(p) if h0 is None or mask is not None else None
+    at_reset = None if mask is None else initial
+    reached = None
+    if h0 is None:
+        h0 = None if initial is None else initial.expand(drive.shape[0], -1)
+    elif mask is None:
+        reached = layers._start(
+            p
+        )  # nothing reads it, but DistributedDataParallel waits for every parameter
+    elif reverse and last is not None:
+        # The reverse scan passes the padding first; the restart at a sequence's last step is
+        # its start.
+        at_reset = h0 if initial is None else torch.where(mask.new_ones(()), h0, initial)
+    if last is None or reverse:
+        first = not batch_first
+        y, h = layers._scan(
+            drive,
+            p,
+            h0=h0,
+            reset=mask,
+            h_reset=at_reset,
+            reverse=reverse,
+            time_first=first,
+            reached=reached,
+        )
+        return layers._read_out(y, x, p), h
+    if len(layers.cell.states) == 1:
+        y, h = layers._scan(
+            drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False, reached=reached
+        )
+        h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
+    else:
+        y, h = _scan_to_each_end(layers, drive, p, h0, mask, at_reset, last, reached)
+    y = y if batch_first else y.transpose(0, 1)
+    return layers._read_out(y, x, p), h
+
+
+def _scan_to_each_end(
+    layers: nn.Module, drive: Tensor, p, h0, mask, at_reset, last: Tensor, reached: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A forward scan that stops wherever sequences end, for the states there, which the
+    outputs do not tell."""
+    B = drive.shape[0]
+    ends = (last + 1).tolist()  # longest first, so that those still running are the first rows
+    stops = sorted(set(ends))
+    starts = [0, *stops[:-1]]
+    pieces = drive.split([stop - start for start, stop in zip(starts, stops, strict=True)], 1)
+    outputs, states = [], []
+    running = B
+    for piece, start, stop in zip(pieces, starts, stops, strict=True):
+        reset = None if mask is None else mask[:running, start:stop]
+        y, h = layers._scan(
+            piece[:running],
+            p,
+            h0=h0,
+            reset=reset,
+            h_reset=at_reset,
+            reverse=False,
+            reached=reached,
+        )
+        outputs.append(F.pad(y, (0, 0, 0, 0, 0, B - running)))
+        running = sum(end > stop for end in ends)
+        states.append(h[running:])
+        h0 = h[:running]
+    return torch.cat(outputs, 1), torch.cat(states[::-1])
+
+
+def _reverse_reset(
+    reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device
+) -> Tensor | None:
+    """The mask of the reverse direction, (B,T).
+
+    An episode that starts at t parts from the one before it at t-1, which is where the reverse scan
+    enters that one. Of a padded sequence it enters the last step from the padding, so it restarts
+    there.
+    """
+    mask = None
+    if reset is not None:
+        mask = reset.roll(-1, 1)
+        mask[:, -1:] = (
+            False  # a number has no size that could be 1: the program of an export is for every T
+        )
+    if lengths is not None:
+        ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
+        mask = ends if mask is None else mask | ends
+    return mask
