@@ -185,7 +185,7 @@ def test_streams_side_by_side(cell, options, backend):
 #: Bytes of all streams from which rows side by side are copied: the number in the source, so that
 #: longer calls here always copy.
 _NUMBER = re.search(
-    r"kFromMemory = (\d+) << (\d+);", (sources.csrc() / "cpu/lanes/streams.h").read_text()
+    r"kFromMemory =\s+(\d+) << (\d+);", (sources.csrc() / "cpu/lanes/streams.h").read_text()
 )
 FROM_MEMORY = int(_NUMBER[1]) << int(_NUMBER[2])
 
