@@ -23,6 +23,8 @@ _TAILS = {"B": 2, "T": 35, "C": 39}
 _WHOLE = {"B": 3, "T": 33, "C": 32}
 _SPLIT = {"B": 1, "T": 385, "C": 512}
 _BLOCKS = {"B": 1, "T": 3, "C": 1030}
+#: Steps enough for a GPU to cut the backward pass of a cell that is sequential forward.
+_LONG = {"B": 1, "T": 1100, "C": 3}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def run_check(
     rows, unserved = [], {}
     for cell in cells or CELLS:
         # One reference serves every backend.
-        checked = [(call, testing.run(call.double(), "reference")) for call in calls(cell)]
+        cases = [*calls(cell), *(long_calls(cell) if set(wanted) - {"cpu"} else ())]
+        checked = [(call, testing.run(call.double(), "reference")) for call in cases]
         for backend in wanted:
             served = [
                 (call, expected)
@@ -133,6 +136,17 @@ def calls(cell: str) -> Iterator[Call]:
             yield testing.random_call(
                 cell, **_WHOLE, dtype=dtype, split=True, reset=True, reverse=True
             )
+
+
+def long_calls(cell: str) -> Iterator[Call]:
+    """A call of each step kernel of a cell whose backward pass a GPU cuts in time: the CPU has no
+    such pass, and the reference takes long."""
+    kernels = set()
+    for options in testing.variants(cell):
+        call = testing.random_call(cell, **_LONG, options=options, reset=True)
+        if call.kernel.engine == "step" and call.kernel.name not in kernels:
+            kernels.add(call.kernel.name)
+            yield call
 
 
 def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator[Row]:
