@@ -3,6 +3,7 @@ sequences, streaming."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -75,19 +76,37 @@ class Recurrent(nn.Module):
     """
 
     cell: Cell  # the row of the scan; its states are what is carried from step to step
+    default_bias = True
+    default_initial_state = "zero"
+
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            cls.__signature__ = _signature(cls)
+        elif "__signature__" not in vars(cls):
+            cls.__signature__ = _without_self(cls.__init__)
 
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers,
-        bias,
-        batch_first,
-        dropout,
-        bidirectional,
-        initial_state: str,
-        backend: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool | None = None,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device=None,
+        dtype=None,
+        *,
+        initial_state: str | None = None,
+        backend: str = "auto",
+        **options,
     ) -> None:
+        for name in options:
+            if name not in _options_of(type(self)):
+                raise TypeError(f"{type(self).__name__} takes no argument {name!r}")
+        bias = self.default_bias if bias is None else bias
+        initial_state = self.default_initial_state if initial_state is None else initial_state
         super().__init__()
         for name, value in (
             ("input_size", input_size),
@@ -112,8 +131,13 @@ class Recurrent(nn.Module):
         self.bidirectional = bool(bidirectional)
         self.initial_state = initial_state
         self.backend = backend
+        self._set_options(**options)
+        self._build(device, dtype)
 
-    # What a cell defines.
+    # What a layer defines.
+
+    def _set_options(self) -> None:
+        """Keeps the layer's own options, keyword arguments with their defaults, as attributes."""
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one layer's and direction's parameters, in the order of the
@@ -322,3 +346,25 @@ class Recurrent(nn.Module):
         return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(
             states, torch.stack
         )
+
+
+def _options_of(layer: type[Recurrent]) -> dict[str, inspect.Parameter]:
+    """The arguments that are a layer's own, by name."""
+    parameters = inspect.signature(layer._set_options).parameters.values()
+    return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _without_self(function: Callable) -> inspect.Signature:
+    _, *parameters = inspect.signature(function).parameters.values()
+    return inspect.Signature(parameters)
+
+
+def _signature(layer: type[Recurrent]) -> inspect.Signature:
+    """The constructor's arguments as help() shows them: those of all layers, with this one's
+    defaults, and its own."""
+    common = _without_self(Recurrent.__init__).parameters.values()
+    defaults = {"bias": layer.default_bias, "initial_state": layer.default_initial_state}
+    shown = [p.replace(default=defaults.get(p.name, p.default)) for p in common]
+    *positional, initial_state, backend, _ = shown
+    own = _options_of(layer).values()
+    return inspect.Signature([*positional, *own, initial_state, backend])

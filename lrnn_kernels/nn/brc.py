@@ -35,34 +35,6 @@ class BRC(Recurrent):
 
     cell = brc.BRC
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        initial_state: str = "zero",
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
-        self._build(device, dtype)
-
     def _recurrent_shape(self) -> tuple[int, ...]:
         """Of w_a and w_c."""
         return (self.hidden_size,)

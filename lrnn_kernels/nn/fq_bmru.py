@@ -43,39 +43,15 @@ class FQBMRU(Recurrent, Annealed):
 
     cell = fq_bmru.FQ_BMRU
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        eps: float = 0.0,
-        width: float = 1.0,
-        initial_state: str = "learned",
-        quantize_initial_state: bool = True,
-        backend: str = "auto",
+    default_initial_state = "learned"
+
+    def _set_options(
+        self, *, eps: float = 0.0, width: float = 1.0, quantize_initial_state: bool = True
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
         self.eps = eps
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
-        self.quantize_initial_state = bool(quantize_initial_state) and initial_state == "learned"
-        self._build(device, dtype)
+        learned = self.initial_state == "learned"
+        self.quantize_initial_state = bool(quantize_initial_state) and learned
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size

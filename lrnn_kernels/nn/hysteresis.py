@@ -23,7 +23,9 @@ class _Hysteresis(Recurrent):
     def _eps_option(self) -> float | Tensor:
         return 1.0
 
-    def _set_options(self, width: float, quantize_initial_state: bool) -> None:
+    default_initial_state = "learned"
+
+    def _set_options(self, *, width: float = 1.0, quantize_initial_state: bool = False) -> None:
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
         self.quantize_initial_state = bool(quantize_initial_state)
         if self.quantize_initial_state and self.initial_state != "learned":
@@ -89,38 +91,11 @@ class BMRU(Annealed, _Hysteresis):
         s0_l{k} (H,): the learned s[0], drawn from {-1, +1}.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        eps: float = 0.0,
-        width: float = 1.0,
-        initial_state: str = "learned",
-        quantize_initial_state: bool = False,
-        backend: str = "auto",
+    def _set_options(
+        self, *, eps: float = 0.0, width: float = 1.0, quantize_initial_state: bool = False
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
         self.eps = eps
-        self._set_options(width, quantize_initial_state)
-        self._build(device, dtype)
+        super()._set_options(width=width, quantize_initial_state=quantize_initial_state)
 
     def _extra_options(self) -> dict[str, Any]:
         return {"eps": self.eps, **super()._extra_options()}
@@ -133,37 +108,6 @@ class CMRU(_Hysteresis):
     The BMRU with eps = 1, so gradients pass every update. Equations, arguments, initial state and
     state_dict: see ``BMRU``.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        width: float = 1.0,
-        initial_state: str = "learned",
-        quantize_initial_state: bool = False,
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
-        self._set_options(width, quantize_initial_state)
-        self._build(device, dtype)
 
 
 class AlphaCMRU(Recurrent):
@@ -189,37 +133,11 @@ class AlphaCMRU(Recurrent):
 
     cell = hysteresis.ALPHA_CMRU
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        absolute: bool = False,
-        width: float = 1.0,
-        initial_state: str = "learned",
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
+    default_initial_state = "learned"
+
+    def _set_options(self, *, absolute: bool = False, width: float = 1.0) -> None:
         self.absolute = bool(absolute)
         self.width = number("width", width, 0.0, float("inf"), open_low=True)
-        self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size

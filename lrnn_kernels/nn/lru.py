@@ -46,39 +46,14 @@ class LRU(Recurrent):
 
     cell = lru.LRU
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = False,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        r_min: float = 0.0,
-        r_max: float = 1.0,
-        max_phase: float = 6.28,
-        initial_state: str = "zero",
-        backend: str = "auto",
+    default_bias = False
+
+    def _set_options(
+        self, *, r_min: float = 0.0, r_max: float = 1.0, max_phase: float = 6.28
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
         self.r_max = number("r_max", r_max, 0.0, 1.0, open_low=True)
         self.r_min = number("r_min", r_min, 0.0, self.r_max)
         self.max_phase = number("max_phase", max_phase, 0.0, float("inf"), open_low=True)
-        self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size

@@ -33,35 +33,8 @@ class MinGRU(Recurrent):
 
     cell = min_gru.MIN_GRU
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
-        *,
-        positive: bool = False,
-        initial_state: str = "zero",
-        backend: str = "auto",
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
+    def _set_options(self, *, positive: bool = False) -> None:
         self.positive = bool(positive)
-        self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size

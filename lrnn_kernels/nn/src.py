@@ -66,17 +66,8 @@ class SRC(Recurrent):
 
     cell = src.SRC
 
-    def __init__(
+    def _set_options(
         self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device=None,
-        dtype=None,
         *,
         gradient: str = "detached",
         leak: float = 0.9,
@@ -93,26 +84,12 @@ class SRC(Recurrent):
         width: float = 1.0,
         memory: str | int = "states",
         max_bias: float | None = -4.0,
-        initial_state: str = "zero",
-        backend: str = "auto",
     ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-            initial_state,
-            backend,
-        )
         constants = (leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint)
         self.options = src.src_options(gradient, *constants, threshold, surrogate, width, memory)
         self.max_bias = (
             None if max_bias is None else number("max_bias", max_bias, -math.inf, math.inf)
         )
-        self._build(device, dtype)
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size
