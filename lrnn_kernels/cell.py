@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import torch
@@ -65,6 +65,8 @@ class Cell:
     name: str
     inputs: tuple[str, ...]
     params: tuple[str, ...]
+    _: KW_ONLY
+    summary: str = ""  # its equation in a line, h' the state before, for tables
     #: One step, as one reads it: step(states', *inputs, *params, **options) -> (states, y).
     step: Callable[..., tuple[tuple[Tensor, ...], Tensor]]
     kernels: tuple[Kernel, ...]  # all that ``kernel`` may name

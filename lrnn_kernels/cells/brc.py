@@ -82,6 +82,8 @@ def brc_step(
 
 BRC = Cell(
     "brc",
+    summary="a = 1 + tanh(p_a + w_a h'); c = sigmoid(p_c + w_c h'); "
+    "h = c h' + (1-c) tanh(p_h + a h')",
     inputs=("p_a", "p_c", "p_h"),
     params=("w_a", "w_c"),
     step=step,

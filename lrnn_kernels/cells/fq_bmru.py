@@ -139,6 +139,7 @@ def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
 
 FQ_BMRU = Cell(
     "fq_bmru",
+    summary="states {0, alpha}, two thresholds, ReLU fused",
     inputs=("x",),
     params=("beta_lo", "beta_hi", "alpha"),
     step=affine(step),

@@ -280,7 +280,10 @@ _CMRU = {
     "options": {"eps": 1.0, "width": 1.0},
 }
 
-BMRU = Cell("bmru", **_PER_CHANNEL, **_BMRU, **_ALL)
-CMRU = Cell("cmru", **_PER_CHANNEL, **_CMRU, **_ALL)
+_SUMMARY = "z = H(|c| - |beta|); h = (1-z) h' + z (alpha S(c) + eps h')"
+_CUMULATIVE = "the same with eps = 1; alpha of shape (B,T,C) makes the alpha-CMRU"
+
+BMRU = Cell("bmru", summary=_SUMMARY, **_PER_CHANNEL, **_BMRU, **_ALL)
+CMRU = Cell("cmru", summary=_CUMULATIVE, **_PER_CHANNEL, **_CMRU, **_ALL)
 ALPHA_BMRU = Cell("alpha_bmru", **_PER_STEP, **_BMRU, **_ALL)
 ALPHA_CMRU = Cell("alpha_cmru", **_PER_STEP, **_CMRU, **_ALL)

@@ -86,6 +86,7 @@ KERNEL_PER_CHANNEL = Kernel("linear_per_channel", streams=1, linear=KERNEL.name)
 
 LINEAR_SCAN = Cell(
     "linear_scan",
+    summary="h = a h' + b, real or complex; a per step or per channel",
     inputs=("a", "b"),
     params=(),
     step=affine(step),

@@ -56,6 +56,7 @@ def lru_step(
 
 LRU = Cell(
     "lru",
+    summary="h = lam h' + u, complex; interleaved or split storage",
     inputs=("u",),
     params=("lam",),
     step=affine(step),

@@ -89,6 +89,7 @@ POSITIVE = Kernel("min_gru_positive", streams=2, reads=("k", "v"))
 
 MIN_GRU = Cell(
     "min_gru",
+    summary="z = sigmoid(k); h = (1-z) h' + z v",
     inputs=("k", "v"),
     params=(),
     step=affine(step),

@@ -92,6 +92,7 @@ def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
 
 NBRC = Cell(
     "nbrc",
+    summary="the same with matrices w_a, w_c (C,C): one product a step",
     inputs=("p_a", "p_c", "p_h"),
     params=("w_a", "w_c"),
     step=step,

@@ -368,6 +368,8 @@ _SPIKES = {**GENTLE, "gradient": "full", "threshold": 0.5}
 
 SRC = Cell(
     "src",
+    summary="the spiking recurrent cell, its leaky current fused in; states (i, h, h_s); ReLU or "
+    "spikes out; detached or full gradient",
     inputs=("u",),
     params=("bias",),
     step=step,
