@@ -7,8 +7,9 @@ import sys
 USAGE = """usage: python -m lrnn_kernels COMMAND
 
   build   compile what would be compiled when it is first used, and say where it lies
-  check   compare every operator on every backend of this machine with the float64 reference, and
-          the fixed-point network with its own; exit status 1 if one fails
+  check [CELL...]
+          compare every operator on every backend of this machine with the float64 reference, and
+          the fixed-point network with its own; exit status 1 if one fails; or some operators only
   info    version, build, instruction set, backends"""
 
 
@@ -21,7 +22,9 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments == ["build"]:
         return _build()
-    if arguments == ["check"]:
+    if arguments[:1] == ["check"] and not any(name.startswith("-") for name in arguments):
+        if cells := arguments[1:]:
+            return 0 if _check_operators(cells) else 1
         operators, fixed_point = _check_operators(), _check_fixed_point()
         return 0 if operators and fixed_point else 1
     if arguments in (["-h"], ["--help"]):
@@ -40,7 +43,7 @@ def _build() -> int:
     return 0 if all(there for *_, there in lines) else 1
 
 
-def _check_operators() -> bool:
+def _check_operators(cells: list[str] | None = None) -> bool:
     try:
         from .testing import check
     except ModuleNotFoundError as error:
@@ -48,7 +51,11 @@ def _check_operators() -> bool:
             raise
         print("not checked: the operators, which need torch")
         return True
-    report = check.run_check(progress=_show if sys.stderr.isatty() else None)
+    try:
+        report = check.run_check(cells=cells, progress=_show if sys.stderr.isatty() else None)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return False
     if sys.stderr.isatty():
         print(file=sys.stderr)
     print(report)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../args.h"
-#include "../cells/info.h"
+#include "../cells/index.h"
 #include "../isa.h"
 
 namespace lrnn {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "../cells/info.h"
+#include "../cells/index.h"
 
 namespace lrnn {
 

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "../cells/info.h"
+#include "../cells/index.h"
 #include "tensors.h"
 
 namespace lrnn {

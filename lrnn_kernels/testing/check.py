@@ -75,9 +75,13 @@ def run_check(
     Args:
         backends: those to check; by default every one that runs here. A named one that cannot run
             raises RuntimeError.
-        cells: names of ``cells.CELLS``; all by default.
+        cells: names of ``cells.CELLS``; all by default. Others raise ValueError.
         progress: called with each row as it is ready.
     """
+    if unknown := set(cells or ()) - set(CELLS):
+        raise ValueError(
+            f"cells must be among {', '.join(CELLS)}, got {', '.join(sorted(unknown))}"
+        )
     known = testing.backends()
     for name in backends or []:
         if known.get(name, "no such backend"):

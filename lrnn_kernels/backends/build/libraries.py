@@ -34,13 +34,13 @@ NVCC_FLAGS = (
 )
 
 COMMON = (
-    "cells/info.cpp",
+    "cells/index.cpp",
     "watch.cpp",
     *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
     *(f"torch/{part}.cpp" for part in ("cpu", "cpu_nbrc", "operator", "outputs")),
 )
 CUDA_COMMON = (
-    "cells/info.cpp",
+    "cells/index.cpp",
     *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
     *(f"torch/{part}.cpp" for part in ("cuda", "cuda_nbrc", "device")),
 )

@@ -1,4 +1,4 @@
-#include "info.h"
+#include "index.h"
 
 #include <string.h>
 
