@@ -1,7 +1,6 @@
 """What the tests share: the grid of cells, options and types, the backends of this machine,
 threads, poisoned buffers."""
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import torch
 
 from lrnn_kernels import memory, testing
 from lrnn_kernels.cells import CELLS
+
+pytest_plugins = ["tests.in_child", "tests.no_skips"]
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a
 # failure.
@@ -116,26 +117,8 @@ def poisoned():
 
 @pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
-    """Each backend that runs here; Triton has no nBRC."""
-    if (
-        request.param == "triton"
-        and getattr(request.node, "callspec", None)
-        and request.node.callspec.params.get("cell") == "nbrc"
-    ):
-        pytest.skip("there is no Triton kernel of the nBRC; this GPU has others")
+    """Each backend that runs here; Triton has no matrix cells."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if request.param == "triton" and "cell" in params and CELLS[params["cell"]].matrices:
+        pytest.skip("there is no Triton kernel of a matrix cell; this GPU has others")
     return request.param
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """With LRNN_NO_SKIPS=1 a skipped test fails, unless it needs a GPU: nothing is left out by
-    accident."""
-    report = yield
-    if (
-        report.skipped
-        and os.environ.get("LRNN_NO_SKIPS") == "1"
-        and "GPU" not in str(report.longrepr)
-    ):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
-    return report

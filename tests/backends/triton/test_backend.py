@@ -1,7 +1,5 @@
-"""The Triton backend: its cases run in a process of their own, its kernels compile for GPUs that
-need not be here, its errors say why."""
+"""The Triton backend: its kernels compile for GPUs that need not be here, its errors say why."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -16,12 +14,7 @@ from lrnn_kernels.backends import choose, cuda
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells import KERNELS
 from tests import ROOT
-
-CASES = [f"tests/backends/triton/{name}cases.py" for name in ("", "edge_", "tune_")]
-
-needs_triton = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="triton is not installed: pip install triton"
-)
+from tests.backends.triton.conftest import needs_triton
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -35,24 +28,6 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         text=True,
         check=False,
     )
-
-
-@needs_triton
-def test_cases_in_the_interpreter():
-    """Every case passes, and none is skipped."""
-    done = _run("-m", "pytest", "-rs", "-p", "no:cacheprovider", *CASES, TRITON_INTERPRET="1")
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
-
-
-@needs_triton
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU: the cases ran in the interpreter"
-)
-def test_cases_on_the_gpu():
-    done = _run("-m", "pytest", "-p", "no:cacheprovider", *CASES, TRITON_INTERPRET="0")
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
 @needs_triton

@@ -1,7 +1,5 @@
 """The tuner of the Triton kernels' config table: what it searches, checks and writes, in Triton's
 interpreter and by a made-up clock.
-
-test_triton.py runs this file as it runs triton_cases.py.
 """
 
 import json
@@ -11,9 +9,9 @@ import pytest
 from benchmarks import gpu_tune
 from benchmarks.traffic import Calls
 from lrnn_kernels import testing
-from lrnn_kernels.backends import triton as triton_backend
+from tests.backends.triton.cases import DEVICE
 
-assert not triton_backend.failure()
+pytestmark = pytest.mark.usefixtures("where")
 
 
 class Clock:
@@ -45,7 +43,7 @@ def tuner(monkeypatch):
         True,
         lambda key, config, direction: config.elements == 8,
         clock,
-        testing.device_of("triton"),
+        DEVICE,
     )
     values = {
         "elements": (4, 8),

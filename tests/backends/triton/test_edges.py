@@ -1,19 +1,22 @@
-"""Infinity, NaN and other numbers at the edge in the Triton kernels, as in test_edge_values.py; run
-as triton_cases.py is.
+"""Infinity, NaN and other numbers at the edge in the Triton kernels, as in
+promises/test_edge_values.py.
 
 No bfloat16: the interpreter truncates to it. Fewer cases, one tile wide, since it takes 10 ms a
 step.
 """
 
+import pytest
 import torch
 
 import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
+from tests.backends.triton.cases import DEVICE
 from tests.conftest import over
 from tests.promises import edge_cases
 
-DEVICE = testing.device_of("triton")
+pytestmark = pytest.mark.usefixtures("where")
+
 VARIANTS = edge_cases.variants()
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.complex64)
 
