@@ -41,26 +41,6 @@ def test_kernels_compile_without_spills(tmp_path):
     assert " 0 failed" in done.stdout
 
 
-SPILLS = """
-from benchmarks import gpu_tune, triton_resources
-assert not triton_resources.triton_backend.failure()
-from lrnn_kernels.triton_kernels.config import CONFIGS
-key = ("affine", "double")
-driver = triton_resources.Driver(triton_resources.TARGETS["sm_90"])
-compiler = gpu_tune.Compiler(driver, lambda key: [gpu_tune.OPS["linear_scan"]])
-print(compiler.spills(key, CONFIGS[key], "backward"))
-CONFIGS[key] = CONFIGS[key]._replace(elements=8, backward=8)
-print(compiler.spills(key, CONFIGS[key], "backward"))
-"""
-
-
-@needs_triton
-def test_the_tuner_sees_spills(tmp_path):
-    """The table's row compiles without; a tile and a turn that no register file holds do not."""
-    done = _run("-c", SPILLS, TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
-    assert done.stdout.split() == ["False", "True"], done.stdout + done.stderr
-
-
 @needs_triton
 def test_the_tuner_writes_the_table_as_it_stands():
     assert not triton_backend.failure()

@@ -2,13 +2,14 @@
 for a length."""
 
 import ast
-import os
-import subprocess
-import sys
 
 import pytest
 
+from lrnn_kernels import testing
+from lrnn_kernels.backends import triton as triton_backend
 from tests import ROOT
+from tests.backends.triton.cases import SERVED, narrowest
+from tests.conftest import over
 
 KERNELS = ROOT / "triton_kernels"
 FILES = sorted(KERNELS.rglob("*.py"))
@@ -18,6 +19,23 @@ CELL_FILES = sorted(
 )
 
 pytest.importorskip("triton", reason="triton is not installed: pip install triton")
+
+#: In a process of their own, which compiles and does not interpret.
+compiled = pytest.mark.in_child(TRITON_INTERPRET="0")
+
+
+@pytest.fixture
+def a_gpu(tmp_path, monkeypatch):
+    """Triton compiles for a GPU that is not there; nothing of it is kept."""
+    import triton
+
+    from benchmarks import triton_resources
+
+    assert not triton_backend.failure()
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    driver = triton_resources.Driver(triton_resources.TARGETS["sm_90"])
+    triton.runtime.driver.set_active(driver)
+    return driver
 
 
 def _jit_functions():
@@ -46,8 +64,6 @@ def test_a_cell_is_one_file_under_the_name_of_its_header():
         ]
         assert len(tables) == 1, file
         declared |= {ast.literal_eval(key): file for key in tables[0].keys}
-    from lrnn_kernels.backends import triton as triton_backend
-
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels.cells import CELLS
 
@@ -57,8 +73,6 @@ def test_a_cell_is_one_file_under_the_name_of_its_header():
 def test_no_cell_is_asked_for_by_name():
     """Outside of the cells' own files there is no operator's name: cells declare what engines
     must know."""
-    from lrnn_kernels.backends import triton as triton_backend
-
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels.cells import CELLS
 
@@ -79,62 +93,53 @@ def test_no_cell_is_asked_for_by_name():
     assert not [file for file, name in attributes if name == "startswith"]
 
 
-SPECIALIZED = """
-import triton
-from benchmarks import triton_resources
-from lrnn_kernels import testing
-assert not triton_resources.triton_backend.failure()
-triton.runtime.driver.set_active(triton_resources.Driver(triton_resources.TARGETS["sm_90"]))
+def _leaves(x) -> list:
+    return [y for part in x for y in _leaves(part)] if isinstance(x, (tuple, list)) else [x]
 
-def leaves(x):
-    return [y for part in x for y in leaves(part)] if isinstance(x, (tuple, list)) else [x]
 
-def found(cell, B, T, reset):
-    name, options = triton_resources.CELLS[cell]
-    call = testing.random_call(name, B, T, 256, options=options, h0=True, reset=reset)
-    for one in triton_resources.launches_of(call):
-        binder = one.kernel.device_caches[triton.runtime.driver.active.get_current_device()][-1]
-        yield one, binder(*one.args, **one.constants)[1]
-
-# A stride is known by whether it is a multiple of 16, and that of resets is T.
+#: A stride is known by whether it is a multiple of 16, and that of resets is T.
 LENGTHS = {
     False: ((1, 129), (2, 160), (17, 161), (16, 1024)),
     True: ((1, 144), (2, 160), (17, 176), (16, 1024)),
 }
-for cell in triton_resources.CELLS:
-    for reset in (False, True)[: 1 if cell == "bmru" else 2]:  # which has none
-        seen = {}
-        for B, T in LENGTHS[reset]:
-            for one, key in found(cell, B, T, reset):
-                seen.setdefault(one.kernel.fn.__name__, []).append(str(key))
-                floats = [x for x in leaves(key) if x in ("fp32", "fp16", "bf16")]
-                assert not floats, (cell, one.kernel, floats)
-                records = [x for x in one.constants.values() if isinstance(x, tuple)]
-                functions = [x for x in leaves(records) if isinstance(x, triton.JITFunction)]
-                assert not functions, (cell, one.kernel)
-        for kernel, keys in seen.items():
-            assert len(keys) >= 4 and len(set(keys)) == 1, (cell, kernel, set(keys))
-    print(cell, len(seen))
-"""
 
 
-def test_nothing_is_compiled_for_a_length(tmp_path):
+@compiled
+@pytest.mark.parametrize("reset", LENGTHS)
+@over(("cell", "options"), SERVED)
+def test_nothing_is_compiled_for_a_length(cell, options, reset, a_gpu):
     """What Triton knows a compiled kernel by is the same for every B, T, interval and number of
     pieces; the cells' numbers are double; and functions are known by their source."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": path,
-        "TRITON_INTERPRET": "0",
-        "TRITON_CACHE_DIR": str(tmp_path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SPECIALIZED],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert "src, checkpoints 2" in done.stdout
+    import triton
+
+    from benchmarks import triton_resources
+
+    device, seen = a_gpu.get_current_device(), {}
+    for B, T in LENGTHS[reset]:
+        call = testing.random_call(
+            cell, B, T, 64, dtype=narrowest(cell), options=options, reset=reset
+        )
+        for one in triton_resources.launches_of(call):
+            _, key, *_ = one.kernel.device_caches[device][-1](*one.args, **one.constants)
+            assert not {"fp32", "fp16", "bf16"} & {x for x in _leaves(key) if isinstance(x, str)}
+            records = [x for x in one.constants.values() if isinstance(x, tuple)]
+            assert not [x for x in _leaves(records) if isinstance(x, triton.JITFunction)]
+            seen.setdefault(one.kernel.fn.__name__, []).append(str(key))
+    assert len(seen) >= 2
+    for kernel, keys in seen.items():
+        assert len(keys) >= len(LENGTHS[reset]), kernel
+        assert len(set(keys)) == 1, kernel
+
+
+@compiled
+def test_the_tuner_sees_spills(a_gpu, monkeypatch):
+    """The table's row compiles without; a tile and a turn that no register file holds do not."""
+    from lrnn_kernels.triton_kernels.config import CONFIGS
+
+    from benchmarks import gpu_tune
+
+    key = ("affine", "double")
+    compiler = gpu_tune.Compiler(a_gpu, lambda key: [gpu_tune.OPS["linear_scan"]])
+    assert not compiler.spills(key, CONFIGS[key], "backward")
+    monkeypatch.setitem(CONFIGS, key, CONFIGS[key]._replace(elements=8, backward=8))
+    assert compiler.spills(key, CONFIGS[key], "backward")
