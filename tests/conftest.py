@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lrnn_kernels import memory, testing
-from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells import CELLS, KERNELS
 
 pytest_plugins = ["tests.in_child", "tests.no_skips"]
 
@@ -122,3 +122,15 @@ def backend(request) -> str:
     if request.param == "triton" and "cell" in params and CELLS[params["cell"]].matrices:
         pytest.skip("there is no Triton kernel of a matrix cell; this GPU has others")
     return request.param
+
+
+def name_what_it_is_about(item: pytest.Item) -> None:
+    """Lets -k find a test by cell and backend where its id has another name for them: a kernel of
+    the cell; and the CPU, which runs what names no backend."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if "backend" not in params:
+        item.extra_keyword_matches.add("cpu")
+    kernels = [KERNELS[x] for x in params.values() if isinstance(x, str) and x in KERNELS]
+    item.extra_keyword_matches.update(
+        name for name, row in CELLS.items() if set(kernels) & set(row.kernels)
+    )

@@ -1,6 +1,7 @@
 """The layers as the tests of lrnn_kernels.nn take them, and a plain loop that says what each
 must compute."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -8,34 +9,41 @@ from lrnn_kernels import nn
 from lrnn_kernels.cell import Heaviside, Sign
 from lrnn_kernels.cells import brc, fq_bmru, hysteresis, min_gru, nbrc, src
 
-#: name -> (class, keyword options). Learned initial states wherever a layer has them, so that
-#: resets and starts show.
-LAYERS = {
-    "BMRU": (nn.BMRU, {}),
-    "BMRU-annealing": (nn.BMRU, {"eps": 0.5, "quantize_initial_state": True}),
-    "CMRU": (nn.CMRU, {}),
-    "AlphaCMRU": (nn.AlphaCMRU, {}),
-    "AlphaCMRU-absolute": (nn.AlphaCMRU, {"absolute": True}),
-    "FQBMRU": (nn.FQBMRU, {"eps": 0.25}),
-    "LRU": (nn.LRU, {"initial_state": "learned", "bias": True}),
-    "MinGRU": (nn.MinGRU, {"initial_state": "learned"}),
-    "MinGRU-positive": (nn.MinGRU, {"positive": True}),
-    "SRC": (nn.SRC, {"initial_state": "learned", "max_bias": 0.0}),
-    "SRC-full": (
-        nn.SRC,
-        {"gradient": "full", "max_bias": None, "z": 0.1, "leak": 0.8, "memory": 2},
-    ),
-    "SRC-spikes": (
-        nn.SRC,
-        {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0},
-    ),
-    "BRC": (nn.BRC, {"initial_state": "learned"}),
-    "NBRC": (nn.NBRC, {"initial_state": "learned"}),
-}
+#: Every layer by its name: what lrnn_kernels.nn exports.
 PLAIN = {
-    name: LAYERS[name][0]
-    for name in ("BMRU", "CMRU", "AlphaCMRU", "FQBMRU", "LRU", "MinGRU", "SRC", "BRC", "NBRC")
+    name: layer
+    for name in nn.__all__
+    if (layer := getattr(nn, name)) is not nn.Recurrent and issubclass(layer, nn.Recurrent)
 }
+
+#: The keyword options of a layer, beside defaults, that reach each of its forms; the name of a form
+#: begins with the layer's. Learned initial states wherever a layer has them, so that resets and
+#: starts show.
+OPTIONS = {
+    "BMRU-annealing": {"eps": 0.5, "quantize_initial_state": True},
+    "AlphaCMRU-absolute": {"absolute": True},
+    "FQBMRU": {"eps": 0.25},
+    "LRU": {"initial_state": "learned", "bias": True},
+    "MinGRU": {"initial_state": "learned"},
+    "MinGRU-positive": {"positive": True},
+    "SRC": {"initial_state": "learned", "max_bias": 0.0},
+    "SRC-full": {"gradient": "full", "max_bias": None, "z": 0.1, "leak": 0.8, "memory": 2},
+    "SRC-spikes": {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0},
+    "BRC": {"initial_state": "learned"},
+    "NBRC": {"initial_state": "learned"},
+}
+#: name -> (class, keyword options): each layer, and its further forms.
+LAYERS = {name: (PLAIN[name.split("-")[0]], OPTIONS.get(name, {})) for name in {**PLAIN, **OPTIONS}}
+
+
+def _over(layers) -> pytest.MarkDecorator:
+    """parametrize over layers, the cell in the id beside the layer: MinGRU-positive-min_gru."""
+    ids = [f"{name}-{PLAIN[name.split('-')[0]].cell.name}" for name in layers]
+    return pytest.mark.parametrize("name", layers, ids=ids)
+
+
+every_layer = _over(LAYERS)
+plain_layers = _over(PLAIN)
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-11}  # float64: the GEMM and the loop add in different orders
 
@@ -123,12 +131,16 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     elif isinstance(layer, nn.FQBMRU):
         lo = p["p1"].abs()
         h = fq_bmru.step(h, u, lo, lo + p["p2"].abs(), p["alpha"], eps=layer.eps, width=layer.width)
-    else:
+    elif isinstance(layer, nn.BMRU | nn.CMRU | nn.AlphaCMRU):
         alpha = p.get("alpha")
         if alpha is None:
             alpha = u[2 * H :].abs() if layer.absolute else u[2 * H :]
         h = hysteresis.step(
             h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width
+        )
+    else:
+        raise NotImplementedError(
+            f"one_step, in {__name__}, does not say what a step of {type(layer).__name__} computes"
         )
     return h, h
 

@@ -6,7 +6,15 @@ import torch
 import torch._dynamo.testing
 
 from lrnn_kernels import nn
-from tests.layers.cases import LAYERS, PLAIN, assert_same, flat, gradients, make, random_state
+from tests.layers.cases import (
+    assert_same,
+    every_layer,
+    flat,
+    gradients,
+    make,
+    plain_layers,
+    random_state,
+)
 
 IN, H = 3, 4
 
@@ -37,7 +45,7 @@ def _compile(layer, backend: str = "eager", **options):
     return torch.compile(layer, backend=counter, fullgraph=True, **options), counter
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 def test_one_compilation_serves_every_length_and_batch(name):
     """Stacked and in both directions, with states and episodes, with gradients."""
     layer = make(name, IN, H, 2, bidirectional=True)
@@ -51,7 +59,7 @@ def test_one_compilation_serves_every_length_and_batch(name):
     )  # the first may take two: numbers are specialized in a second attempt
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 def test_sizes_that_change_become_dynamic(name):
     """As torch.compile does of itself at the second size; three layers, batch first, the states'
     own start."""
@@ -75,7 +83,7 @@ def test_every_number_of_a_layer_is_a_constant(layer):
         assert_same(gradients(compiled(x), weights), gradients(rnn(x), weights), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 def test_inference_and_autocast_and_steps(name):
     layer = make(name, IN, H)
     call = _call(layer, 6, 5, given=True)
@@ -94,7 +102,7 @@ def test_inference_and_autocast_and_steps(name):
         assert_same((y, state), (expected, same))
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 @pytest.mark.parametrize("strict", [False, True])
 def test_export_with_free_sizes(name, strict):
     """One program for every length and batch."""
@@ -111,7 +119,7 @@ def test_export_with_free_sizes(name, strict):
             assert_same(flat(program.module()(*call)), flat(layer(*call)))
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 def test_one_weight_of_several_layers_and_roles(name):
     """Tied weights, the parameters of one scan among them: gradients add up, as in eager."""
     layer = make(name, H, H, 2)

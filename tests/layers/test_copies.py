@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lrnn_kernels import nn
 from lrnn_kernels.calls.run import run as run_cell
-from tests.layers.cases import PLAIN
+from tests.layers.cases import PLAIN, plain_layers
 
 B, T, IN, H = 4, 64, 24, 16
 COPIES = {
@@ -62,14 +62,14 @@ def step(layer):
     )
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("input_size", [IN, H])
 def test_a_training_step_copies_no_activation(name, batch_first, input_size):
     assert step(PLAIN[name](input_size, H, batch_first=batch_first)) == []
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_a_transposed_view_is_not_copied_either(name, batch_first):
     x = torch.randn(*((T, B) if batch_first else (B, T)), IN).transpose(0, 1).requires_grad_()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from tests.layers.cases import LAYERS, TOLERANCE, each, make
+from tests.layers.cases import TOLERANCE, each, every_layer, make
 
 B, T, INPUT = 4, 9, 3
 
@@ -66,34 +66,37 @@ def gradients(layer: torch.nn.Module, train, x: Tensor) -> list[Tensor]:
     return [p.grad for p in layer.parameters()]
 
 
-def one_of_two(rank: int, folder: str) -> None:
-    """A process: writes for every layer the gradients of its half of the batch, averaged over
-    both."""
+def one_of_two(rank: int, folder: str, cases: list[tuple[str, str]]) -> None:
+    """A process: writes for every layer and training the gradients of its half of the batch,
+    averaged over both."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
     found = {}
-    for name in LAYERS:
-        for training, (train, bidirectional) in TRAINING.items():
-            layer = build(name, bidirectional)
-            for p in layer.parameters():
-                p.data += rank  # must not matter: the first process hands out its own
-            found[name, training] = gradients(
-                DistributedDataParallel(layer), train, batch()[rank * B // 2 : (rank + 1) * B // 2]
-            )
+    for name, training in cases:
+        train, bidirectional = TRAINING[training]
+        layer = build(name, bidirectional)
+        for p in layer.parameters():
+            p.data += rank  # must not matter: the first process hands out its own
+        found[name, training] = gradients(
+            DistributedDataParallel(layer), train, batch()[rank * B // 2 : (rank + 1) * B // 2]
+        )
     torch.save(found, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(tmp_path_factory, request):
+    """Of all cases that are to run, by two processes once."""
     folder = str(tmp_path_factory.mktemp("processes"))
-    torch.multiprocessing.spawn(one_of_two, (folder,), nprocs=2)
+    ours = [item.callspec.params for item in request.session.items if item.path == request.path]
+    cases = [(case["name"], case["training"]) for case in ours]
+    torch.multiprocessing.spawn(one_of_two, (folder, cases), nprocs=2)
     return [torch.load(f"{folder}/{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @pytest.mark.parametrize("training", TRAINING)
 def test_halves_of_a_batch_have_the_gradients_of_the_whole(name, training, found):
     train, bidirectional = TRAINING[training]

@@ -10,19 +10,17 @@ from torch import Tensor
 
 from lrnn_kernels import nn
 from tests.layers.cases import (
-    LAYERS,
     PLAIN,
     assert_same,
     each,
+    every_layer,
     flat,
     gradients,
     make,
     one_sequence,
+    plain_layers,
     random_state,
 )
-
-every_layer = pytest.mark.parametrize("name", LAYERS)
-plain_layers = pytest.mark.parametrize("name", PLAIN)
 
 
 @every_layer
@@ -343,3 +341,15 @@ def test_bad_options_are_refused(cls, arguments, message):
 def test_the_lru_takes_complex_states_only():
     with pytest.raises(TypeError, match=r"h_0 must be complex for the LRU, got torch.float32"):
         nn.LRU(5, 8)(torch.zeros(6, 3, 5), torch.zeros(1, 3, 8))
+
+
+def test_every_layer_is_exported():
+    """The tests of layers take those that lrnn_kernels.nn exports."""
+
+    def below(cls) -> set[type]:
+        return {cls}.union(*map(below, cls.__subclasses__()))
+
+    ours = {cls for cls in below(nn.Recurrent) if cls.__module__.startswith(nn.__name__)}
+    assert {cls for cls in ours - {nn.Recurrent} if not cls.__name__.startswith("_")} == set(
+        PLAIN.values()
+    )

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pack_sequence
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
 from tests.conftest import refusals
-from tests.layers.cases import LAYERS, assert_same, flat, gradients, make, random_state
+from tests.layers.cases import assert_same, every_layer, flat, gradients, make, random_state
 
 T, B, IN, H = 5, 3, 2, 4
 
@@ -60,7 +60,7 @@ def _layers(name: str, form: str):
             yield make(name, IN, H, count, batch_first=FORMS[form][0], bidirectional=bidirectional)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @FORM
 def test_outputs_may_be_detached_and_changed_and_states_seen_flat(name, form):
     for rnn in _layers(name, form):
@@ -81,7 +81,7 @@ def test_outputs_may_be_detached_and_changed_and_states_seen_flat(name, form):
                 assert not out.zero_().any()
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @FORM
 @pytest.mark.parametrize("changed", ["out", "h_n"])
 def test_a_change_in_place_has_its_gradient_or_is_refused(name, form, changed):
@@ -103,7 +103,7 @@ def test_a_change_in_place_has_its_gradient_or_is_refused(name, form, changed):
             assert_same(torch.autograd.grad(loss(True), weights, allow_unused=True), expected)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @FORM
 def test_a_change_behind_autograds_back_is_refused(name, form):
     """Under no_grad the value changes and the graph does not: the backward pass must not read
@@ -128,14 +128,10 @@ def test_an_operators_states_may_be_changed_in_place(cell):
     dtype = next(d for d in (torch.float64, torch.complex128) if d in CELLS[cell].dtypes)
     call = testing.random_call(cell, 2, 5, 3, dtype=dtype)
     leaves = {name: x.clone().requires_grad_() for name, x in call.tensors().items()}
-    states = (
-        {"state" if name == "h0" else name: x for name, x in leaves.items()}
-        if cell == "src"
-        else leaves
-    )
-    if cell == "src":
-        states["state"] = leaves["h0"].chunk(3, -1)
-    function = testing.public(cell).__wrapped__ if cell == "src" else testing.public(cell)
+    states, function = leaves, call.entry.function
+    if len(call.entry.states) > 1:
+        states = {name: x for name, x in leaves.items() if name != "h0"}
+        states["state"] = leaves["h0"].chunk(len(call.entry.states), -1)
     for with_gradients in (True, False):
         with torch.set_grad_enabled(with_gradients):
             _, last = function(**states, **testing.accepted(cell, call.options))

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_packed_sequence
 
-from tests.layers.cases import LAYERS, PLAIN, assert_same, each, flat, gradients, make, random_state
+from tests.layers.cases import (
+    assert_same,
+    each,
+    every_layer,
+    flat,
+    gradients,
+    make,
+    plain_layers,
+    random_state,
+)
 
 LENGTHS = [3, 7, 1, 5]
 
@@ -42,7 +51,7 @@ def assert_equals_separate_runs(layer, xs, h_0=None, reset=None):
     assert_same(gradients((got, h_n), tensors), gradients(expected, tensors))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("with_h_0", [False, True])
@@ -52,7 +61,7 @@ def test_packed_sequences_equal_separate_runs(name, bidirectional, batch_first, 
     assert_equals_separate_runs(layer, sequences(), h_0)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@every_layer
 @pytest.mark.parametrize(
     ("bidirectional", "with_h_0"), [(False, False), (False, True), (True, False)]
 )
@@ -83,7 +92,7 @@ def test_the_one_combination_without_a_meaning_for_the_kernels_is_refused():
         layer(packed, random_state(layer, 4), torch.zeros(7, 4, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 @pytest.mark.parametrize("enforce_sorted", [False, True])
 def test_the_packed_result_is_described_as_a_grus_is(name, enforce_sorted):
     xs = sequences(lengths=sorted(LENGTHS, reverse=True) if enforce_sorted else LENGTHS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lrnn_kernels import nn
-from tests.layers.cases import PLAIN, assert_same, each, make
+from tests.layers.cases import PLAIN, assert_same, each, make, plain_layers
 
 KEYS = {
     "BMRU": ["weight_ih_l0", "bias_ih_l0", "alpha_l0", "s0_l0"],
@@ -34,12 +34,13 @@ SHAPES = {  # of a layer with 5 inputs and 8 units, where the key alone does not
 hysteresis = pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.FQBMRU])
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 def test_state_dict_keys_are_frozen(name):
+    assert name in KEYS, f"KEYS does not say which parameters {name} has"
     state = PLAIN[name](5, 8).state_dict()
     assert list(state) == KEYS[name]
     for key, value in state.items():
-        assert value.shape == SHAPES[name].get(key.removesuffix("_l0"), (8,))
+        assert value.shape == SHAPES.get(name, {}).get(key.removesuffix("_l0"), (8,))
     both = PLAIN[name](5, 8, 2, bidirectional=True).state_dict()
     first = [*KEYS[name], *(k + "_reverse" for k in KEYS[name])]
     assert list(both) == [*first, *(k.replace("_l0", "_l1") for k in first)]
@@ -164,7 +165,7 @@ def test_a_quantized_initial_state_is_a_level(cls):
     assert (layer.s0_l0.grad > 0).all()  # the surrogate
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@plain_layers
 def test_a_given_state_takes_the_initial_ones_place(name):
     layer = make(name, 5, 4, initial_state="learned")
     x = torch.randn(6, 3, 5, dtype=torch.float64)

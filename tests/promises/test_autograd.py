@@ -11,17 +11,6 @@ from lrnn_kernels.cells import CELLS, KERNELS
 from tests.conftest import VARIANTS, over
 
 
-def _is_smooth(cell: str, options) -> bool:
-    """Whether the gradient is that of the function, with no surrogate and nothing held constant."""
-    if cell == "src":
-        return options["gradient"] == "full" and options["threshold"] is None
-    return CELLS[cell].linear or cell in ("min_gru", "brc", "nbrc")
-
-
-SMOOTH = [(cell, options) for cell, options in VARIANTS if _is_smooth(cell, options)]
-LINEAR = [cell for cell, entry in CELLS.items() if entry.linear]
-
-
 def _dtype(cell: str, wide: bool = False) -> torch.dtype:
     real, complex_type = (
         (torch.float64, torch.complex128) if wide else (torch.float32, torch.complex64)
@@ -35,6 +24,26 @@ def _function(call: testing.Call, backend: str = "cpu"):
         *((name, x.detach().requires_grad_()) for name, x in call.tensors().items()), strict=True
     )
     return lambda *tensors: call.apply(backend, **dict(zip(names, tensors, strict=True))), leaves
+
+
+def _is_smooth(cell: str, options) -> bool:
+    """Whether the gradient is that of the function, with no surrogate and nothing held constant."""
+    if options.get("gradient") == "detached":
+        return False
+    call = testing.random_call(cell, 1, 2, 2, dtype=_dtype(cell, wide=True), options=options)
+    function, leaves = _function(call, "reference")
+    seen, ahead = set(), [y.grad_fn for y in function(*leaves)]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            ahead += [before for before, _ in node.next_functions]
+    # Nothing but a surrogate is a torch.autograd.Function in a cell's step.
+    return not any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in seen)
+
+
+SMOOTH = [(cell, options) for cell, options in VARIANTS if _is_smooth(cell, options)]
+LINEAR = [cell for cell, entry in CELLS.items() if entry.linear]
 
 
 def _doubles(cell: str, options=None) -> list[testing.Call]:

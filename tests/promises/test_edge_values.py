@@ -40,14 +40,16 @@ def test_numbers_at_the_edge(cell, options, dtype, which, backend):
 
 
 @over("dtype", [torch.float32, torch.float64])
-def test_a_matrix_cell_at_the_edge(dtype, backend):
-    """The nBRC mixes channels: outputs and states are NaN, infinite or finite as the reference's
-    are, gradients finite or not."""
-    if not testing.serves(backend, "nbrc", 3):
-        pytest.skip("this GPU's kernels have no nBRC")
-    for target in ("p_a", "p_c", "p_h", "w_a", "w_c", "h0", "h_reset", "dy", "dh_last"):
+@pytest.mark.parametrize("cell", [name for name, row in CELLS.items() if row.matrices])
+def test_a_matrix_cell_at_the_edge(cell, dtype, backend):
+    """It mixes channels: outputs and states are NaN, infinite or finite as the reference's are,
+    gradients finite or not."""
+    row = CELLS[cell]
+    if not testing.serves(backend, row.kernels[0], 3):
+        pytest.skip("this GPU's kernels have no matrix cell")
+    for target in (*row.inputs, *row.params, "h0", "h_reset", "dy", "dh_last"):
         for value in (INF, -INF, NAN):
-            call = testing.random_call("nbrc", 2, 5, 3, dtype=dtype, reset=True)
+            call = testing.random_call(cell, 2, 5, 3, dtype=dtype, reset=True)
             call.reset[:] = False
             call.reset[:, 3] = True
             x = {**call.tensors(), "dy": call.dy, "dh_last": call.dh_last}[target]
@@ -266,25 +268,25 @@ def test_options_at_the_ends_of_their_ranges(backend):
             )
 
 
-def test_a_reset_stops_what_is_not_finite_both_ways(backend):
-    """In every cell, NaN and infinity in every stream and in dy: nothing of it passes a reset."""
-    for cell, options in VARIANTS:
-        dtype = torch.float32 if torch.float32 in CELLS[cell].dtypes else torch.complex64
-        for value in (NAN, INF):
-            for name in (*CELLS[cell].inputs, "dy"):
-                call = testing.random_call(
-                    cell, 1, 8, 5, dtype=dtype, options=options, reset=True
-                ).to(testing.device_of(backend))
-                call.reset[:] = False
-                call.reset[:, 4] = True
-                clean = testing.run(call, backend)
-                ({**call.tensors(), "dy": call.dy}[name])[:, 6 if name == "dy" else 2] = value
-                dirty = testing.run(call, backend)
-                part = slice(0, 4) if name == "dy" else slice(4, None)
-                kept = {"y": part, **{f"d_{stream}": part for stream in call.entry.inputs}}
-                assert_same(
-                    {k: dirty[k][:, s] for k, s in kept.items()},
-                    {k: clean[k][:, s] for k, s in kept.items()},
-                )
-                if name == "dy":
-                    assert torch.equal(dirty["d_h0"], clean["d_h0"])
+@over(("cell", "options"), VARIANTS)
+def test_a_reset_stops_what_is_not_finite_both_ways(cell, options, backend):
+    """NaN and infinity in every stream and in dy: nothing of it passes a reset."""
+    dtype = torch.float32 if torch.float32 in CELLS[cell].dtypes else torch.complex64
+    for value in (NAN, INF):
+        for name in (*CELLS[cell].inputs, "dy"):
+            call = testing.random_call(cell, 1, 8, 5, dtype=dtype, options=options, reset=True).to(
+                testing.device_of(backend)
+            )
+            call.reset[:] = False
+            call.reset[:, 4] = True
+            clean = testing.run(call, backend)
+            ({**call.tensors(), "dy": call.dy}[name])[:, 6 if name == "dy" else 2] = value
+            dirty = testing.run(call, backend)
+            part = slice(0, 4) if name == "dy" else slice(4, None)
+            kept = {"y": part, **{f"d_{stream}": part for stream in call.entry.inputs}}
+            assert_same(
+                {k: dirty[k][:, s] for k, s in kept.items()},
+                {k: clean[k][:, s] for k, s in kept.items()},
+            )
+            if name == "dy":
+                assert torch.equal(dirty["d_h0"], clean["d_h0"])

@@ -138,8 +138,10 @@ def test_states_parameters_and_masks_in_any_layout(cell, options, backend):
     _assert_reads(everywhere, dense, backend)
 
 
-@over("dtype", [torch.complex64, torch.complex128])
-@pytest.mark.parametrize("cell", ["linear_scan", "linear_scan_per_channel", "lru"])
+@over(
+    ("cell", "dtype"),
+    [(cell, dtype) for cell, row in CELLS.items() for dtype in row.dtypes if dtype.is_complex],
+)
 def test_lazy_conjugates(cell, dtype, backend):
     """x.conj() is a view with a bit set; the bit counts, in inputs, parameters, states and
     incoming gradients."""

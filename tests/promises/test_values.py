@@ -79,9 +79,10 @@ def test_long_sequences(cell, options, dtype, backend):
     )
 
 
-@pytest.mark.parametrize("cell", ["linear_scan", "bmru", "cmru"])
+@pytest.mark.parametrize("cell", [name for name, row in CELLS.items() if not row.sequential])
 def test_longer_than_any_block(cell, backend):
-    check(testing.random_call(cell, 1, 4097, 3), backend)
+    dtype = torch.float32 if torch.float32 in CELLS[cell].dtypes else torch.complex64
+    check(testing.random_call(cell, 1, 4097, 3, dtype=dtype), backend)
 
 
 @over(("cell", "options"), VARIANTS)
@@ -178,14 +179,20 @@ def test_a_staircase_passes_gradients_whole(backend):
     assert torch.equal(h0.grad, torch.ones_like(h0))
 
 
-@over("dtype", REAL)
-@pytest.mark.parametrize("cell", ["bmru", "cmru", "alpha_bmru", "alpha_cmru"])
-def test_forward_equals_the_loop_bit_for_bit(cell, dtype, backend):
+@over(
+    ("cell", "options", "dtype"),
+    [
+        (cell, options, dtype)
+        for cell, options, dtype in GRID
+        if CELLS[cell].exact(options, in_one_piece=True)
+    ],
+)
+def test_forward_equals_the_loop_bit_for_bit(cell, options, dtype, backend):
     """eps 0 and 1: a unit copies and adds, in the loop's order."""
     for T, C in ((1, 1), (33, 5), (129, 37), (40, 1030)):
         for reset, reverse in ((False, False), (False, True), (True, False)):
             call = testing.random_call(
-                cell, 2, T, C, dtype=dtype, reset=reset, reverse=reverse, seed=T
+                cell, 2, T, C, dtype=dtype, options=options, reset=reset, reverse=reverse, seed=T
             ).to(testing.device_of(backend))
             assert_same(
                 testing.run(call, backend, gradients=False),

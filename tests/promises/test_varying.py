@@ -11,13 +11,16 @@ from torch import Tensor
 import lrnn_kernels
 from lrnn_kernels import nn, testing
 from lrnn_kernels.backends import varying
-from lrnn_kernels.cells import KERNELS
+from lrnn_kernels.cells import CELLS, KERNELS
+from tests.layers.cases import PLAIN
 
+#: A cell of every kernel that takes one.
 CALLS = {
-    "hysteresis": "bmru",
-    "hysteresis_per_step": "alpha_bmru",
-    "fq_bmru": "fq_bmru",
-}  # a cell of every kernel
+    kernel.name: cell
+    for cell, row in reversed(CELLS.items())
+    for kernel in row.kernels
+    if kernel.varying
+}
 #: More values than torch.compile compiles of one function.
 BETWEEN = [0.9 - 0.08 * i for i in range(11)]
 
@@ -31,7 +34,7 @@ def scalar(x: float) -> Tensor:
     return torch.tensor(x, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("layer", [nn.BMRU, nn.FQBMRU])
+@pytest.mark.parametrize("layer", [layer for layer in PLAIN.values() if hasattr(layer, "eps")])
 def test_an_annealed_layer_compiles_once_for_all_between_1_and_0(layer):
     backend = counter()
     torch.manual_seed(0)

@@ -105,8 +105,16 @@ def test_tails_of_time(cell, options, T):
 @pytest.mark.parametrize("C", CHANNELS)
 def test_every_channel_count_and_feature(C, features):
     names = ("h0", "reset", "h_reset", "reverse", "per_batch")
-    cell = ("min_gru", "cmru", "fq_bmru", "linear_scan")[FEATURES.index(features) % 4]
-    call = testing.random_call(cell, 2, 9, C, seed=C, **dict(zip(names, features, strict=True)))
+    cell = CELLS_HERE[(FEATURES.index(features) + CHANNELS.index(C)) % len(CELLS_HERE)]
+    call = testing.random_call(
+        cell,
+        2,
+        9,
+        C,
+        dtype=CELLS[cell].dtypes[0],
+        seed=C,
+        **dict(zip(names, features, strict=True)),
+    )
     for plan in ((32, 1, 9), (8, 4, 9), (4, 8, 5)):
         check(call, **plans(plan))
 
@@ -120,9 +128,10 @@ def test_plans_as_they_are_made(cell, bytes_in_flight):
     )
 
 
-@pytest.mark.parametrize("cell", ["linear_scan", "fq_bmru"])
+@pytest.mark.parametrize("cell", CELLS_HERE)
 def test_no_batch(cell):
-    result = calls.run(testing.random_call(cell, 0, 5, 4, reset=True))
+    dtype = CELLS[cell].dtypes[0]
+    result = calls.run(testing.random_call(cell, 0, 5, 4, dtype=dtype, reset=True))
     assert result["y"].shape == (0, 5, 4)
 
 
@@ -175,11 +184,14 @@ def test_the_same_bits_in_any_interleaving(cell, options):
     assert_same(results[2], results[0])
 
 
-@pytest.mark.parametrize("cell", ["bmru", "alpha_bmru", "fq_bmru"])
+@over(
+    ("cell", "options"),
+    [(cell, options) for cell, options in VARIANTS if CELLS[cell].exact(options, False)],
+)
 @pytest.mark.parametrize("plan", PLANS)
-def test_last_write_wins_bit_for_bit(cell, plan):
+def test_last_write_wins_bit_for_bit(cell, options, plan):
     """eps = 0: a unit copies, however the time is cut."""
-    call = testing.random_call(cell, 3, 70, 21)
+    call = testing.random_call(cell, 3, 70, 21, options=options)
     result = calls.run(call, **plans(PLANS[plan]))
     assert_same(
         {name: result[name] for name in ("y", "h_last")},

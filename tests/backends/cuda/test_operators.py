@@ -17,7 +17,7 @@ import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.backends import cuda, operators
 from lrnn_kernels.cells import CELLS
-from tests.conftest import CHANNELS, FEATURES, GRID, assert_same, check, over
+from tests.conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, over
 
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
@@ -60,7 +60,7 @@ def test_short_sequences(cell, T):
 
 @over(
     ("cell", "options"),
-    [(cell, options) for cell in ("src", "brc") for options in testing.variants(cell)],
+    [(cell, options) for cell, options in VARIANTS if CELLS[cell].kernels[0].engine == "step"],
 )
 def test_backward_passes_that_are_cut_in_time(cell, options):
     """1,100 steps of 6 lanes are 9 chunks: each has a slot of partial sums."""

@@ -18,7 +18,7 @@ from tests.backends.cuda.step_calls import Shape
 from tests.backends.cuda.test_kernels import a_call, one_per_kernel
 from tests.conftest import CHANNELS, FEATURES, assert_same, over
 
-CELLS_HERE = ("src", "brc")
+CELLS_HERE = [name for name, row in CELLS.items() if row.sequential and not row.matrices]
 VARIANTS = [(cell, options) for cell in CELLS_HERE for options in testing.variants(cell)]
 GRID = [(cell, options, dtype, False) for cell, options in VARIANTS for dtype in CELLS[cell].dtypes]
 

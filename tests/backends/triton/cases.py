@@ -17,6 +17,7 @@ from tests.conftest import FEATURES, GRID, VARIANTS
 DEVICE = testing.device_of("triton")
 #: All but matrix cells: a matrix product a step is a library's work.
 SERVED = [(cell, options) for cell, options in VARIANTS if not CELLS[cell].matrices]
+CELLS_HERE = list(dict.fromkeys(cell for cell, _ in SERVED))
 AFFINE = [(cell, options) for cell, options in SERVED if not CELLS[cell].sequential]
 TYPES = [(cell, options, dtype) for cell, options, dtype in GRID if (cell, options) in SERVED]
 #: The option sets of a step cell differ in a formula: one for each way of saving takes every
@@ -44,6 +45,13 @@ def with_features(number: int) -> dict:
 def narrowest(cell: str) -> torch.dtype:
     """float32, or its complex form."""
     return torch.float32 if torch.float32 in CELLS[cell].dtypes else torch.complex64
+
+
+#: A cell of each engine and kind of number.
+ENGINES = {
+    (CELLS[cell].kernel(CELLS[cell].options, True).engine, narrowest(cell).is_complex): cell
+    for cell in reversed(CELLS_HERE)
+}
 
 
 def _allowed(error: testing.Error, call: testing.Call) -> float:

@@ -9,8 +9,17 @@ import torch
 import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.cell import REAL
-from tests.backends.triton.cases import DEVICE, FEW, TYPES, check, narrowest, with_features
+from lrnn_kernels.cells import CELLS
+from tests.backends.triton.cases import (
+    CELLS_HERE,
+    DEVICE,
+    ENGINES,
+    FEW,
+    TYPES,
+    check,
+    narrowest,
+    with_features,
+)
 from tests.conftest import FEATURES, assert_same, over
 
 pytestmark = pytest.mark.usefixtures("where", "poisoned")
@@ -67,10 +76,11 @@ def test_split_storage(dtype, number):
     check(testing.random_call("lru", 2, 11, 6, dtype=dtype, split=True, **with_features(number)))
 
 
-@pytest.mark.parametrize("cell", ["linear_scan", "bmru", "alpha_bmru", "min_gru", "brc"])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS_HERE if len(CELLS[cell].inputs) > 1])
 def test_packed_streams(cell):
     """One tensor in, one gradient out."""
-    check(testing.random_call(cell, 2, 9, 6, packed=True, reset=True))
+    dtype = narrowest(cell)
+    check(testing.random_call(cell, 2, 9, 6, dtype=dtype, packed=True, reset=True))
 
 
 @pytest.mark.parametrize("missing", ["dy", "dh_last"])
@@ -84,16 +94,22 @@ def test_one_incoming_gradient(cell, options, missing):
     )
 
 
-@over("dtype", REAL)
-@pytest.mark.parametrize("cell", ["bmru", "cmru", "alpha_bmru", "alpha_cmru"])
-def test_forward_equals_the_loop_bit_for_bit(cell, dtype):
+@over(
+    ("cell", "options", "dtype"),
+    [
+        (cell, options, dtype)
+        for cell, options, dtype in TYPES
+        if CELLS[cell].exact(options, in_one_piece=True)
+    ],
+)
+def test_forward_equals_the_loop_bit_for_bit(cell, options, dtype):
     """eps 0 and 1: a unit copies and adds, in the loop's order."""
     if dtype == torch.bfloat16 and triton_backend.interpreted():
-        dtype = torch.float32  # see the module
+        dtype = torch.float32  # see cases.py
     for reset, reverse in ((False, False), (False, True), (True, False)):
-        call = testing.random_call(cell, 2, 19, 5, dtype=dtype, reset=reset, reverse=reverse).to(
-            DEVICE
-        )
+        call = testing.random_call(
+            cell, 2, 19, 5, dtype=dtype, options=options, reset=reset, reverse=reverse
+        ).to(DEVICE)
         assert_same(
             testing.run(call, "triton", gradients=False),
             testing.run(call, "reference", gradients=False),
@@ -134,7 +150,7 @@ STRIDED = {
 
 
 @pytest.mark.parametrize("layout", STRIDED)
-@pytest.mark.parametrize("cell", ["bmru", "lru", "brc"])
+@pytest.mark.parametrize("cell", ENGINES.values())
 def test_strides(cell, layout):
     """Any strides of streams and incoming gradients give the bits of contiguous ones."""
     call = testing.random_call(cell, 2, 7, 6, dtype=narrowest(cell), reset=True).to(DEVICE)
