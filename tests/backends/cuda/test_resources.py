@@ -13,7 +13,7 @@ import pytest
 from benchmarks import gpu_model, gpu_resources
 from benchmarks.traffic import OPS
 from lrnn_kernels.backends.build import libraries, toolchain
-from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells import CELLS, KERNELS
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 LISTED = {cell.name: cell for cell in libraries.cells()}
@@ -38,14 +38,13 @@ STORAGES = {
 
 
 def test_every_kernel_is_in_the_table_for_every_architecture():
-    structs = {
-        engine: [c.struct for c in LISTED.values() if c.engine == engine]
-        for engine in ("affine", "step")
+    listed = {
+        engine: [c for c in LISTED.values() if c.engine == engine] for engine in ("affine", "step")
     }
     expected = set()
     for storage, (of_storage, of_carry) in STORAGES.items():
         passes = [
-            ("Forward", "Backward", name.replace("Alpha::", "")) for name in structs["affine"]
+            ("Forward", "Backward", c.struct.replace("Alpha::", "")) for c in listed["affine"]
         ]
         for forward, backward, cell in [
             *passes,
@@ -53,19 +52,19 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
         ]:
             ways = [f"{way}, {cell}, Real<{storage}, {of_storage}>" for way in (forward, backward)]
             expected |= {f"{kernel}<{way}>" for kernel in ("affine", "summarize") for way in ways}
-        for cell in structs["step"]:
+        for c in listed["step"]:
             kernels = [
                 "step_forward",
                 "step_backward",
-                *(["step_backward_again"] if cell != "Brc" else []),
+                *(["step_backward_again"] if KERNELS[c.name].checkpoints else []),
             ]
             expected |= {
-                f"{kernel}<{cell}, Real<{storage}, {width}>>"
+                f"{kernel}<{c.struct}, Real<{storage}, {width}>>"
                 for kernel in kernels
                 for width in (1, of_carry)
             }
             expected |= {
-                f"{kernel}<{cell}, Real<{storage}, 1>>"
+                f"{kernel}<{c.struct}, Real<{storage}, 1>>"
                 for kernel in ("step_summarize", "step_backward_chunks")
             }
         widths = (32, 64, 256) if "double" in storage else (32, 64, 128, 256)

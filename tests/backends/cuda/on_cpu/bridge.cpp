@@ -1,6 +1,6 @@
 // What the tests call through ctypes: the very table and launchers that the package uses, compiled
 // for the executor.
-#include "../../csrc/cuda/kernels.h"
+#include "../../../../csrc/cuda/kernels.h"
 
 using namespace lrnn;
 

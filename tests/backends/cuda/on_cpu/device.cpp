@@ -1,9 +1,9 @@
 // The operators of csrc/cuda for CPU tensors, on the executor, in a namespace of their own.
-#include "../../csrc/cuda/device.h"
+#include "../../../../csrc/cuda/device.h"
 
 #include <string.h>
 
-#include "../../csrc/cuda/ops_cuda.h"
+#include "../../../../csrc/cuda/ops_cuda.h"
 #include "include/executor.h"
 
 namespace lrnn {
