@@ -33,6 +33,8 @@ class Child:
         self.config = config
         self.pipe, theirs = Pipe()
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.told = 0  # bytes of output, up to the last report
+        self.lost = False
         options = ["-p", "tests.in_child", "-p", "no:cacheprovider", "--capture=tee-sys"]
         options += [f"--verbosity={config.get_verbosity()}", f"--tb={config.option.tbstyle}"]
         options += [f"--rootdir={config.rootpath}"]
@@ -50,33 +52,32 @@ class Child:
 
     def run(self, item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
         """The reports of an item; the next item says which fixtures are kept for it."""
-        start = os.fstat(self.output.fileno()).st_size
         try:
             self.pipe.send((item.nodeid, following.nodeid if following else None))
             if self.pipe.poll(LIMIT):
+                reports = self.pipe.recv()
+                self.told = os.fstat(self.output.fileno()).st_size
                 restore = self.config.hook.pytest_report_from_serializable
-                return [restore(config=self.config, data=data) for data in self.pipe.recv()]
+                return [restore(config=self.config, data=data) for data in reports]
             why = f"hung, without a result after {LIMIT} s"
             self.process.send_signal(signal.SIGABRT)  # faulthandler then writes where it is
         except (EOFError, OSError):
             why = "ended"
-        self.end()
-        self.output.seek(start)
-        text = (
-            f"the process that ran this test {why} (status {self.process.returncode}); it wrote\n"
-        )
-        text += self.output.read().decode(errors="replace")[-TAIL:]
+        self.lost = True
+        text = f"the process that ran this test {why} {self.end()}"
         where = (item.nodeid, item.location, {name: 1 for name in item.keywords})
         return [pytest.TestReport(*where, outcome="failed", longrepr=text, when="call")]
 
-    def end(self) -> None:
-        """Ends it, and waits until it has."""
+    def end(self) -> str:
+        """Ends it; its status in words, and what it wrote since its last report."""
         self.pipe.close()  # which ends its loop, if it is there
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+        status = self.process.wait()
+        self.output.seek(self.told)
+        return f"(status {status}); it wrote\n{self.output.read().decode(errors='replace')[-TAIL:]}"
 
 
 class Parent:
@@ -91,7 +92,7 @@ class Parent:
         if key is None:
             return None
         child = self.children.get(key)
-        if child is None or child.process.poll() is not None:
+        if child is None or child.lost:
             files = {str(x.path): 1 for x in item.session.items if _environment(x) == key}
             child = self.children[key] = Child(item.config, list(files), dict(key))
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -103,9 +104,12 @@ class Parent:
         item.session._setupstate.teardown_exact(nextitem)
         return True
 
-    def pytest_sessionfinish(self) -> None:
-        for child in self.children.values():
-            child.end()
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        for child in (child for child in self.children.values() if not child.lost):
+            how = child.end()
+            if child.process.returncode and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+                print(f"\na process that ran tests failed at its end {how}", file=sys.stderr)
 
 
 class Loop:

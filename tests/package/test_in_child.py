@@ -177,6 +177,41 @@ def test_collecting_shows_them_and_runs_nothing(run, pytester):
     assert not (pytester.path / "shared").exists()
 
 
+def test_a_child_that_fails_at_its_end_fails_the_run(run, pytester):
+    pytester.makepyfile(
+        test_late="""
+import atexit, os, pytest
+
+@pytest.mark.in_child(PLACE="there")
+def test_it():
+    atexit.register(os._exit, 7)
+"""
+    )
+    done = run("test_late.py")
+    done.assert_outcomes(passed=1)
+    assert done.ret != 0
+    done.stderr.fnmatch_lines(["a process that ran tests failed at its end (status 7)*"])
+
+
+def test_an_end_that_an_earlier_test_caused(run, pytester):
+    pytester.makepyfile(
+        test_between="""
+import os, pytest, threading, time
+pytestmark = pytest.mark.in_child(PLACE="there")
+
+def test_first():
+    threading.Timer(1, os._exit, [9]).start()
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_next(number):
+    time.sleep(2 if number == 2 else 0)
+"""
+    )
+    done = run("test_between.py", "-v")
+    done.assert_outcomes(passed=2, failed=1)
+    done.stdout.fnmatch_lines(["*test_next[[]2[]] FAILED*", "*test_next[[]3[]] PASSED*"])
+
+
 def test_what_only_a_child_cannot_import(run, pytester):
     pytester.makepyfile(
         test_more="""
