@@ -1,19 +1,17 @@
 """What the tests share: the grid of cells, options and types, the backends of this machine,
 threads, poisoned buffers."""
 
-import ctypes
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
-import executor
 import hypothesis
 import pytest
 import torch
 
 from lrnn_kernels import memory, testing
-from lrnn_kernels.backends import cuda, operators
-from lrnn_kernels.cells import CELLS
+from lrnn_kernels.cells import CELLS, KERNELS
+
+pytest_plugins = ["tests.in_child", "tests.no_skips"]
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a
 # failure.
@@ -119,51 +117,20 @@ def poisoned():
 
 @pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
-    """Each backend that runs here; Triton has no nBRC."""
-    if (
-        request.param == "triton"
-        and getattr(request.node, "callspec", None)
-        and request.node.callspec.params.get("cell") == "nbrc"
-    ):
-        pytest.skip("there is no Triton kernel of the nBRC; this GPU has others")
+    """Each backend that runs here; Triton has no matrix cells."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    if request.param == "triton" and "cell" in params and CELLS[params["cell"]].matrices:
+        pytest.skip("there is no Triton kernel of a matrix cell; this GPU has others")
     return request.param
 
 
-@pytest.fixture(scope="session")
-def operators_on_executor():
-    """The library of CUDA operators for CPU tensors, loaded into torch once:
-    torch.ops.lrnn_on_executor."""
-    path = executor.compile_operators()
-    operators.define_all("lrnn_on_executor")
-    torch.ops.load_library(str(path))
-    state = cuda.state_of(path, "on the executor")
-    operators.register("lrnn_on_executor", state.kernels)
-    return executor.Executor(path), state
-
-
-@pytest.fixture
-def cuda_on_cpu(operators_on_executor, monkeypatch, request):
-    """Calls of backend="cuda" go to the executor, with another plan and another order of threads
-    for every test."""
-    library, state = operators_on_executor
-    seed = sum(map(ord, request.node.name))
-    library.configure(resident=1 + seed % 5, seed=seed)
-    library.library.lrnn_gpu_set_bytes_in_flight(ctypes.c_int64((1, 1 << 14, 2 << 20)[seed % 3]))
-    monkeypatch.setattr(cuda, "state", state)
-    monkeypatch.setattr(cuda, "missing", lambda device: "")
-    monkeypatch.setattr(cuda, "NAMESPACE", "lrnn_on_executor")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    """With LRNN_NO_SKIPS=1 a skipped test fails, unless it needs a GPU: nothing is left out by
-    accident."""
-    report = yield
-    if (
-        report.skipped
-        and os.environ.get("LRNN_NO_SKIPS") == "1"
-        and "GPU" not in str(report.longrepr)
-    ):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, where nothing may be: {report.longrepr}"
-    return report
+def name_what_it_is_about(item: pytest.Item) -> None:
+    """Lets -k find a test by cell and backend where its id has another name for them: a kernel of
+    the cell; and the CPU, which runs what names no backend."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    if "backend" not in params:
+        item.extra_keyword_matches.add("cpu")
+    kernels = [KERNELS[x] for x in params.values() if isinstance(x, str) and x in KERNELS]
+    item.extra_keyword_matches.update(
+        name for name, row in CELLS.items() if set(kernels) & set(row.kernels)
+    )

@@ -22,7 +22,7 @@ Random calls keep |a| <= 7/8, so that the rounding of one step is amplified by a
 
 The SRC with the paper's constants is no case for a tolerance: it amplifies rounding by any factor
 in single lanes, so random calls have gentler ones (variants of its row), and the paper's are
-compared with torch's own float32 by quantiles over many lanes (tests/test_src.py).
+compared with torch's own float32 by quantiles over many lanes (tests/promises/test_src.py).
 
 A parameter's gradient sums B T terms of either sign: its error is relative to the root of their
 number at least, because the sum may cancel while its rounding does not.

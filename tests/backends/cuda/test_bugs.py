@@ -1,0 +1,230 @@
+"""The tests of the CUDA kernels can fail: bugs planted in a copy of csrc/ are found, each by the
+check that is meant to find it."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lrnn_kernels import testing
+from lrnn_kernels.backends.build.libraries import Unit
+from tests.backends.cuda import calls, executor, step_calls, test_kernels, test_latch, test_nbrc
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A text in a file of csrc/cuda and what it is replaced by; found by wrong results, or by
+    what a sanitizer says."""
+
+    file: str
+    text: str
+    replacement: str
+    sanitizer: str = ""
+    words: str = ""
+
+
+_BARRIER = "totals);\n  __syncthreads();\n  const int warps"
+_RACE, _BOUNDS = ("thread", "data race"), ("address", "overflow")
+
+BUGS = {
+    "nothing": Bug("groups.cuh", "", ""),
+    "no barrier before totals are read": Bug("groups.cuh", _BARRIER, "totals);\n  const int warps"),
+    "the same, as a race": Bug("groups.cuh", _BARRIER, "totals);\n  const int warps", *_RACE),
+    "no barrier before the next tile": Bug(
+        "groups.cuh", "__syncthreads();  // before the next tile's totals", "", *_RACE
+    ),
+    "maps composed in the wrong order": Bug(
+        "groups.cuh", "map = composed(before, map)", "map = composed(map, before)"
+    ),
+    "a tail one too long": Bug(
+        "streams.cuh",
+        "if (i < scalars) some.s[i] = p[i]",
+        "if (i <= scalars) some.s[i] = p[i]",
+        *_BOUNDS,
+    ),
+    "a step past the end": Bug(
+        "affine.cuh", "Cell::kUsesState && first + s + 1 < args.T", "Cell::kUsesState", *_BOUNDS
+    ),
+    "a chunk that no carry has passed": Bug(
+        "affine.cuh", "chunk < blockIdx.y ?", "chunk + 1 < blockIdx.y ?"
+    ),
+    "sums that are not flushed at the end": Bug(
+        "affine.cuh", "void done() { flush(); }", "void done() {}"
+    ),
+    "a shared slot of partial sums": Bug(
+        "affine.cuh", "* blockDim.y + threadIdx.y;\n    clear", "* blockDim.y;\n    clear", *_RACE
+    ),
+    "a reset that is not seen": Bug(
+        "affine.cuh", "h = load_boundary<Io>(args.h_reset, k);\n      for", "h = h;\n      for"
+    ),
+    "a summary in the wrong order": Bug(
+        "affine.cuh", "map = composed(earlier, map)", "map = composed(map, earlier)"
+    ),
+    "a summary that stops where the last channel does": Bug(
+        "affine.cuh", "holds |= map.scale", "holds = map.scale"
+    ),
+    "a first write that forgets others": Bug(
+        "latch.cuh", "atomicMin(row + i, first_write[i])", "row[i] = first_write[i]", *_RACE
+    ),
+    "bits of another byte": Bug(
+        "latch.cuh", "% kWordSteps) / kByteSteps;", "% kWordSteps) / kByteSteps ^ 1;"
+    ),
+    "the state after a step for that before": Bug(
+        "latch.cuh", "args.T - 2 - position", "args.T - 1 - position"
+    ),
+    "a workspace that blocks share": Bug(
+        "step_backward.cuh", "(workspace) + blockIdx.x * K", "(workspace) + 0 * K", *_RACE
+    ),
+    "a workspace a row too short": Bug(
+        "step_backward.cuh",
+        "((first + s - lo) * kSaved + i)",
+        "((first + s + 1 - lo) * kSaved + i)",
+        *_BOUNDS,
+    ),
+    "lanes that nobody takes": Bug(
+        "step_backward.cuh",
+        "lane += static_cast<int64_t>(gridDim.x)",
+        "lane += 2 * static_cast<int64_t>(gridDim.x)",
+    ),
+    "states of the wrong step": Bug(
+        "step_backward.cuh", "where.load(step - 1, i)", "where.load(step, i)"
+    ),
+    "a chunk that no adjoint has passed": Bug(
+        "step_chunks.cuh",
+        "first + i < blockIdx.y) maps[i].apply",
+        "first + i + 1 < blockIdx.y) maps[i].apply",
+    ),
+    "dh_last enters every chunk": Bug(
+        "step_chunks.cuh",
+        "if (blockIdx.y > 0)\n      for (auto& values",
+        "if (false)\n      for (auto& values",
+    ),
+    "a reset that adjoints pass": Bug(
+        "step_chunks.cuh", "number = tile.reset[s] ? R(0) : number", "number = number"
+    ),
+    "a map of the next chunk": Bug(
+        "step_chunks.cuh",
+        "map.row(share, blockIdx.y, ",
+        "map.row(share, blockIdx.y + 1, ",
+        *_BOUNDS,
+    ),
+    "a slot that chunks share": Bug(
+        "step_backward.cuh", "slot(k.b * gridDim.y + blockIdx.y)", "slot(k.b * gridDim.y)", *_RACE
+    ),
+    "a number before it is there": Bug("exchange.cuh", "waits |= found[n] >> 32 != tag;", ""),
+    "words that are told anew before all have heard them": Bug(
+        "matrix.cuh", "return words + tag % 2 * Vectors::kWords;", "return words;"
+    ),
+    "no barrier before a vector is read": Bug("matrix.cuh", "__syncthreads();", "", *_RACE),
+    "the vector of another batch element": Bug(
+        "matrix.cuh", "(e * kVectors + vector)", "(0 * e + vector)"
+    ),
+    "a checkpoint a step late": Bug(
+        "step.cuh", "until_saved = args.interval - 1", "until_saved = args.interval"
+    ),
+    "a plane of another state": Bug("step.cuh", "+ state * x.plane", "+ (3 - state) % 3 * x.plane"),
+}
+
+PLANS = ((32, 1, 40), (8, 8, 40), (32, 4, 40), (8, 16, 128))
+
+SCRIPT = """
+import sys
+from tests.backends.cuda import calls, executor, test_bugs
+test_bugs.run(calls.declare(executor.Executor(sys.argv[1])), {bug!r})
+print("finished")
+"""
+
+
+def run(library: executor.Executor, bug: str) -> bool:
+    """Whether results are right, of the kernels that a bug is in, over plans and interleavings."""
+    if bug == "nothing":
+        return run_scans(library) and run_nbrc(library)
+    return (
+        run_nbrc(library)
+        if BUGS[bug].file in ("exchange.cuh", "matrix.cuh")
+        else run_scans(library)
+    )
+
+
+def run_nbrc(library: executor.Executor) -> bool:
+    for seed in range(4):
+        library.configure(resident=1, seed=seed)
+        call = testing.random_call("nbrc", 5, 6, 70, reset=True, h_reset="per_batch", seed=seed)
+        try:
+            if calls.errors(call, test_nbrc.run(call, library, multiprocessors=2)):
+                return False
+        except RuntimeError:  # they wait without end
+            return False
+    return True
+
+
+def run_scans(library: executor.Executor) -> bool:
+    right = True
+    for seed, plan in enumerate(PLANS):
+        library.configure(resident=4, seed=seed)
+        for C in (16, 7):
+            call = testing.random_call(
+                "linear_scan_per_channel", 2, 130, C, reset=True, h_reset="per_batch", seed=seed
+            )
+            right &= not calls.errors(call, calls.run(call, library, **test_kernels.plans(plan)))
+            call = testing.random_call("bmru", 2, 70, C, seed=seed)
+            layout = test_latch.PLANS[
+                ("groups within a warp", "chunks of groups", "chunks")[seed % 3]
+            ]
+            right &= not calls.errors(
+                call, calls.run(call, library, kernel="bmru", **test_kernels.plans(layout))
+            )
+            options = {**testing.variants("src")[2], "memory": (7, "states")[seed % 2]}
+            call = testing.random_call(
+                "src", 2, 40, 5 * C, options=options, reset=True, h_reset="per_batch", seed=seed
+            )
+            right &= not calls.errors(
+                call,
+                step_calls.run(call, library, step_calls.Shape("narrow", 32, 1 + seed, 12)),
+            )
+    return right
+
+
+def compile_with(bug: str, sanitizer: str):
+    """The library whose sources have the bug."""
+    planted = BUGS[bug]
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(executor.CSRC, copy, dirs_exist_ok=True)
+        path = next((Path(copy) / "cuda").rglob(planted.file))
+        source = path.read_text()
+        if planted.text:
+            assert source.count(planted.text) == 1, (
+                f"{planted.file} does not hold once: {planted.text}"
+            )
+            path.write_text(source.replace(planted.text, planted.replacement))
+        units = [
+            executor.source("one_kernel.cu"),
+            Unit("csrc", "cuda/plan.cpp", (), "plan"),
+            executor.source("bridge.cpp"),
+        ]
+        return executor.compile_library(
+            units, sanitizer, folders={"planted": Path(copy)}, include=("planted",)
+        )
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_planted_bugs_are_found(bug):
+    sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
+    library = compile_with(bug, sanitizer)
+    if not sanitizer:
+        assert run(calls.declare(executor.Executor(library)), bug) == (bug == "nothing")
+        return
+    done = executor.sanitized(sanitizer, SCRIPT.format(bug=bug), library)
+    assert done.returncode != 0, done.stdout
+    assert words in done.stderr, done.stderr[-4000:]
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_sanitizers_find_nothing_where_nothing_is_planted(sanitizer):
+    done = executor.sanitized(
+        sanitizer, SCRIPT.format(bug="nothing"), compile_with("nothing", sanitizer)
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "finished" in done.stdout

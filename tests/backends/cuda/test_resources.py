@@ -1,0 +1,149 @@
+"""What the CUDA kernels take of a GPU: the checked-in table is of these sources, and nothing in it
+spills.
+
+All of it takes minutes to compile (python -m benchmarks.gpu_resources); here one cell is compiled
+and compared.
+"""
+
+import re
+import shutil
+
+import pytest
+
+from benchmarks import gpu_model, gpu_resources
+from benchmarks.traffic import OPS
+from lrnn_kernels.backends.build import libraries, toolchain
+from lrnn_kernels.cells import CELLS, KERNELS
+
+needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
+LISTED = {cell.name: cell for cell in libraries.cells()}
+ROWS = gpu_resources.read()
+SAMPLE = LISTED["fq_bmru"]
+
+
+@pytest.mark.parametrize("cell", LISTED)
+def test_the_table_is_of_these_sources(cell):
+    assert gpu_resources.source_hash(LISTED[cell]) == gpu_resources.digest_of(LISTED[cell]), (
+        "run python -m benchmarks.gpu_resources"
+    )
+
+
+#: Storage and carry, and how many numbers a 16-byte access of the one and of the other moves.
+STORAGES = {
+    "float, float": (4, 4),
+    "double, double": (2, 2),
+    "__nv_bfloat16, float": (8, 4),
+    "__half, float": (8, 4),
+}
+
+
+def test_every_kernel_is_in_the_table_for_every_architecture():
+    listed = {
+        engine: [c for c in LISTED.values() if c.engine == engine] for engine in ("affine", "step")
+    }
+    expected = set()
+    for storage, (of_storage, of_carry) in STORAGES.items():
+        passes = [
+            ("Forward", "Backward", c.struct.replace("Alpha::", "")) for c in listed["affine"]
+        ]
+        for forward, backward, cell in [
+            *passes,
+            ("LatchForward", "LatchBackward", "Hysteresis<kPerChannel>"),
+        ]:
+            ways = [f"{way}, {cell}, Real<{storage}, {of_storage}>" for way in (forward, backward)]
+            expected |= {f"{kernel}<{way}>" for kernel in ("affine", "summarize") for way in ways}
+        for c in listed["step"]:
+            kernels = [
+                "step_forward",
+                "step_backward",
+                *(["step_backward_again"] if KERNELS[c.name].checkpoints else []),
+            ]
+            expected |= {
+                f"{kernel}<{c.struct}, Real<{storage}, {width}>>"
+                for kernel in kernels
+                for width in (1, of_carry)
+            }
+            expected |= {
+                f"{kernel}<{c.struct}, Real<{storage}, 1>>"
+                for kernel in ("step_summarize", "step_backward_chunks")
+            }
+        widths = (32, 64, 256) if "double" in storage else (32, 64, 128, 256)
+        expected |= {
+            f"nbrc_{way}<{storage}, {width}>" for way in ("forward", "backward") for width in widths
+        }
+    for architecture in gpu_resources.ARCHITECTURES:
+        assert expected <= {row["kernel"] for row in ROWS if row["architecture"] == architecture}
+
+
+def test_nothing_spills():
+    assert [row for row in ROWS if row["spilled_bytes"] != "0"] == []
+
+
+def test_blocks_can_run():
+    """256 threads of 255 registers are a block's share of a multiprocessor; 48 KiB is what it
+    may share without asking."""
+    assert max(int(row["registers"]) for row in ROWS) <= 255
+    assert max(int(row["shared_bytes"]) for row in ROWS) <= 48 << 10
+
+
+def test_streams_are_accessed_by_16_bytes():
+    """But for lanes of one channel, of which a warp's accesses are side by side."""
+    wide = [
+        row
+        for row in ROWS
+        if row["kernel"].startswith(("affine", "summarize", "step"))
+        and not row["kernel"].endswith(", 1>>")
+    ]
+    narrow_storage = [
+        row
+        for row in wide
+        if row["kernel"].startswith("step")
+        and re.search(r"_(?:half|bfloat16), float, 4>>$", row["kernel"])
+    ]
+    assert len(wide) > len(narrow_storage) > 0
+    assert all(int(row["wide_accesses"]) > 0 for row in wide if row not in narrow_storage)
+    # Four numbers of 16 bits are 8 bytes; what is saved of them in float32 is 16.
+    assert all(int(row["wide_accesses"]) > 0 for row in narrow_storage if "Src" in row["kernel"])
+
+
+def test_summaries_load_only_what_maps_need():
+    """Of a tile before the loop and one in it, the streams that benchmarks/gpu_model.py counts;
+    and a map, of 8 numbers, is stored."""
+    counts = {row["kernel"]: int(row["wide_accesses"]) for row in ROWS}
+    for op in (
+        op
+        for op in OPS.values()
+        if not CELLS[op.cell].sequential and not op.complex and not op.bits
+    ):
+        kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False).name
+        streams = (
+            2
+            * gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, True), 4)
+            * gpu_model.MAP_READS[kernel]
+        )
+        assert (
+            counts[f"summarize<Backward, {gpu_model.STRUCTS[kernel]}, Real<float, float, 4>>"]
+            == streams + 2
+        ), op.name
+
+
+@needs_nvcc
+def test_a_compilation_gives_what_the_table_says():
+    expected = {row["kernel"]: row for row in ROWS if row["architecture"] == "sm_90"}
+    for row in gpu_resources.measure(SAMPLE, "sm_90"):
+        assert row["spilled_bytes"] == "0", row
+        assert int(row["registers"]) <= 1.1 * int(expected[row["kernel"]]["registers"]), (
+            row
+        )  # another nvcc may differ a little
+        assert row["shared_bytes"] == expected[row["kernel"]]["shared_bytes"]
+
+
+@needs_nvcc
+def test_a_spill_is_seen(tmp_path):
+    """With launch bounds that leave 40 registers to a thread, the same kernels spill."""
+    copy = shutil.copytree(gpu_resources.CSRC, tmp_path / "csrc")
+    engine = copy / "cuda" / "engines" / "affine.cuh"
+    bounds = "__launch_bounds__(kGpuThreads, 1)"
+    assert bounds in engine.read_text()
+    engine.write_text(engine.read_text().replace(bounds, "__launch_bounds__(kGpuThreads, 6)"))
+    assert any(row["spilled_bytes"] != "0" for row in gpu_resources.measure(SAMPLE, "sm_90", copy))

@@ -1,0 +1,141 @@
+"""``python -m lrnn_kernels``: the check finds what is wrong, the information is true."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import lrnn_kernels
+from lrnn_kernels import testing
+from lrnn_kernels.__main__ import main
+from lrnn_kernels.backends import cpu
+from lrnn_kernels.calls import autograd
+from lrnn_kernels.cells import CELLS, KERNELS
+from lrnn_kernels.testing import check
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    text = capsys.readouterr().out
+    for word in (
+        lrnn_kernels.__version__,
+        cpu.extension().reason,
+        torch.__version__,
+        "backend cpu",
+        "backend reference",
+        "output pool",
+    ):
+        assert word in text
+    assert str(Path.home()) not in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["check", "twice"]], ids=str)
+def test_an_unknown_command_shows_the_usage(arguments, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("usage: python -m lrnn_kernels")
+    assert not captured.out
+
+
+def test_check_covers_every_kernel():
+    """A kernel that the check does not reach would be trusted unseen."""
+
+    reached = {(call.kernel.name, call.dtype) for cell in CELLS for call in check.calls(cell)}
+    for kernel in KERNELS:
+        dtypes = {dtype for k, dtype in reached if k == kernel}
+        cells = [
+            cell
+            for cell in CELLS.values()
+            for o in testing.variants(cell.name)
+            if KERNELS[kernel] in (cell.kernel(o, False), cell.kernel(o, True))
+        ]
+        assert dtypes >= {dtype for cell in cells for dtype in cell.dtypes}
+
+
+def test_check_passes_and_reports():
+    seen = []
+    report = check.run_check(cells=["min_gru"], progress=seen.append)
+    assert report.ok
+    assert seen == report.rows
+    per_backend = len(CELLS["min_gru"].kernels) * len(CELLS["min_gru"].dtypes)
+    assert len(report.rows) == per_backend * sum(
+        not missing for missing in testing.backends().values()
+    )
+    assert "0 failed" in str(report)
+
+
+def _wrong(name: str, change):
+    """The compiled operators, with one tensor of a result changed."""
+    real = getattr(autograd, name)
+
+    def wrapped(*args, **kwargs):
+        return change(list(real(*args, **kwargs)))
+
+    return wrapped
+
+
+DEFECTS = {
+    "a sign in the gradient of an input": ("_gradients", lambda out: [-out[0], *out[1:]]),
+    "a missing gradient of the initial state": (
+        "_gradients",
+        lambda out: [*out[:-2], torch.zeros_like(out[-2]), out[-1]],
+    ),
+    "a gradient a thousandth off": ("_gradients", lambda out: [out[0] * 1.001, *out[1:]]),
+    "one wrong value in the last channel": (
+        "_forward",
+        lambda out: [torch.cat([out[0][..., :-1], out[0][..., -1:] + 0.01], -1), *out[1:]],
+    ),
+    "a final state that was not written": (
+        "_forward",
+        lambda out: [out[0], out[1] * float("nan"), out[2]],
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_check_finds_a_defect(defect, monkeypatch):
+    """A check that cannot fail is none."""
+    name, change = DEFECTS[defect]
+    monkeypatch.setattr(autograd, name, _wrong(name, change))
+    report = check.run_check(cells=["linear_scan_per_channel"], backends=["cpu"])
+    wide = [
+        row for row in report.rows if row.dtype not in testing.HALVES
+    ]  # a thousandth is below the rounding of 16 bits
+    assert wide
+    assert all(not row.ok for row in wide)
+    assert "FAIL" in str(report)
+
+
+def test_check_finds_a_bit(monkeypatch):
+    """A BMRU that is off by one bit passes every tolerance and fails the comparison of bits."""
+
+    def change(out):
+        return [out[0].nextafter(torch.full((), 9.0, dtype=out[0].dtype)), *out[1:]]
+
+    monkeypatch.setattr(autograd, "_forward", _wrong("_forward", change))
+    rows = [
+        row
+        for row in check.run_check(cells=["bmru"], backends=["cpu"]).rows
+        if row.dtype == torch.float64
+    ]
+    assert rows
+    assert all(row.value.ok and row.bits is False and not row.ok for row in rows)
+
+
+def test_check_reports_an_exception(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the kernel is on fire")
+
+    monkeypatch.setattr(autograd, "_forward", broken)
+    report = check.run_check(cells=["min_gru"], backends=["cpu"])
+    assert not any(row.ok for row in report.rows)
+    assert "RuntimeError: the kernel is on fire" in str(report)
+
+
+def test_check_of_a_missing_backend_raises():
+    with pytest.raises(RuntimeError, match="'nowhere' cannot be checked: no such backend"):
+        check.run_check(backends=["nowhere"])
+
+
+def test_a_check_of_nothing_is_no_success():
+    assert not check.Report([], {}).ok
