@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lrnn_kernels
-from benchmarks import gpu_tune
+from benchmarks.gpu import tune
 from lrnn_kernels.backends import choose, cuda
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells import KERNELS
@@ -60,19 +60,26 @@ def test_kernels_compile_without_spills(tmp_path):
     """A part of the kernels, for an NVIDIA and an AMD GPU; equal to the checked-in table where
     this version of triton has one."""
     done = _run(
-        "-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
+        "-m",
+        "benchmarks.resources",
+        "--check",
+        "--backend",
+        "triton",
+        TRITON_INTERPRET="0",
+        TRITON_CACHE_DIR=str(tmp_path),
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout
 
 
 SPILLS = """
-from benchmarks import gpu_tune, triton_resources
+from benchmarks.gpu import tune
+from benchmarks.resources import triton as triton_resources
 assert not triton_resources.triton_backend.failure()
 from lrnn_kernels.triton_kernels.config import CONFIGS
 key = ("affine", "double")
 driver = triton_resources.Driver(triton_resources.TARGETS["sm_90"])
-compiler = gpu_tune.Compiler(driver, lambda key: [gpu_tune.OPS["linear_scan"]])
+compiler = tune.Compiler(driver, lambda key: [tune.OPS["linear_scan"]])
 print(compiler.spills(key, CONFIGS[key], "backward"))
 CONFIGS[key] = CONFIGS[key]._replace(elements=8, backward=8)
 print(compiler.spills(key, CONFIGS[key], "backward"))
@@ -91,7 +98,7 @@ def test_the_tuner_writes_the_table_as_it_stands():
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels import config
 
-    assert f"shortest\n{gpu_tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
+    assert f"shortest\n{tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
 
 
 def test_cpu_tensors_need_the_interpreter(monkeypatch):

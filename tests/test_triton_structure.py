@@ -81,7 +81,7 @@ def test_no_cell_is_asked_for_by_name():
 
 SPECIALIZED = """
 import triton
-from benchmarks import triton_resources
+from benchmarks.resources import triton as triton_resources
 from lrnn_kernels import testing
 assert not triton_resources.triton_backend.failure()
 triton.runtime.driver.set_active(triton_resources.Driver(triton_resources.TARGETS["sm_90"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from .timing import interleave, ratio
+from ..measure.timing import interleave, ratio
 
 SHAPES = ((1, 256, 256), (32, 128, 256), (128, 64, 256))  # B, T, C
 WHAT = "nbrc's time by that of its products"

@@ -4,8 +4,8 @@ comparisons between two versions."""
 import pytest
 import torch
 
+from ..measure.traffic import OPS
 from .speed import Bank
-from .traffic import OPS
 
 SHAPE = (8, 1024, 256)
 

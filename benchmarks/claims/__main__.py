@@ -1,4 +1,4 @@
-"""python -m benchmarks.learning TASK: one learning task by itself."""
+"""python -m benchmarks.claims TASK: one learning task by itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .. import machine, report
+from ..measure import machine, report
 from . import digits, src_mnist
 from .model import CELLS
 
@@ -14,7 +14,7 @@ OUT = Path(__file__).parents[1] / "out"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("digits", help=digits.__doc__.split("\n")[0])
     task.add_argument(

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from .roof import huge_empty
-from .traffic import Calls
+from ..measure.copy_bandwidth import huge_empty
+from ..measure.traffic import Calls
 
 try:
     import numba

@@ -1,24 +1,15 @@
 """What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared
 memory, width of memory accesses.
 
-python -m benchmarks.triton_resources --write               # every variant, into
-                                                            results/triton-VERSION.tsv; minutes
-python -m benchmarks.triton_resources --write --cell bmru   # those of a cell, and what the table
-                                                            lacks; the other rows are kept
-python -m benchmarks.triton_resources                       # a part of them, against that table;
-                                                            exits 1 on a spill or a difference
-
-The launches are those of a real call, described from tensors on the CPU, so that what is compiled
-here is what a GPU would run, but for the alignment of sizes that a caller chooses (here all are
-multiples of 16).
+Written into results/triton-VERSION.tsv. The launches are those of a real call, described from
+tensors on the CPU, so that what is compiled here is what a GPU would run, but for the alignment of
+sizes that a caller chooses (here all are multiples of 16).
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
@@ -29,11 +20,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 
 from lrnn_kernels import testing
-from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
 from lrnn_kernels.cells.src import SPIKE_SURROGATES
 
-RESULTS = Path(__file__).with_name("results")
+RESULTS = Path(__file__).parents[1] / "results"
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
@@ -66,6 +56,13 @@ CELLS = {
         for surrogate in SPIKE_SURROGATES
     },
 }
+
+
+def kernel_of(cell: str) -> str:
+    """The kernel of a variant, "src" of "src, checkpoints"."""
+    return cell.split(",")[0]
+
+
 #: The cell of kernels that are the same for all cells.
 ANY = "any"
 _LINEAR = ("linear", "linear_per_channel")
@@ -267,50 +264,47 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
     return {row.key: row for row in rows}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help="compile every variant and write the table"
-    )
-    parser.add_argument(
-        "--cell",
-        choices=CELLS,
-        action="append",
-        help="with --write: compile only this one's kernels; may be repeated",
-    )
-    args = parser.parse_args(argv)
-    write = args.write
-    if reason := triton_backend.failure():
-        print(reason)
-        return 1
-    table = read_table(table_path()) if table_path().exists() and (args.cell or not write) else {}
-    rows, failed = [], 0
-    for variant in every() if write else some():
-        known = table.get(key_of(*variant))
-        row = known if write and known and variant[0] not in args.cell else compiled(*variant)
-        rows.append(row)
+def lacking() -> bool:
+    """Whether this version of Triton has no table."""
+    return not table_path().exists()
+
+
+def check() -> int:
+    """Compiles a part of the kernels and compares it with the table; 1 on a spill or a
+    difference."""
+    table = {} if lacking() else read_table(table_path())
+    failed = count = 0
+    for variant in some():
+        row, known = compiled(*variant), table.get(key_of(*variant))
         wrong = (
-            "SPILLS"
-            if row.scratch
-            else f"DIFFERS from {known}"
-            if table and not write and row != known
-            else ""
+            "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and row != known else ""
         )
-        failed += bool(wrong)
-        if wrong or not write:
-            print(row, wrong or "ok", flush=True)
-    if write:
-        head = [field.name for field in fields(Row)]
-        lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
-        table_path().write_text("\n".join(lines) + "\n")
+        print(row, wrong or "ok", flush=True)
+        count, failed = count + 1, failed + bool(wrong)
     against = (
-        f"the table of triton {triton.__version__}"
+        f"against the table of triton {triton.__version__}"
         if table
         else "no table: only spills were looked for"
     )
-    print(f"{len(rows)} kernels, {failed} failed ({'written' if write else against})")
+    print(f"{count} kernels, {failed} failed ({against})")
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def write_tables(kernels: list[str], everything: bool = False) -> int:
+    """Compiles the variants of these kernels, and what the table lacks, and writes it; 1 if one
+    spills."""
+    table = {} if everything or lacking() else read_table(table_path())
+    rows, new = [], 0
+    for variant in every():
+        known = table.get(key_of(*variant))
+        if known is None or kernel_of(variant[0]) in kernels:
+            known, new = compiled(*variant), new + 1
+            if known.scratch:
+                print(known, "SPILLS", flush=True)
+        rows.append(known)
+    head = [field.name for field in fields(Row)]
+    lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
+    table_path().write_text("\n".join(lines) + "\n")
+    spills = sum(bool(row.scratch) for row in rows)
+    print(f"Triton {triton.__version__}: {len(rows)} kernels, {new} compiled, {spills} spill")
+    return 1 if spills else 0

@@ -17,9 +17,10 @@ from statistics import median
 import torch
 from tqdm import tqdm
 
-from . import gpu_peers, report
-from .timing import Times, ratio
-from .traffic import OPS, Calls, Op
+from ..measure import report
+from ..measure.timing import Times, ratio
+from ..measure.traffic import OPS, Calls, Op
+from . import peers
 
 Shape = tuple[int, int, int]  # B, T, C
 
@@ -170,7 +171,7 @@ class Speed:
         if dtype is torch.float32 and shape == MAIN:
             cases |= {
                 f"peer {name}": call
-                for name, call in gpu_peers.of(
+                for name, call in peers.of(
                     op, random_calls(op, shape, dtype, "cuda", self.device)
                 ).items()
             }

@@ -1,34 +1,18 @@
-"""Tables for the terminal, JSON for results/, and the plot."""
+"""The tables of the speed section, and its plot."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 
+from ..measure.report import table
+from ..measure.timing import pieces
+from ..measure.traffic import OPS
 from . import products
 from .speed import ALONE, CALL, LONE, MAIN, PACKED, PIXELS, STREAMS, SWEEP, TIME_MAJOR, Speed
-from .timing import pieces
-from .traffic import OPS
 
 #: Above this share of preempted pieces, what is measured is the scheduler: copies and operators
 #: alike take whole time slices.
 QUIET = 0.05
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> str:
-    """Aligned columns: the first to the left, the others to the right."""
-    cells = [[str(x) for x in header], *([str(x) for x in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            x.rjust(w) if i else x.ljust(w)
-            for i, (x, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join([f"\n{title}" if title else "", *lines])
 
 
 def print_speed(speed: Speed) -> None:
@@ -36,8 +20,8 @@ def print_speed(speed: Speed) -> None:
     least."""
     B, C = SWEEP
     print(
-        f"\nRoof: {speed.roof.how}, the fastest of plain and non-temporal stores for each size, "
-        "moving as many bytes as the operator must."
+        f"\nCopy bandwidth: {speed.copies.how}, the fastest of plain and non-temporal stores "
+        "for each size, moving as many bytes as the operator must."
     )
     print(
         "share = the copy's time by that of the compiled operator; of train: by that of the "
@@ -213,39 +197,6 @@ def _print_loop(speed: Speed) -> None:
         rows.append([op, *(f"{values[c]:.0f}" for c in columns)])
     header = ["operator", *(f"T={shape[1]} {direction}" for shape, direction in columns)]
     print(table(header, rows, "Speed-up over the eager loop, one torch call after another"))
-
-
-def save(results: dict, folder: Path, name: str) -> Path:
-    """Writes the JSON, one row of measurements a line."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    path.write_text(_compact(results) + "\n")
-    return path
-
-
-def _compact(value: object, indent: int = 0) -> str:
-    """JSON in which innermost containers stay on one line, so that results can be read and
-    compared as text."""
-    pad = "  " * (indent + 1)
-    nested = isinstance(value, (dict, list, tuple)) and any(
-        isinstance(x, (dict, list, tuple)) for x in _items(value)
-    )
-    if not nested or (isinstance(value, dict) and "op" in value):
-        return json.dumps(value)
-    if isinstance(value, dict):
-        body = [f"{pad}{json.dumps(k)}: {_compact(v, indent + 1)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(body) + "\n" + "  " * indent + "}"
-    return (
-        "[\n"
-        + ",\n".join(pad + _compact(v, indent + 1) for v in value)
-        + "\n"
-        + "  " * indent
-        + "]"
-    )
-
-
-def _items(value: dict | list | tuple) -> Sequence[object]:
-    return list(value.values()) if isinstance(value, dict) else value
 
 
 def plot(speed: Speed, machine: dict, folder: Path, name: str) -> Path | None:

@@ -1,4 +1,4 @@
-"""python -m benchmarks gpu --tune: measures what lies around each row of triton_kernels/config.py,
+"""python -m benchmarks.gpu tune: measures what lies around each row of triton_kernels/config.py,
 and prints the table to paste there.
 
 For every family of kernels and every width, tiles and steps are tried first, the two directions
@@ -25,10 +25,10 @@ from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells import CELLS
 
-from . import report
-from .gpu_speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
-from .timing import ratio
-from .traffic import OPS, Op
+from ..measure import report
+from ..measure.timing import ratio
+from ..measure.traffic import OPS, Op
+from .speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
 
 DIRECTIONS = ("forward", "backward")
 DTYPES = {"half": torch.bfloat16, "single": torch.float32, "double": torch.float64}
@@ -301,7 +301,7 @@ class Compiler:
     def _spills(self, key: Key, direction: str) -> bool:
         import triton
 
-        from .triton_resources import launches_of, usage
+        from ..resources.triton import launches_of, usage
 
         try:
             calls = [example(op, (2, 128, MAIN[2]), DTYPES[key[1]]) for op in self.ops(key)]

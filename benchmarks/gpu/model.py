@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu_model: the share of a copy's bandwidth that the CUDA kernels should
+"""python -m benchmarks.gpu model: the share of a copy's bandwidth that the CUDA kernels should
 reach on an H100, from what they compile to.
 
 A prediction to hold measurements against, not a measurement. It takes the kernels' registers and
@@ -20,7 +20,7 @@ and assumes of the device and of the code
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared
     memory and threads allow; whole waves;
 - that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are
-  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after they are asked for: all
+  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after their prefetch: all
   else, the last reading of an input and outputs, is marked as the first to be evicted. CACHED is
   two thirds of L2: each half of an H100's serves the multiprocessors beside it, so that a chunk
   which the other half reads the second time may be held twice. Public measurements of H100s read
@@ -41,7 +41,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from ctypes import Structure, byref, c_bool, c_int64
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +52,9 @@ from lrnn_kernels.backends.build.cache import by_content
 from lrnn_kernels.backends.build.libraries import Library, Unit
 from lrnn_kernels.cells import CELLS
 
-from . import gpu_resources, report
-from .traffic import OPS, Op
+from ..measure import report
+from ..measure.traffic import OPS, Op
+from ..resources import cuda
 
 COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
 PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
@@ -160,7 +160,7 @@ def plans() -> ctypes.CDLL:
         raise RuntimeError("the plan of a launch is C++, and no C++ compiler was found")
     flags = ("-std=c++20", "-O1", "-fPIC")
     units = (
-        Unit("benchmarks", "gpu_plan.cpp", flags, "gpu_plan"),
+        Unit("benchmarks", "plan.cpp", flags, "gpu_plan"),
         Unit("csrc", "cuda/plan.cpp", flags, "plan"),
     )
     folders = {"benchmarks": Path(__file__).parent, "csrc": sources.csrc()}
@@ -332,11 +332,11 @@ def _row(name: str) -> tuple[int, int]:
     """Registers and shared memory of the kernel whose name begins so."""
     rows = [
         row
-        for row in gpu_resources.read()
+        for row in cuda.read()
         if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE
     ]
     if not rows:
-        raise LookupError(f"{gpu_resources.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
+        raise LookupError(f"{cuda.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
     return int(rows[0]["registers"]), int(rows[0]["shared_bytes"])
 
 
@@ -377,7 +377,3 @@ def main() -> int:
         report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC")
     )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from .traffic import Calls, Op
+from ..measure.traffic import Calls, Op
 
 
 def of(op: Op, calls: Calls) -> dict[str, Callable[[], object]]:

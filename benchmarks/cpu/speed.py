@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from lrnn_kernels import testing
 
+from ..measure.copy_bandwidth import CopyBandwidth, huge_empty
+from ..measure.timing import Times, best_of, interleave, pieces, ratio
+from ..measure.traffic import OPS, Calls, Op
 from . import peers, products
-from .roof import Roof, huge_empty
-from .timing import Times, best_of, interleave, pieces, ratio
-from .traffic import OPS, Calls, Op
 
 Shape = tuple[int, int, int]  # B, T, C
 
@@ -149,7 +149,7 @@ class Speed:
             B * T * C for B, T, C in [(SWEEP[0], max(self.lengths), SWEEP[1]), PIXELS, LONE]
         )
         self.bank = Bank(max(2 * largest, 3 * max(_elements(MAIN), _elements(PIXELS))))
-        self.roof = Roof(
+        self.copies = CopyBandwidth(
             max(int(largest * op.bytes_per_element(torch.float32, True)) for op in OPS.values())
         )
 
@@ -185,7 +185,7 @@ class Speed:
 
     def as_json(self) -> dict:
         return {
-            "roof": self.roof.how,
+            "copy": self.copies.how,
             "pieces": dict(pieces),
             "rows": [asdict(row) for row in self.rows],
             "ratios": self.ratios,
@@ -299,11 +299,11 @@ class Speed:
             total = int(
                 _elements(shape) * calls.op.bytes_per_element(dtype, direction == "backward")
             )
-            for kind, copy in self.roof.candidates(total, threads).items():
+            for kind, copy in self.copies.candidates(total, threads).items():
                 cases[f"{name} {direction} copy {kind}"] = copy
             # Real streams of one type only: complex ones are as many streams of twice the width.
             reads, writes = calls.op.backward if direction == "backward" else calls.op.forward
-            move = self.roof.streams(
+            move = self.copies.streams(
                 reads, writes, _elements(shape) * calls.op.itemsize(dtype), threads
             )
             if train and not calls.op.saved and move is not None:
@@ -360,7 +360,7 @@ class Speed:
             total = int(
                 _elements(LONE) * op.bytes_per_element(torch.float32, direction == "backward")
             )
-            cases[f"one thread copy {direction}"] = self.roof.copy(
+            cases[f"one thread copy {direction}"] = self.copies.copy(
                 total, nontemporal=False, threads=1
             )
         enter = {name: 1 if name.startswith("one thread") else self.threads for name in cases}

@@ -1,0 +1,2 @@
+"""Does it learn: the same small network around every cell. ``python -m benchmarks.claims
+TASK``."""
