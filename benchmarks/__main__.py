@@ -53,14 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
     results: dict = {"machine": about, "quick": args.quick}
     name = machine.slug(about)
     if "speed" in sections:
-        from .cpu import tables
+        from .cpu import plot, tables
         from .cpu.speed import Speed
 
         speed = Speed(args.quick)
         speed.run()
-        tables.print_speed(speed)
         results["speed"] = speed.as_json()
-        print(f"Plot: {tables.plot(speed, about, args.out, name)}")
+        tables.print_speed(results)
+        print(f"Plot: {plot.plot(results, args.out, name)}")
     if "learn" in sections:
         from .claims import digits
 

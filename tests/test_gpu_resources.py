@@ -117,14 +117,11 @@ def test_summaries_load_only_what_maps_need():
         for op in OPS.values()
         if not CELLS[op.cell].sequential and not op.complex and not op.bits
     ):
-        kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False).name
         streams = (
-            2
-            * model.plans().lrnn_affine_tile(model.accesses(op, True), 4)
-            * model.MAP_READS[kernel]
+            2 * model.plans().lrnn_affine_tile(model.accesses(op, True), 4) * model.map_reads(op)
         )
         assert (
-            counts[f"summarize<Backward, {model.STRUCTS[kernel]}, Real<float, float, 4>>"]
+            counts[f"summarize<Backward, {model.structs()[op.kernel.name]}, Real<float, float, 4>>"]
             == streams + 2
         ), op.name
 

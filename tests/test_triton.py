@@ -75,7 +75,8 @@ def test_kernels_compile_without_spills(tmp_path):
 SPILLS = """
 from benchmarks.gpu import tune
 from benchmarks.resources import triton as triton_resources
-assert not triton_resources.triton_backend.failure()
+from lrnn_kernels.backends import triton as triton_backend
+assert not triton_backend.failure()
 from lrnn_kernels.triton_kernels.config import CONFIGS
 key = ("affine", "double")
 driver = triton_resources.Driver(triton_resources.TARGETS["sm_90"])

@@ -83,7 +83,8 @@ SPECIALIZED = """
 import triton
 from benchmarks.resources import triton as triton_resources
 from lrnn_kernels import testing
-assert not triton_resources.triton_backend.failure()
+from lrnn_kernels.backends import triton as triton_backend
+assert not triton_backend.failure()
 triton.runtime.driver.set_active(triton_resources.Driver(triton_resources.TARGETS["sm_90"]))
 
 def leaves(x):

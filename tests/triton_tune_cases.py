@@ -69,7 +69,7 @@ def test_the_tuner_finds_the_fastest(tuner, capsys):
     assert tuner.table == before
     assert {x["why"] for x in tuner.left_out} == {"spills"}
     assert all(x["config"].elements == 8 for x in tuner.left_out)
-    rows = {(row.config, row.direction): row for row in tuner.rows}
+    rows = {(row.config, row.key.direction): row for row in tuner.rows}
     assert rows[tuple(before[key]), "backward"].ratio == 1
     assert rows[tuple(tuner.best[key]), "forward"].share == 1 / (4 / 16)
     tune.print_tables(tuner, [key])

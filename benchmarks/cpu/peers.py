@@ -23,6 +23,7 @@ try:
 except ImportError:  # an optional peer
     numba = None
 
+CASE = "numba"
 NAME = "numba is not installed" if numba is None else f"numba {numba.__version__}"
 
 

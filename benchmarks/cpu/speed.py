@@ -4,21 +4,20 @@ hand-written peers and the eager loop."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from lrnn_kernels import testing
 
-from ..measure.copy_bandwidth import CopyBandwidth, huge_empty
+from ..measure.copy_bandwidth import CopyBandwidth
+from ..measure.results import Key, Results, Row, Shape
 from ..measure.timing import Times, best_of, interleave, pieces, ratio
 from ..measure.traffic import OPS, Calls, Op
 from . import peers, products
-
-Shape = tuple[int, int, int]  # B, T, C
+from .bank import Bank
 
 SWEEP = (8, 256)  # B, C
 MAIN: Shape = (8, 4096, 256)
@@ -26,129 +25,24 @@ PIXELS: Shape = (32, 784, 256)  # sequential MNIST, batched
 LONE: Shape = (1, 65536, 16)  # one long, narrow sequence: threads could share its time only
 DTYPES = (torch.float32, torch.bfloat16)
 LOOP_LENGTHS = (64, 256)
-CALL = "time of the public call by the operator's"
-PACKED = (
-    "time with streams, or parts of complex ones, side by side in a row as one GEMM writes "
-    "them, by that of streams apart"
-)
-TIME_MAJOR = (
-    "time with streams time-major in memory, (T,B,nC) where they are n, by that of "
-    "batch-major streams apart"
-)
-ALONE = "time of one thread's copy by that of one thread"
-STREAMS = "time of only moving the same streams, by ours"
+PASSES = ("forward", "backward")
 
-
-@dataclass
-class Row:
-    """One measured pass; share is the copy's time by the pass's, the median over rounds."""
-
-    op: str
-    shape: Shape
-    dtype: str
-    threads: int
-    direction: str  # "forward", "backward" or "train"
-    seconds: float
-    gelem_s: float
-    bytes_per_element: float
-    gbytes_s: float
-    copy_gbytes_s: float
-    copy_kind: str
-    share: float
-
-
-class Bank:
-    """Streams of random values on huge pages, drawn once and cut to every shape: drawing would
-    take longer than measuring."""
-
-    def __init__(self, largest: int):
-        self.pages: dict[tuple[str, torch.dtype], Tensor] = {}
-        self.largest = largest  # real values
-
-    def stream(
-        self, kind: str, number: int, shape: Shape, dtype: torch.dtype, complex: bool
-    ) -> Tensor:
-        B, T, C = shape
-        values = self._values(f"{kind}{number}", dtype)[: B * T * C * (2 if complex else 1)]
-        if not complex:
-            return values.view(B, T, C)
-        if (
-            dtype.itemsize == 2
-        ):  # there is no complex type of 16-bit parts: split storage, as one real GEMM writes it
-            return values.view(B, T, 2 * C)
-        return torch.view_as_complex(values.view(B, T, C, 2))
-
-    def _values(self, name: str, dtype: torch.dtype) -> Tensor:
-        if (name, dtype) not in self.pages:
-            pages = huge_empty(self.largest * dtype.itemsize).view(dtype)
-            torch.manual_seed(len(self.pages))
-            period = min(self.largest, 1 << 20)
-            drawn = torch.rand(period) if name.startswith("gate") else torch.randn(period)
-            for start in range(0, self.largest, period):
-                n = min(period, self.largest - start)
-                pages[start : start + n] = drawn[:n]
-            self.pages[name, dtype] = pages
-        return self.pages[name, dtype]
-
-    def packed(
-        self, op: Op, shape: Shape, dtype: torch.dtype, time_major: bool = False
-    ) -> Calls | None:
-        """All streams in one tensor (B,T,nC), or a complex one in two real planes: passes only.
-        None for what is one real stream."""
-        streams = 2 if op.complex else len(op.streams)
-        if streams == 1:
-            return None
-        width = (*shape[:2], streams * shape[2])
-        dy = (*shape[:2], 2 * shape[2]) if op.complex else shape
-        inputs = [self._ordered("gate", 9, width, dtype, False, time_major)]
-        return Calls(
-            op,
-            inputs,
-            op.params(shape[2], dtype),
-            self._ordered("normal", 9, dy, dtype, False, time_major),
-        )
-
-    def calls(self, op: Op, shape: Shape, dtype: torch.dtype, time_major: bool = False) -> Calls:
-        streams = [
-            self._ordered(kind, i, shape, dtype, op.complex, time_major)
-            for i, kind in enumerate(op.streams)
-        ]
-        return Calls(
-            op,
-            streams,
-            op.params(shape[2], dtype),
-            self._ordered("normal", 9, shape, dtype, op.complex, time_major),
-        )
-
-    def _ordered(
-        self,
-        kind: str,
-        number: int,
-        shape: Shape,
-        dtype: torch.dtype,
-        complex: bool,
-        time_major: bool,
-    ) -> Tensor:
-        """A stream (B,T,C), time-major in memory if wanted."""
-        B, T, C = shape
-        if time_major:
-            return self.stream(kind, number, (T, B, C), dtype, complex).transpose(0, 1)
-        return self.stream(kind, number, shape, dtype, complex)
+Cases = dict[Key, Callable[[], object]]
 
 
 class Speed:
-    """Measures and keeps the rows."""
+    """Measures, and keeps what was found in ``results``."""
 
     def __init__(self, quick: bool):
         self.lengths = [64, 256, 1024, 4096] if quick else [64, 256, 1024, 4096, 16384]
         self.rounds = 3 if quick else 7
         self.threads = torch.get_num_threads()
-        self.rows: list[Row] = []
-        self.ratios: list[dict] = []  # bf16 against float32, threads, peers, the loop
+        self.results = Results()
         largest = max(
-            B * T * C for B, T, C in [(SWEEP[0], max(self.lengths), SWEEP[1]), PIXELS, LONE]
+            _elements(shape) for shape in [(SWEEP[0], max(self.lengths), SWEEP[1]), PIXELS, LONE]
         )
-        self.bank = Bank(max(2 * largest, 3 * max(_elements(MAIN), _elements(PIXELS))))
+        streams = max(len(op.row.inputs) for op in OPS.values())
+        self.bank = Bank(max(2 * largest, streams * max(_elements(MAIN), _elements(PIXELS))))
         self.copies = CopyBandwidth(
             max(int(largest * op.bytes_per_element(torch.float32, True)) for op in OPS.values())
         )
@@ -172,115 +66,46 @@ class Speed:
                     bar.set_postfix_str(f"{op.name} {name}")
                     job(op)
                     bar.update()
-        self.ratios += products.measure(self.rounds)
-
-    def row(
-        self, op: str, shape: Shape, dtype: str, direction: str, threads: int | None = None
-    ) -> Row | None:
-        wanted = (op, shape, dtype, direction, threads or self.threads)
-        return next(
-            (r for r in self.rows if (r.op, r.shape, r.dtype, r.direction, r.threads) == wanted),
-            None,
-        )
+        self.results.ratios |= products.measure(self.rounds, self.threads)
 
     def as_json(self) -> dict:
-        return {
-            "copy": self.copies.how,
-            "pieces": dict(pieces),
-            "rows": [asdict(row) for row in self.rows],
-            "ratios": self.ratios,
-        }
+        return {"copy": self.copies.how, "pieces": dict(pieces), **self.results.as_json()}
 
     # What is compared is always one call of interleave: both dtypes, both directions, their copies
     # and their peers.
 
     def _shape(self, op: Op, shape: Shape) -> None:
         big = shape in (MAIN, PIXELS)
-        cases: dict[str, Callable[[], object]] = {}
+        cases: Cases = {}
         for dtype in DTYPES:
             calls = self.bank.calls(op, shape, dtype)
             calls.prepare_backward()
             cases |= self._passes(calls, shape, dtype, train=big)
             if big and dtype is torch.float32:
-                cases["float32 call"] = calls.call
-                packed = self.bank.packed(op, shape, dtype)
-                by_time = (self.bank.packed if packed else self.bank.calls)(
-                    op, shape, dtype, time_major=True
-                )
-                for name, other in (("packed", packed), ("time-major", by_time)):
-                    if other is not None:
-                        other.prepare_backward()
-                        cases |= {
-                            f"{name} forward": other.forward,
-                            f"{name} backward": other.backward,
-                        }
-            if dtype is torch.float32 and shape == MAIN and op.name in peers.PEERS:
-                cases |= {
-                    f"peer {name}": call for name, call in peers.PEERS[op.name](calls).items()
-                }
+                cases |= self._other_ways(calls, shape)
         times = interleave(cases, self._rounds(shape))
         for dtype in DTYPES:
             self._keep(op, shape, dtype, times)
-        for direction in ("forward", "backward"):
-            for what, name in ((PACKED, "packed"), (TIME_MAJOR, "time-major")):
-                if f"{name} {direction}" in times:
-                    self._ratio(
-                        what,
-                        op,
-                        shape,
-                        direction,
-                        times,
-                        f"{name} {direction}",
-                        f"float32 {direction}",
-                    )
-            if f"float32 {direction} streams" in times:
-                self._ratio(
-                    STREAMS,
-                    op,
-                    shape,
-                    direction,
-                    times,
-                    f"float32 {direction} streams",
-                    f"float32 {direction}",
-                )
-        if big:
-            self._ratio(CALL, op, shape, "forward", times, "float32 call", "float32 forward")
-            for direction in ("forward", "backward"):
-                self._ratio(
-                    "bfloat16 elements/s by float32's",
-                    op,
-                    shape,
-                    direction,
-                    times,
-                    f"float32 {direction}",
-                    f"bfloat16 {direction}",
-                )
-        for direction in ("forward", "backward"):
-            ours = {"forward": "float32 call", "backward": "float32 backward"}
-            if f"peer {direction}" in times:
-                self._ratio(
-                    f"numba time by ours ({peers.NAME})",
-                    op,
-                    shape,
-                    direction,
-                    times,
-                    f"peer {direction}",
-                    ours[direction],
-                )
-        if "peer forward" in times:
-            both = [
-                a + b for a, b in zip(times["peer forward"], times["peer backward"], strict=True)
-            ]
-            times |= {"peer train": both}
-            self._ratio(
-                f"numba time by ours ({peers.NAME})",
-                op,
-                shape,
-                "train",
-                times,
-                "peer train",
-                "float32 train",
-            )
+        for direction in PASSES:
+            single = self._key(op, shape, torch.float32, direction)
+            for case in ("packed", "time_major", "streams"):
+                self._ratio(times, replace(single, case=case), case="operator")
+            if big:
+                self._ratio(times, single, dtype=_name(torch.bfloat16))
+        forward = self._key(op, shape, torch.float32, "forward", "call")
+        self._ratio(times, forward, case="operator")
+        self._peers(times, op, shape)
+
+    def _peers(self, times: Times, op: Op, shape: Shape) -> None:
+        """Peers beside what a user calls: the public function, and backward the operator, without
+        autograd; trained, both of the peer's passes."""
+        passes = [self._key(op, shape, torch.float32, d, peers.CASE) for d in PASSES]
+        if passes[0] not in times:
+            return
+        both = replace(passes[0], direction="train")
+        times[both] = [a + b for a, b in zip(*(times[key] for key in passes), strict=True)]
+        for key, case in ((passes[0], "call"), (passes[1], "operator"), (both, "call")):
+            self._ratio(times, key, case=case)
 
     def _passes(
         self,
@@ -288,106 +113,108 @@ class Speed:
         shape: Shape,
         dtype: torch.dtype,
         train: bool,
-        threads: int | None = None,
-    ) -> dict:
+    ) -> Cases:
         """The passes of one operator with the copies that go with them."""
-        name, threads = _name(dtype), threads or self.threads
-        directions = {"forward": calls.forward, "backward": calls.backward}
-        cases: dict[str, Callable[[], object]] = {}
-        for direction, call in directions.items():
-            cases[f"{name} {direction}"] = call
-            total = int(
-                _elements(shape) * calls.op.bytes_per_element(dtype, direction == "backward")
-            )
-            for kind, copy in self.copies.candidates(total, threads).items():
-                cases[f"{name} {direction} copy {kind}"] = copy
+        op, threads = calls.op, self.threads
+        cases: Cases = {}
+        for direction in PASSES:
+            key = self._key(op, shape, dtype, direction)
+            cases[key] = getattr(calls, direction)
+            total = int(key.elements * op.bytes_per_element(dtype, direction == "backward"))
+            for (case, count), copy in self.copies.candidates(total, threads).items():
+                cases[replace(key, case=case, threads=count)] = copy
             # Real streams of one type only: complex ones are as many streams of twice the width.
-            reads, writes = calls.op.backward if direction == "backward" else calls.op.forward
-            move = self.copies.streams(
-                reads, writes, _elements(shape) * calls.op.itemsize(dtype), threads
-            )
-            if train and not calls.op.saved and move is not None:
-                cases[f"{name} {direction} streams"] = move
+            reads, writes = op.backward if direction == "backward" else op.forward
+            move = self.copies.streams(reads, writes, key.elements * op.itemsize(dtype), threads)
+            if train and not op.saved and move is not None:
+                cases[replace(key, case="streams")] = move
         if train:
-            cases[f"{name} train"] = calls.train
+            cases[self._key(op, shape, dtype, "train", "call")] = calls.train
         return cases
 
-    def _keep(
-        self, op: Op, shape: Shape, dtype: torch.dtype, times: Times, threads: int | None = None
+    def _other_ways(self, calls: Calls, shape: Shape) -> Cases:
+        """The public function, other orders in memory, and a peer, in float32."""
+        op, dtype = calls.op, torch.float32
+        cases = {self._key(op, shape, dtype, "forward", "call"): calls.call}
+        packed = self.bank.packed(op, shape, dtype)
+        by_time = (self.bank.packed if packed else self.bank.calls)(
+            op, shape, dtype, time_major=True
+        )
+        for case, other in (("packed", packed), ("time_major", by_time)):
+            if other is not None:
+                other.prepare_backward()
+                for direction in PASSES:
+                    key = self._key(op, shape, dtype, direction, case)
+                    cases[key] = getattr(other, direction)
+        if shape == MAIN and op.name in peers.PEERS:
+            for direction, call in peers.PEERS[op.name](calls).items():
+                cases[self._key(op, shape, dtype, direction, peers.CASE)] = call
+        return cases
+
+    def _keep(self, op: Op, shape: Shape, dtype: torch.dtype, times: Times) -> None:
+        """Makes rows of the passes among what was timed."""
+        best: dict[str, list[float]] = {}  # the fastest copy's times by direction
+        for direction in PASSES:
+            key = self._key(op, shape, dtype, direction)
+            copies = self._copies(times, key)
+            fastest = best_of(times, copies)
+            best[direction] = times[fastest]
+            self._row(op, dtype, key, times[key], best[direction], _copy_kind(fastest))
+        key = self._key(op, shape, dtype, "train", "call")
+        if key in times:  # its copy is both copies, one after the other
+            both = [a + b for a, b in zip(best["forward"], best["backward"], strict=True)]
+            self._row(op, dtype, key, times[key], both, "both")
+
+    @staticmethod
+    def _copies(times: Times, key: Key) -> list[Key]:
+        """The copies that were timed for a pass, on any number of threads."""
+        return [
+            other
+            for other in times
+            if other.case.endswith("copy")
+            and replace(other, case=key.case, threads=key.threads) == key
+        ]
+
+    def _row(
+        self,
+        op: Op,
+        dtype: torch.dtype,
+        key: Key,
+        times: list[float],
+        copy: list[float],
+        copy_kind: str,
     ) -> None:
-        name, elements = _name(dtype), _elements(shape)
-        for direction in ("forward", "backward", "train"):
-            case = f"{name} {direction}"
-            if case not in times:
-                continue
-            sides = [False, True] if direction == "train" else [direction == "backward"]
-            per_element = sum(op.bytes_per_element(dtype, side) for side in sides)
-            seconds = median(times[case])
-            if direction == "train":  # its copy is both copies, one after the other
-                forward, backward = (
-                    times[f"{name} {d} copy best"] for d in ("forward", "backward")
-                )
-                copy, kind = [f + b for f, b in zip(forward, backward, strict=True)], "both"
-            else:
-                best = best_of(times, [n for n in times if n.startswith(f"{case} copy ")])
-                copy, kind = times[best], best.split(" copy ")[1]
-            times[f"{case} copy best"] = copy
-            total = per_element * elements
-            self.rows.append(
-                Row(
-                    op.name,
-                    shape,
-                    name,
-                    threads or self.threads,
-                    direction,
-                    seconds,
-                    elements / seconds / 1e9,
-                    per_element,
-                    total / seconds / 1e9,
-                    total / median(copy) / 1e9,
-                    kind,
-                    ratio(times, f"{case} copy best", case),
-                )
-            )
+        sides = (False, True) if key.direction == "train" else (key.direction == "backward",)
+        per_element = sum(op.bytes_per_element(dtype, side) for side in sides)
+        seconds, total = median(times), per_element * key.elements
+        share = median(a / b for a, b in zip(copy, times, strict=True))
+        rates = key.elements / seconds / 1e9, per_element, total / seconds / 1e9
+        self.results.add(Row(key, seconds, *rates, total / median(copy) / 1e9, copy_kind, share))
 
     def _lone(self, op: Op) -> None:
         """One sequence, one thread and all of them."""
         calls = self.bank.calls(op, LONE, torch.float32)
         calls.prepare_backward()
         cases = self._passes(calls, LONE, torch.float32, train=False)
-        for direction, call in (("forward", calls.forward), ("backward", calls.backward)):
-            cases[f"one thread {direction}"] = call
+        copies = {}
+        for direction in PASSES:
+            alone = self._key(op, LONE, torch.float32, direction, threads=1)
+            cases[alone] = getattr(calls, direction)
             total = int(
-                _elements(LONE) * op.bytes_per_element(torch.float32, direction == "backward")
+                alone.elements * op.bytes_per_element(torch.float32, direction == "backward")
             )
-            cases[f"one thread copy {direction}"] = self.copies.copy(
-                total, nontemporal=False, threads=1
-            )
-        enter = {name: 1 if name.startswith("one thread") else self.threads for name in cases}
+            (case, _), copy = next(iter(self.copies.candidates(total, 1).items()))
+            copies[direction] = replace(alone, case=case)
+            cases[copies[direction]] = copy
         with testing.threads(self.threads):
             times = interleave(
-                cases, self._rounds(LONE), before=lambda name: torch.set_num_threads(enter[name])
+                cases, self._rounds(LONE), before=lambda key: torch.set_num_threads(key.threads)
             )
         self._keep(op, LONE, torch.float32, times)
-        for direction in ("forward", "backward"):
-            self._ratio(
-                "one thread's time by all threads'",
-                op,
-                LONE,
-                direction,
-                times,
-                f"one thread {direction}",
-                f"float32 {direction}",
-            )
-            self._ratio(
-                ALONE,
-                op,
-                LONE,
-                direction,
-                times,
-                f"one thread copy {direction}",
-                f"one thread {direction}",
-            )
+        for direction in PASSES:
+            alone = self._key(op, LONE, torch.float32, direction, threads=1)
+            self._ratio(times, alone, threads=self.threads)
+            self._ratio(times, copies[direction], case="operator")
 
     def _loop(self, op: Op) -> None:
         """One eager step after another, and autograd through them."""
@@ -395,40 +222,42 @@ class Speed:
             shape = (SWEEP[0], T, SWEEP[1])
             calls = self.bank.calls(op, shape, torch.float32)
             cases = {
-                "forward": calls.call,
-                "loop forward": calls.loop_forward,
-                "train": calls.train,
-                "loop train": calls.loop_train,
+                self._key(op, shape, torch.float32, direction, case): call
+                for direction, case, call in (
+                    ("forward", "call", calls.call),
+                    ("forward", "loop", calls.loop_forward),
+                    ("train", "call", calls.train),
+                    ("train", "loop", calls.loop_train),
+                )
             }
             times = interleave(cases, 3, budget=0)
             for direction in ("forward", "train"):
-                self._ratio(
-                    "speed-up over the eager loop",
-                    op,
-                    shape,
-                    direction,
-                    times,
-                    f"loop {direction}",
-                    direction,
-                )
+                key = self._key(op, shape, torch.float32, direction, "loop")
+                self._ratio(times, key, case="call")
 
-    def _ratio(
+    def _ratio(self, times: Times, of: Key, **by: object) -> None:
+        """Keeps the ratio of two times, where both are there."""
+        other = replace(of, **by)
+        if of in times and other in times:
+            self.results.ratios[of, other] = ratio(times, of, other)
+
+    def _key(
         self,
-        what: str,
         op: Op,
         shape: Shape,
+        dtype: torch.dtype,
         direction: str,
-        times: Times,
-        numerator: str,
-        denominator: str,
-    ) -> None:
-        value = ratio(times, numerator, denominator)
-        self.ratios.append(
-            {"what": what, "op": op.name, "shape": shape, "direction": direction, "ratio": value}
-        )
+        case: str = "operator",
+        threads: int | None = None,
+    ) -> Key:
+        return Key(op.name, shape, _name(dtype), direction, case, threads=threads or self.threads)
 
     def _rounds(self, shape: Shape) -> int:
         return self.rounds if _elements(shape) <= _elements(MAIN) else max(3, self.rounds - 2)
+
+
+def _copy_kind(key: Key) -> str:
+    return f"{key.case.removesuffix(' copy')} x{key.threads}"
 
 
 def _elements(shape: Shape) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ..measure.traffic import OPS
-from .speed import Bank
+from .bank import Bank
 
 SHAPE = (8, 1024, 256)
 

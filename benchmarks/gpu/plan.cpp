@@ -1,4 +1,4 @@
-// The CUDA kernels' own plans, for model.py through ctypes.
+// The CUDA kernels' own plans, for plan.py through ctypes.
 #include "../../csrc/cuda/kernels.h"
 
 extern "C" {

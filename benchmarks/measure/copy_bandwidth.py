@@ -73,17 +73,16 @@ class CopyBandwidth:
         )
         return lambda: self.library.lrnn_copy(*arguments)
 
-    def candidates(self, total: int, threads: int) -> dict[str, Callable[[], None]]:
+    def candidates(self, total: int, threads: int) -> dict[tuple[str, int], Callable[[], None]]:
+        """Copies by their case (see ``results.CASES``) and their number of threads."""
         if self.library is None:
-            return {"torch copy_": self.copy(total, False, threads)}
-        kinds = {"plain": False, "non-temporal": True}
+            return {("torch copy", threads): self.copy(total, False, threads)}
+        kinds = {"plain copy": False, "non-temporal copy": True}
         counts = (
             {1, threads} if total < (8 << 20) else {threads}
         )  # more threads never lose on large sizes
         return {
-            f"{kind} x{n}": self.copy(total, nt, n)
-            for kind, nt in kinds.items()
-            for n in sorted(counts)
+            (kind, n): self.copy(total, nt, n) for kind, nt in kinds.items() for n in sorted(counts)
         }
 
     def streams(

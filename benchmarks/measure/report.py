@@ -37,7 +37,7 @@ def _compact(value: object, indent: int = 0) -> str:
     nested = isinstance(value, (dict, list, tuple)) and any(
         isinstance(x, (dict, list, tuple)) for x in _items(value)
     )
-    if not nested or (isinstance(value, dict) and "op" in value):
+    if not nested or (isinstance(value, dict) and "operator" in value):
         return json.dumps(value)
     if isinstance(value, dict):
         body = [f"{pad}{json.dumps(k)}: {_compact(v, indent + 1)}" for k, v in value.items()]

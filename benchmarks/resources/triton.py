@@ -11,17 +11,18 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
 from lrnn_kernels import testing
-from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
-from lrnn_kernels.cells.src import SPIKE_SURROGATES
+from lrnn_kernels.cells import CELLS as ROWS
+from lrnn_kernels.cells import KERNELS
 
 RESULTS = Path(__file__).parents[1] / "results"
 TARGETS = {
@@ -30,31 +31,37 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-#: One cell and options for each kernel, and for each that is compiled for options.
-CELLS = {
-    "linear": ("linear_scan", {}),
-    "linear_per_channel": ("linear_scan_per_channel", {}),
-    "hysteresis": ("bmru", {"eps": 0.5, "width": 1.0}),
-    "bmru": ("bmru", {"eps": 0.0, "width": 1.0}),
-    "hysteresis_per_step": ("alpha_bmru", {"eps": 0.5, "width": 1.0}),
-    "cmru": ("cmru", {"eps": 1.0, "width": 1.0}),
-    "cmru_per_step": ("alpha_cmru", {"eps": 1.0, "width": 1.0}),
-    "fq_bmru": ("fq_bmru", {"eps": 0.5, "width": 1.0}),
-    "min_gru": ("min_gru", {"positive": False}),
-    "min_gru_positive": ("min_gru", {"positive": True}),
-    "brc": ("brc", {}),
-    "src": ("src", {**SRC_OPTIONS, "gradient": "full"}),
-    "src_detached": ("src", SRC_OPTIONS),
-    "src, checkpoints": ("src", {**SRC_OPTIONS, "gradient": "full", "memory": 32}),
-    "src_detached, checkpoints": ("src", {**SRC_OPTIONS, "memory": 32}),
-    **{
-        f"src_spikes{suffix}, {surrogate}": (
-            "src",
-            {**SRC_OPTIONS, "gradient": gradient, "threshold": 0.5, "surrogate": surrogate},
-        )
-        for suffix, gradient in (("", "full"), ("_detached", "detached"))
-        for surrogate in SPIKE_SURROGATES
-    },
+#: One row and options for each kernel, and for each that is compiled for options, "KERNEL, WHAT".
+#: The Triton kernels have no matrix products.
+CELLS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    name: (row.name, options)
+    for row in reversed(ROWS.values())  # of rows that share a kernel the first stays
+    if not row.matrices
+    for name, options in row.compiled.items()
+}
+
+#: The cell of kernels that are the same for all cells.
+ANY = "any"
+#: Kernels with complex numbers.
+COMPLEX = tuple(
+    dict.fromkeys(
+        row.kernels[0].name for row in ROWS.values() if any(d.is_complex for d in row.dtypes)
+    )
+)
+#: Those that take them in two planes, with a row that does.
+SPLIT = {row.kernels[0].name: row.name for row in ROWS.values() if row.dtypes[0].is_complex}
+#: Storage: cells (None: all), dtype, split storage, with states and resets or without.
+STORAGE = {
+    "float32, no states": (None, torch.float32, False, False),
+    "float32": (None, torch.float32, False, True),
+    "float64": (None, torch.float64, False, True),
+    "bfloat16": (None, torch.bfloat16, False, True),
+    "float16": (None, torch.float16, False, True),
+    "complex64, no states": (COMPLEX, torch.complex64, False, False),
+    "complex64": (COMPLEX, torch.complex64, False, True),
+    "complex128": (COMPLEX, torch.complex128, False, True),
+    "float32 split": (tuple(SPLIT), torch.float32, True, True),
+    "bfloat16 split": (tuple(SPLIT), torch.bfloat16, True, True),
 }
 
 
@@ -63,25 +70,10 @@ def kernel_of(cell: str) -> str:
     return cell.split(",")[0]
 
 
-#: The cell of kernels that are the same for all cells.
-ANY = "any"
-_LINEAR = ("linear", "linear_per_channel")
-#: Cells whose kernels differ from another's by a few operations are compiled in float32 only: no
-#: type makes a difference between them.
-_ALIKE = tuple(cell for cell in CELLS if "," in cell)
-#: Storage: cells (None: all), dtype, split storage, with states and resets or without.
-STORAGE = {
-    "float32, no states": (None, torch.float32, False, False),
-    "float32": (None, torch.float32, False, True),
-    "float64": (None, torch.float64, False, True),
-    "bfloat16": (None, torch.bfloat16, False, True),
-    "float16": (None, torch.float16, False, True),
-    "complex64, no states": (_LINEAR, torch.complex64, False, False),
-    "complex64": (_LINEAR, torch.complex64, False, True),
-    "complex128": (_LINEAR, torch.complex128, False, True),
-    "float32 split": (_LINEAR[1:], torch.float32, True, True),
-    "bfloat16 split": (_LINEAR[1:], torch.bfloat16, True, True),
-}
+def is_alike(cell: str) -> bool:
+    """Whether a cell's kernels differ from another's by a few operations: they are compiled in
+    float32 only, for no type makes a difference between them."""
+    return kernel_of(cell) != cell
 
 
 @dataclass(frozen=True)
@@ -124,8 +116,9 @@ def launches(cell: str, storage: str) -> Iterator:
     """Every launch of a variant."""
     _, dtype, split, states = STORAGE[storage]
     name, options = CELLS[cell]
-    name = "lru" if split else name
-    reset = states and cell != "bmru"  # which has none
+    name = SPLIT[cell] if split else name
+    kernel = ROWS[name].kernel
+    reset = states and kernel(options, True) is kernel(options, False)  # the latch has none
     call = testing.random_call(
         name,
         2,
@@ -230,7 +223,7 @@ def every() -> Iterator[tuple]:
     along = set()
     for storage, (cells, _, _, _) in STORAGE.items():
         for cell in cells or (
-            CELLS if storage == "float32" else [cell for cell in CELLS if cell not in _ALIKE]
+            CELLS if storage == "float32" else [cell for cell in CELLS if not is_alike(cell)]
         ):
             for one in launches(cell, storage):
                 if one.kernel.fn.__name__ == "carries":
@@ -242,16 +235,25 @@ def every() -> Iterator[tuple]:
 
 
 def some() -> Iterator[tuple]:
-    """A part that compiles in seconds: the largest kernel of every cell, and every kernel of
-    one."""
-    for cell in (cell for cell in CELLS if cell not in _ALIKE or cell == "src, checkpoints"):
+    """A part that compiles in seconds: the largest kernel of every cell, from checkpoints too, and
+    every kernel of the first cell of each engine."""
+    firsts = {KERNELS[kernel_of(cell)].engine: cell for cell in reversed(CELLS)}.values()
+    for cell in (cell for cell in CELLS if not is_alike(cell) or _again(cell)):
         for one in launches(cell, "float32"):
-            if cell in ("hysteresis", "src") or one.kernel.fn.__name__ == "backward":
+            if cell in firsts or one.kernel.fn.__name__ == "backward":
                 yield cell, "float32", one, "sm_90"
             if one.kernel.fn.__name__ == "backward":
                 yield cell, "float32", one, "gfx942"
-    for one in launches("linear_per_channel", "complex64"):
-        yield "linear_per_channel", "complex64", one, "sm_90"
+    cell = COMPLEX[-1]
+    for one in launches(cell, "complex64"):
+        yield cell, "complex64", one, "sm_90"
+
+
+def _again(cell: str) -> bool:
+    """Whether a variant is one that saves the states before some steps only."""
+    name, options = CELLS[cell]
+    row = ROWS[name]
+    return KERNELS[kernel_of(cell)].checkpoints and row.numbers(options)[0] > 0
 
 
 def table_path() -> Path:
