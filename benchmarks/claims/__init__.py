@@ -1,2 +1,2 @@
-"""Does it learn: the same small network around every cell. ``python -m benchmarks.claims
-TASK``."""
+"""What takes long and shows a claim: that networks of these cells learn. ``python -m
+benchmarks.claims TASK``."""

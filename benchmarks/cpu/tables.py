@@ -209,9 +209,10 @@ def _print_ratios(tables: Tables, case: str, title: str) -> None:
 
 def _print_products(tables: Tables) -> None:
     rows = [
-        [row.name, str(list(shape)), *tables.pair(row.name, shape, {"case": "products"})]
+        [row.name, str(list(shape)), *pair]
         for row in products.ROWS
         for shape in products.SHAPES
+        if any(pair := tables.pair(row.name, shape, {"case": "products"}))
     ]
     title = "float32: time by that of the matrix products alone (torch.mm)"
     print(table(["operator", "[B, T, C]", "forward", "backward"], rows, title))

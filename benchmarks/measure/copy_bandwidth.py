@@ -46,7 +46,7 @@ class CopyBandwidth:
     def __init__(self, largest_total: int):
         half = largest_total // 2 + HUGE_PAGE
         # What is written begins in the middle of a page, as the operators' outputs do: at the
-        # start, like what is read, the copy takes 1.06 to 1.16 times as long.
+        # start, like what is read, a copy is slower.
         self.src, self.dst = huge_empty(half), huge_empty(half + HALF_PAGE)[HALF_PAGE:]
         _fill(self.src)
         self.library = _library()
@@ -111,7 +111,7 @@ class CopyBandwidth:
 
 
 def _fill(buffer: Tensor) -> None:
-    """Normal float32 values: some processors copy zeros 1.06 to 1.1 times as fast as anything
+    """Normal float32 values: some processors copy zeros faster than anything
     else, and no operator reads only zeros."""
     piece = torch.randn(HUGE_PAGE // 4, generator=torch.Generator().manual_seed(0)).view(
         torch.uint8
