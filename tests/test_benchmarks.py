@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.cpu import tables
+from benchmarks.cpu import peers, plot, products, speed, tables
 from benchmarks.cpu.bank import Bank
 from benchmarks.gpu import model
-from benchmarks.measure import inputs, report
+from benchmarks.measure import inputs, report, timing
 from benchmarks.measure.results import CASES, Key, Results, Row, load
 from benchmarks.measure.traffic import OPS, operators
 from lrnn_kernels.cell import Cell, Kernel, affine
@@ -137,6 +137,61 @@ def test_checked_in_results_can_be_read_and_shown(path, capsys, tmp_path):
     assert "Speed-up over the eager loop" in capsys.readouterr().out
     written = report.save(content, tmp_path, path.stem)
     assert written.read_text() == path.read_text()
+
+
+#: Shapes of the speed section, small.
+SMALL = {
+    "SWEEP": (2, 8),
+    "MAIN": (2, 8, 8),
+    "PIXELS": (3, 4, 8),
+    "LONE": (1, 64, 4),
+    "LOOP_LENGTHS": (4,),
+}
+
+
+def test_a_run_measures_and_shows_every_operator(monkeypatch, capsys, tmp_path):
+    """All tables of a run of small shapes, with a peer, and the same from its file."""
+    for name, value in SMALL.items():
+        for module in (speed, tables, plot):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(products, "SHAPES", ((1, 4, 8),))
+    monkeypatch.setattr(timing, "WARM_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "MIN_SECONDS", 0.0)
+    peer = next(iter(OPS))
+    monkeypatch.setattr(
+        peers, "PEERS", {peer: lambda calls: {"forward": calls.call, "backward": calls.backward}}
+    )
+    run = speed.Speed(quick=True)
+    run.lengths, run.rounds = [4, 8], 2
+    run.run()
+    about = {"threads": run.threads, "packages": {"numba": "0"}, "cpu": "x", "cores": 2}
+    about |= {"isa": "y", "caches": {}, "lrnn_kernels": "0"}
+    content = {"machine": about, "speed": run.as_json()}
+    tables.print_speed(content)
+    said = capsys.readouterr().out
+    path = report.save(content, tmp_path, "small")
+    again = json.loads(path.read_text())
+    tables.print_speed(again)
+    assert capsys.readouterr().out == said
+    for name in OPS:
+        forms = 2 * 2 + 2 + 1 + 1 + 1  # sweeps, two shapes, one long sequence, orders, the loop
+        assert sum(line.startswith(f"{name}  ") for line in said.splitlines()) >= forms, name
+        for direction in ("forward", "backward"):
+            for dtype in ("float32", "bfloat16"):
+                key = Key(name, (2, 8, 8), dtype, direction, threads=run.threads)
+                row = run.results.rows[key]
+                per_element = OPS[name].bytes_per_element(
+                    getattr(torch, dtype), direction == "backward"
+                )
+                assert row.gbytes_s == pytest.approx(row.gelem_s * per_element)
+                assert row.share > 0
+    ratios = {(of.case, by.case, of.direction) for of, by in run.results.ratios}
+    assert {("numba", "call", "train"), ("numba", "operator", "backward")} <= ratios
+    for case in ("packed", "time_major", "loop"):
+        assert any(of == case for of, _, _ in ratios), case
+    assert "numba time by ours (numba 0)" in said
+    assert plot.plot(again, tmp_path, "plot").stat().st_size > 10_000
 
 
 def _figures(document: str, columns: int) -> dict[str, list[str]]:
