@@ -1,5 +1,8 @@
-"""python -m benchmarks: check, then speed, then learning. python -m benchmarks gpu: all that a
-GPU can prove (see gpu.py)."""
+"""python -m benchmarks: check, then speed, then learning, on the CPU.
+
+The rooms beside it have commands of their own: python -m benchmarks.cpu, .gpu, .resources and
+.claims, each with --help.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,18 @@ import sys
 import time
 from pathlib import Path
 
-from . import machine, report
+from .measure import machine, report
 
 SECTIONS = ("check", "speed", "learn")
 HERE = Path(__file__).parent
 
 
-def main() -> int:
-    if sys.argv[1:2] == ["gpu"]:
-        from . import gpu
-
-        return gpu.main(sys.argv[2:])
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument(
         "--section",
         choices=SECTIONS,
@@ -35,7 +38,7 @@ def main() -> int:
         default=HERE / "out",
         help="where the JSON and the plot go (default: benchmarks/out)",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     sections = args.section or list(SECTIONS)
     started = time.perf_counter()
     about = machine.describe()
@@ -50,15 +53,16 @@ def main() -> int:
     results: dict = {"machine": about, "quick": args.quick}
     name = machine.slug(about)
     if "speed" in sections:
-        from .speed import Speed
+        from .cpu import plot, tables
+        from .cpu.speed import Speed
 
         speed = Speed(args.quick)
         speed.run()
-        report.print_speed(speed)
         results["speed"] = speed.as_json()
-        print(f"Plot: {report.plot(speed, about, args.out, name)}")
+        tables.print_speed(results)
+        print(f"Plot: {plot.plot(results, args.out, name)}")
     if "learn" in sections:
-        from .learning import digits
+        from .claims import digits
 
         results["learning"] = digits.run(quick=args.quick)
         print(

@@ -90,6 +90,12 @@ class Cell:
     draw: Callable[[Any, Cell], tuple[list[Tensor], list[Tensor]]] | None = None
     #: The options, beside defaults, that reach each kernel and each branch of the formulas.
     variants: tuple[Mapping[str, Any], ...] = ({},)
+    #: What is compiled apart beyond its kernels, by name ("KERNEL, WHAT"), with options that reach
+    #: it; by default its kernels, each by the first variant that reaches it.
+    compiled: Mapping[str, Mapping[str, Any]] | None = None
+    #: Forms that the benchmarks measure, by the name that tables give them, with their options; by
+    #: default one, under the row's own name.
+    measured: Mapping[str, Mapping[str, Any]] | None = None
     #: Whether the forward pass is promised to equal the loop bit for bit: for options, and whether
     #: time is in one piece.
     exact: Callable[[Mapping[str, Any], bool], bool] = lambda options, in_one_piece: False
@@ -98,6 +104,18 @@ class Cell:
         if self.kernel is None:
             (only,) = self.kernels
             object.__setattr__(self, "kernel", lambda options, has_reset: only)
+        if self.compiled is None:
+            object.__setattr__(self, "compiled", self._first_variants())
+        if self.measured is None:
+            object.__setattr__(self, "measured", {self.name: {}})
+
+    def _first_variants(self) -> dict[str, Mapping[str, Any]]:
+        """Each kernel's name, with the first options that reach it without resets."""
+        reached = {}
+        for variant in self.variants:
+            options = {**self.options, **variant}
+            reached.setdefault(self.kernel(options, False).name, options)
+        return reached
 
     @property
     def sequential(self) -> bool:

@@ -285,5 +285,6 @@ _CUMULATIVE = "the same with eps = 1; alpha of shape (B,T,C) makes the alpha-CMR
 
 BMRU = Cell("bmru", summary=_SUMMARY, **_PER_CHANNEL, **_BMRU, **_ALL)
 CMRU = Cell("cmru", summary=_CUMULATIVE, **_PER_CHANNEL, **_CMRU, **_ALL)
-ALPHA_BMRU = Cell("alpha_bmru", **_PER_STEP, **_BMRU, **_ALL)
+# It moves as many bytes as the alpha-CMRU, and y once more: nothing to measure apart.
+ALPHA_BMRU = Cell("alpha_bmru", **_PER_STEP, **_BMRU, **_ALL, measured={})
 ALPHA_CMRU = Cell("alpha_cmru", **_PER_STEP, **_CMRU, **_ALL)

@@ -108,4 +108,5 @@ PER_CHANNEL = Cell(
     arguments=_given,
     dtypes=REAL + COMPLEX,
     draw=draw_per_channel,
+    measured={"linear_scan (C,)": {}},
 )

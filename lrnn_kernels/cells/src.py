@@ -366,6 +366,29 @@ KERNELS = {
 
 _SPIKES = {**GENTLE, "gradient": "full", "threshold": 0.5}
 
+#: What is compiled apart: by the gradient, by what is kept, and, of spikes, by what stands for
+#: their derivative.
+_COMPILED = {
+    **{
+        f"{kernel.name}{suffix}": {**OPTIONS, "gradient": gradient, "memory": memory}
+        for suffix, memory in (("", "states"), (", checkpoints", CHECKPOINT_INTERVAL))
+        for gradient, kernel in (
+            ("full", KERNELS[False, False]),
+            ("detached", KERNELS[False, True]),
+        )
+    },
+    **{
+        f"{kernel.name}, {name}": {
+            **OPTIONS,
+            "gradient": gradient,
+            "threshold": 0.5,
+            "surrogate": name,
+        }
+        for gradient, kernel in (("full", KERNELS[True, False]), ("detached", KERNELS[True, True]))
+        for name in SPIKE_SURROGATES
+    },
+}
+
 SRC = Cell(
     "src",
     summary="the spiking recurrent cell, its leaky current fused in; states (i, h, h_s); ReLU or "
@@ -395,4 +418,10 @@ SRC = Cell(
             if name != OPTIONS["surrogate"]
         ),
     ),
+    compiled=_COMPILED,
+    measured={
+        "src detached": {},
+        "src full": {"gradient": "full"},
+        "src checkpoint": {"gradient": "full", "memory": CHECKPOINT_INTERVAL},
+    },
 )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.learning import __main__ as command
-from benchmarks.learning import mnist, spikes, src_mnist
-from benchmarks.learning.src_network import FloatNetwork, IntegerNetwork, votes
+from benchmarks.claims import __main__ as command
+from benchmarks.claims import mnist, spikes, src_mnist
+from benchmarks.claims.src_network import FloatNetwork, IntegerNetwork, votes
 from lrnn_kernels import fixed_point
 
 TRAIN, TEST = 7, 3

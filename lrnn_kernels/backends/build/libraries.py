@@ -16,12 +16,12 @@ from .toolchain import X86_ISAS, Compiler, is_x86
 TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"
 
 #: Products fuse into sums. Loops that are not vectorized by hand are left alone: looking for them
-#: takes a sixth of the time.
+#: takes long.
 KERNEL_FLAGS = ("-fno-tree-vectorize", "-ffp-contract=fast")
 
 #: Instructions are scheduled before registers are assigned, which interleaves the two registers
-#: that an engine works on together (GCC on x86 does not do it by itself, and
-#: clang does not know the flags).
+#: that an engine works on together. GCC on x86 does not do it by itself, and clang does not know
+#: the flags.
 GCC_KERNEL_FLAGS = ("-fschedule-insns", "-fsched-pressure")
 CLANG_LACKS = (*GCC_KERNEL_FLAGS, "-Wno-maybe-uninitialized")
 

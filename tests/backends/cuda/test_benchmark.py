@@ -4,8 +4,9 @@ and what it says where there is no GPU."""
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_speed
-from benchmarks.traffic import OPS
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import speed as throughput
+from benchmarks.measure.traffic import OPS
 
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 @pytest.mark.skipif(
     torch.cuda.is_available(), reason="this machine has a GPU: the command itself can run"
 )
-@pytest.mark.parametrize("arguments", [[], ["--tune"]])
+@pytest.mark.parametrize("arguments", [[], ["tune"]])
 def test_without_a_gpu_it_says_what_is_missing(arguments, capsys, monkeypatch):
     monkeypatch.undo()
     assert gpu.main(arguments) == 2
@@ -23,8 +24,8 @@ def test_without_a_gpu_it_says_what_is_missing(arguments, capsys, monkeypatch):
 
 
 def test_every_operator_is_measured_beside_a_copy(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(gpu_speed, "SWEEP", (2, 8))
-    speed = gpu_speed.Speed(["cuda"], quick=True, device="cpu")
+    monkeypatch.setattr(throughput, "SWEEP", (2, 8))
+    speed = throughput.Speed(["cuda"], quick=True, device="cpu")
     speed.lengths, speed.shapes, speed.rounds = [4, 8], [(1, 5, 3)], 2
     speed.run()
     for op in OPS:
@@ -37,9 +38,9 @@ def test_every_operator_is_measured_beside_a_copy(tmp_path, capsys, monkeypatch)
                         row.gelem_s
                         * OPS[op].bytes_per_element(getattr(torch, dtype), direction == "backward")
                     )
-    gpu_speed.print_tables(speed)
+    throughput.print_tables(speed)
     assert "cuda, backward, bfloat16, B=2 C=8" in capsys.readouterr().out
-    path = gpu_speed.plot(speed, {"lrnn_kernels": "0", "gpu": "none"}, tmp_path, "plot")
+    path = throughput.plot(speed, {"lrnn_kernels": "0", "gpu": "none"}, tmp_path, "plot")
     assert path.stat().st_size > 10_000
     assert speed.as_json()["small_call_us"]["cuda"] > 0
 

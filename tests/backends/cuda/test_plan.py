@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import gpu_model
-from benchmarks.traffic import OPS
+from benchmarks.gpu import model
+from benchmarks.measure.traffic import OPS
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
 from tests.backends.cuda import calls, step_calls
@@ -232,23 +232,23 @@ def test_a_pass_that_may_not_be_cut_is_not():
 
 
 def test_the_model_knows_the_tiles_and_predicts_shares():
-    """benchmarks/gpu_model.py asks the kernels' own rule, with streams that it counts itself;
+    """benchmarks/gpu/model.py asks the kernels' own rule, with streams that it counts itself;
     and names kernels as the table does."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential and not op.complex):
         runner = calls.Runner(testing.random_call(op.cell, 1, 1, 4), calls.load())
         tiles = [
-            gpu_model.plans().lrnn_affine_tile(gpu_model.accesses(op, backward), 4)
+            model.plans().lrnn_affine_tile(model.accesses(op, backward), 4)
             for backward in (False, True)
         ]
         assert tiles == runner.tiles[::2], op.name
     for op in OPS.values():
-        for shape in gpu_model.SHAPES:
+        for shape in model.SHAPES:
             for dtype in (torch.float32, torch.bfloat16):
                 for backward in (False, True):
-                    assert 0 < gpu_model.predict(op, shape, dtype, backward).share <= 1
-    for shape in gpu_model.NBRC_SHAPES:
-        layout, seconds = gpu_model.predict_nbrc(shape)
-        assert layout.blocks == 1 or layout.blocks * layout.groups <= gpu_model.MULTIPROCESSORS
+                    assert 0 < model.predict(op, shape, dtype, backward).share <= 1
+    for shape in model.NBRC_SHAPES:
+        layout, seconds = model.predict_nbrc(shape)
+        assert layout.blocks == 1 or layout.blocks * layout.groups <= model.MULTIPROCESSORS
         assert seconds > shape[1] * 0.25e-6
 
 
@@ -259,7 +259,7 @@ def test_time_is_cut_where_the_model_says_that_it_gains(name, lanes, T):
     """Predicted, as all of it."""
     for dtype in (torch.float32, torch.bfloat16):
         cut, whole = (
-            gpu_model.predict(OPS[name], (1, T, lanes), dtype, True, may_cut)
+            model.predict(OPS[name], (1, T, lanes), dtype, True, may_cut)
             for may_cut in (True, False)
         )
         assert cut.seconds == whole.seconds or cut.seconds < 0.9 * whole.seconds
@@ -269,5 +269,5 @@ def test_long_scans_of_few_lanes_are_predicted_within_the_goal():
     """1.6 times the time of their bytes."""
     for op in (op for op in OPS.values() if not CELLS[op.cell].sequential):
         for backward in (False, True):
-            share = gpu_model.predict(op, (1, 65536, 64), torch.float32, backward).share
+            share = model.predict(op, (1, 65536, 64), torch.float32, backward).share
             assert share >= 1 / 1.6, (op.name, backward)

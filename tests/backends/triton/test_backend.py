@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lrnn_kernels
-from benchmarks import gpu_tune
+from benchmarks.gpu import tune
 from lrnn_kernels.backends import choose, cuda
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells import KERNELS
@@ -35,7 +35,13 @@ def test_kernels_compile_without_spills(tmp_path):
     """A part of the kernels, for an NVIDIA and an AMD GPU; equal to the checked-in table where
     this version of triton has one."""
     done = _run(
-        "-m", "benchmarks.triton_resources", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
+        "-m",
+        "benchmarks.resources",
+        "--check",
+        "--backend",
+        "triton",
+        TRITON_INTERPRET="0",
+        TRITON_CACHE_DIR=str(tmp_path),
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " 0 failed" in done.stdout
@@ -46,7 +52,7 @@ def test_the_tuner_writes_the_table_as_it_stands():
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels import config
 
-    assert f"shortest\n{gpu_tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
+    assert f"shortest\n{tune.text(config.CONFIGS)}\n}}\n" in Path(config.__file__).read_text()
 
 
 def test_cpu_tensors_need_the_interpreter(monkeypatch):

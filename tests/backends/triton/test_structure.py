@@ -29,7 +29,7 @@ def a_gpu(tmp_path, monkeypatch):
     """Triton compiles for a GPU that is not there; nothing of it is kept."""
     import triton
 
-    from benchmarks import triton_resources
+    from benchmarks.resources import triton as triton_resources
 
     assert not triton_backend.failure()
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
@@ -112,7 +112,7 @@ def test_nothing_is_compiled_for_a_length(cell, options, reset, a_gpu):
     pieces; the cells' numbers are double; and functions are known by their source."""
     import triton
 
-    from benchmarks import triton_resources
+    from benchmarks.resources import triton as triton_resources
 
     device, seen = a_gpu.get_current_device(), {}
     for B, T in LENGTHS[reset]:
@@ -136,10 +136,10 @@ def test_the_tuner_sees_spills(a_gpu, monkeypatch):
     """The table's row compiles without; a tile and a turn that no register file holds do not."""
     from lrnn_kernels.triton_kernels.config import CONFIGS
 
-    from benchmarks import gpu_tune
+    from benchmarks.gpu import tune
 
     key = ("affine", "double")
-    compiler = gpu_tune.Compiler(a_gpu, lambda key: [gpu_tune.OPS["linear_scan"]])
+    compiler = tune.Compiler(a_gpu, lambda key: [tune.OPS["linear_scan"]])
     assert not compiler.spills(key, CONFIGS[key], "backward")
     monkeypatch.setitem(CONFIGS, key, CONFIGS[key]._replace(elements=8, backward=8))
     assert compiler.spills(key, CONFIGS[key], "backward")

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchmarks import gpu_tune
-from benchmarks.traffic import Calls
+from benchmarks.gpu import tune
+from benchmarks.measure.traffic import Calls
 from lrnn_kernels import testing
 from tests.backends.triton.cases import DEVICE
 
@@ -35,11 +35,11 @@ def tuner(monkeypatch):
     from lrnn_kernels.triton_kernels.config import CONFIGS
 
     key = ("affine", "single")
-    monkeypatch.setitem(gpu_tune.FAMILIES, "affine", ("min_gru",))
+    monkeypatch.setitem(tune.FAMILIES, "affine", ("min_gru",))
     clock = Clock(
         lambda direction: 4.0 / getattr(CONFIGS[key], direction) + (CONFIGS[key].wanted == 8)
     )
-    tuner = gpu_tune.Tuner(
+    tuner = tune.Tuner(
         True,
         lambda key, config, direction: config.elements == 8,
         clock,
@@ -67,11 +67,11 @@ def test_the_tuner_finds_the_fastest(tuner, capsys):
     assert tuner.table == before
     assert {x["why"] for x in tuner.left_out} == {"spills"}
     assert all(x["config"].elements == 8 for x in tuner.left_out)
-    rows = {(row.config, row.direction): row for row in tuner.rows}
+    rows = {(row.config, row.key.direction): row for row in tuner.rows}
     assert rows[tuple(before[key]), "backward"].ratio == 1
     assert rows[tuple(tuner.best[key]), "forward"].share == 1 / (4 / 16)
-    gpu_tune.print_tables(tuner, [key])
-    assert gpu_tune.text(tuner.best) in capsys.readouterr().out
+    tune.print_tables(tuner, [key])
+    assert tune.text(tuner.best) in capsys.readouterr().out
     assert json.loads(json.dumps(tuner.as_json()))["chosen"][0]["best"]
 
 

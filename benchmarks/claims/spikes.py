@@ -74,7 +74,7 @@ class _Drive(torch.autograd.Function):
     """Sums of the weights of the inputs that spike, forwards one bag a row, backwards one bag an
     input.
 
-    torch's own gradient of a bag adds row after row into the weights, and takes ten times as long.
+    torch's own gradient of a bag adds row after row into the weights, which is slow.
     """
 
     @staticmethod

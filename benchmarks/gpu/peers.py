@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import torch
 
-from .traffic import Calls, Op
+from ..measure.traffic import Calls, Op
 
 
 def of(op: Op, calls: Calls) -> dict[str, Callable[[], object]]:
-    """Functions "NAME forward" for an operator; both peers know the linear scan alone."""
-    if op.name != "linear_scan" or not torch.cuda.is_available():
+    """Forward passes by their case (see ``results.CASES``); both peers know the linear scan
+    alone."""
+    if op.kernel.name != op.kernel.linear or not torch.cuda.is_available():
         return {}
     return {**_associative_scan(calls), **_accelerated_scan(calls)}
 
@@ -33,7 +34,7 @@ def _associative_scan(calls: Calls) -> dict[str, Callable[[], object]]:
 
     a, b = calls.streams
     scan(a, b)  # compiles, outside of any capture
-    return {"torch.associative_scan, compiled, forward": lambda: scan(a, b)}
+    return {"torch.associative_scan, compiled": lambda: scan(a, b)}
 
 
 def _accelerated_scan(calls: Calls) -> dict[str, Callable[[], object]]:
@@ -43,4 +44,4 @@ def _accelerated_scan(calls: Calls) -> dict[str, Callable[[], object]]:
     from accelerated_scan.warp import scan
 
     a, b = (x.transpose(1, 2).contiguous() for x in calls.streams)
-    return {"accelerated-scan, (B,C,T), forward": lambda: scan(a, b)}
+    return {"accelerated-scan, (B,C,T)": lambda: scan(a, b)}

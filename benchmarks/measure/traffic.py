@@ -10,40 +10,39 @@ Parameters, h0 and gradients of either are 1/(B T) or 1/T of that and count as n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import lrnn_kernels as lk
 from lrnn_kernels.backends import choose
-from lrnn_kernels.cell import Cell, Kernel
+from lrnn_kernels.cell import Cell, Kernel, carry_dtype
 from lrnn_kernels.cells import CELLS
-from lrnn_kernels.cells.src import CHECKPOINT_INTERVAL
 
 
 @dataclass(frozen=True)
 class Op:
-    """One operator as it is measured: how to call it, and on what. What it must read and write,
-    the rows of cell and kernel say."""
+    """One operator in one form, as it is measured. What it must read and write, the rows of cell
+    and kernel say."""
 
     name: str
-    cell: str  # a row's name
-    call: Callable[..., tuple[Tensor, Tensor]]
-    params: Callable[[int, torch.dtype], list[Tensor]]
-    streams: tuple[str, ...]  # how each input stream is drawn: "gate" in (0, 1), "normal"
+    row: Cell
     options: Mapping[str, Any] = field(default_factory=dict)  # other than the cell's defaults
 
     @property
-    def row(self) -> Cell:
-        return CELLS[self.cell]
+    def cell(self) -> str:
+        return self.row.name
 
     @property
+    def all_options(self) -> dict[str, Any]:
+        return {**self.row.options, **self.options}
+
+    @cached_property
     def kernel(self) -> Kernel:
-        return self.row.kernel({**self.row.options, **self.options}, False)
+        return self.row.kernel(self.all_options, False)
 
     @property
     def complex(self) -> bool:
@@ -59,7 +58,7 @@ class Op:
     def interval(self) -> int:
         """Steps between saved states, from which a backward pass runs forward again; 0 where it
         need not."""
-        numbers = self.row.numbers({**self.row.options, **self.options})
+        numbers = self.row.numbers(self.all_options)
         return int(numbers[0]) if self.kernel.checkpoints else 0
 
     @property
@@ -85,60 +84,24 @@ class Op:
         return dtype.itemsize * (2 if self.complex else 1)
 
     def bytes_per_element(self, dtype: torch.dtype, backward: bool) -> float:
-        beside = (0.125 if self.bits else 0) + self.saved * _carry(dtype).itemsize
+        beside = (0.125 if self.bits else 0) + self.saved * carry_dtype(dtype).itemsize
         return sum(self.backward if backward else self.forward) * self.itemsize(dtype) + (
             beside if backward else 0
         )
 
 
-def _carry(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype.itemsize == 2 else dtype
+def operators(rows: Iterable[Cell]) -> dict[str, Op]:
+    """What is measured of each row. Cells with matrices are measured beside their products, in
+    cpu/products.py: their time is a library's."""
+    return {
+        name: Op(name, row, options)
+        for row in rows
+        if not row.matrices
+        for name, options in row.measured.items()
+    }
 
 
-def _vectors(*ranges: tuple[float, float]) -> Callable[[int, torch.dtype], list[Tensor]]:
-    return lambda C, dtype: [
-        torch.linspace(low, high, C, dtype=_carry(dtype)) for low, high in ranges
-    ]
-
-
-def _src(name: str, **options: Any) -> Op:
-    """An SRC, its bias from rest to firing by itself."""
-    return Op(name, "src", partial(lk.src, **options), _vectors((-6.0, -4.0)), ("gate",), options)
-
-
-def _lam(C: int, dtype: torch.dtype) -> list[Tensor]:
-    return [torch.polar(torch.linspace(0.9, 0.999, C), torch.linspace(0, 3, C))]
-
-
-OPS: dict[str, Op] = {
-    op.name: op
-    for op in [
-        Op("linear_scan", "linear_scan", lk.linear_scan, _vectors(), ("gate", "normal")),
-        Op(
-            "linear_scan (C,)",
-            "linear_scan_per_channel",
-            lambda b, a, **k: lk.linear_scan(a, b, **k),
-            _vectors((0.9, 0.999)),
-            ("normal",),
-        ),
-        Op("lru", "lru", lk.lru, _lam, ("normal",)),
-        Op("bmru", "bmru", lk.bmru, _vectors((0.5, 1.5)), ("normal", "normal")),
-        Op("cmru", "cmru", lk.cmru, _vectors((0.5, 1.5)), ("normal", "normal")),
-        Op("alpha_cmru", "alpha_cmru", lk.cmru, _vectors(), ("normal", "normal", "gate")),
-        Op(
-            "fq_bmru",
-            "fq_bmru",
-            lk.fq_bmru,
-            _vectors((0.1, 0.2), (0.4, 0.6), (0.5, 1.5)),
-            ("normal",),
-        ),
-        Op("min_gru", "min_gru", lk.min_gru, _vectors(), ("normal", "normal")),
-        _src("src detached"),
-        _src("src full", gradient="full"),
-        _src("src checkpoint", gradient="full", memory=CHECKPOINT_INTERVAL),
-        Op("brc", "brc", lk.brc, _vectors((0.5, 1.5), (0.5, 1.5)), ("normal", "normal", "normal")),
-    ]
-}
+OPS: dict[str, Op] = operators(CELLS.values())
 
 
 class Calls:
@@ -149,8 +112,7 @@ class Calls:
         self, op: Op, streams: list[Tensor], params: list[Tensor], dy: Tensor, backend: str = "cpu"
     ):
         self.op, self.streams, self.params, self.dy, self.backend = op, streams, params, dy, backend
-        cell = op.row
-        self._options = {**cell.options, **op.options}
+        cell, self._options = op.row, op.all_options
         kernel = choose.kernel_on(backend, op.kernel)
         operators = getattr(torch.ops, choose.BACKENDS[backend].NAMESPACE)
         self._saves = kernel.saves
@@ -162,6 +124,8 @@ class Calls:
         self._backward = partial(getattr(operators, kernel.name + "_backward").default, *common)
         self._leaves = [x.detach().requires_grad_() for x in streams]
         self._param_leaves = [p.detach().requires_grad_() for p in params]
+        self._public = partial(cell.function, **op.options, backend=backend)
+        self._names = (*cell.inputs, *cell.params)
 
     def forward(self) -> None:
         self._forward(False)
@@ -171,7 +135,7 @@ class Calls:
 
     def call(self) -> None:
         with torch.no_grad():
-            self.op.call(*self.streams, *self.params, backend=self.backend)
+            self._public(**dict(zip(self._names, (*self.streams, *self.params), strict=True)))
 
     def loop_forward(self) -> None:
         with torch.no_grad():
@@ -202,5 +166,6 @@ class Calls:
         )
 
     def train(self) -> None:
-        y, _ = self.op.call(*self._leaves, *self._param_leaves, backend=self.backend)
-        torch.autograd.grad(y, [*self._leaves, *self._param_leaves], self.dy)
+        leaves = [*self._leaves, *self._param_leaves]
+        y, _ = self._public(**dict(zip(self._names, leaves, strict=True)))
+        torch.autograd.grad(y, leaves, self.dy)

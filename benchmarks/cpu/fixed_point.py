@@ -1,5 +1,4 @@
-"""python -m benchmarks.fixed_point: digits per second that the fixed-point network classifies on
-one core.
+"""Digits per second that the fixed-point network classifies on one core.
 
 Images are scikit-learn's 8x8 digits blown up to 28x28 and dimmed to MNIST's mean pixel, 0.13, so
 that as many inputs spike; weights are random, so that about half of the neurons fire. Accuracy is
@@ -17,8 +16,8 @@ import numpy as np
 from lrnn_kernels import fixed_point
 from lrnn_kernels.fixed_point import check, library
 
-from .machine import cpu_model
-from .report import table
+from ..measure.machine import cpu_model
+from ..measure.report import table
 
 RUNS = 9
 CASES = (

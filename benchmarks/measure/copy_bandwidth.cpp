@@ -1,4 +1,4 @@
-// The roof: copies that run on torch's own threads, so that the operators and what they are
+// Copy bandwidth: copies that run on torch's own threads, so that the operators and what they are
 // compared with wake the same workers.
 #include <stddef.h>
 #include <stdint.h>
@@ -64,7 +64,7 @@ void copy_plain(char* dst, const char* src, size_t bytes) {
 
 void work(void* context) {
   Copy& copy = *static_cast<Copy*>(context);
-  // Not by thread number: should the runtime grant fewer threads than asked for, the remaining
+  // Not by thread number: should the runtime grant fewer threads than requested, the remaining
   // pieces are still copied.
   for (size_t start; (start = copy.next.fetch_add(copy.piece)) < copy.bytes;) {
     const size_t n = copy.bytes - start < copy.piece ? copy.bytes - start : copy.piece;
@@ -137,7 +137,7 @@ using GompParallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 // Copies bytes, rounded down to cache lines, between buffers aligned to 64 bytes. gomp_parallel:
 // the address of that function in the OpenMP runtime that torch uses; null makes threads of its
 // own.
-extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int nontemporal,
+extern "C" void lrnn_copy(char* dst, const char* src, size_t bytes, int nontemporal,
                                int threads, void* gomp_parallel) {
   bytes = bytes / kLine * kLine;
   Copy copy{dst, src, bytes, (bytes / threads / kLine + 1) * kLine, nontemporal != 0};
@@ -151,7 +151,7 @@ extern "C" void lrnn_roof_copy(char* dst, const char* src, size_t bytes, int non
 
 // Reads floats values of each of num_reads (1 to 5) streams and writes num_writes (1 to 3); returns
 // 0 where this is not implemented.
-extern "C" int lrnn_roof_streams(const float* const* reads, int num_reads, float* const* writes,
+extern "C" int lrnn_move_streams(const float* const* reads, int num_reads, float* const* writes,
                                  int num_writes, size_t floats, int threads, void* gomp_parallel) {
 #if defined(__SSE2__)
   floats = floats / 16 * 16;

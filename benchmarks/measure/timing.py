@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from statistics import median
 
 try:
@@ -17,7 +17,7 @@ try:
 except ImportError:  # not a Unix
     resource = None
 
-Times = dict[str, list[float]]  # seconds per call, one entry a round
+Times = dict[Hashable, list[float]]  # seconds per call of each case, one entry a round
 
 MIN_SECONDS = 300e-6  # per timed piece: below that, the clock and the call around it would show
 #: Before it: what fits into a shared cache has settled there after 5 to 8 calls, not after one.
@@ -31,10 +31,10 @@ pieces = {"timed": 0, "preempted": 0}
 
 
 def interleave(
-    cases: dict[str, Callable[[], object]],
+    cases: dict[Hashable, Callable[[], object]],
     rounds: int,
     budget: float = 2.0,
-    before: Callable[[str], object] = lambda name: None,
+    before: Callable[[Hashable], object] = lambda name: None,
 ) -> Times:
     """Seconds per call of every case, round after round, for at most about ``budget`` seconds;
     before(name) runs first, untimed.
@@ -98,11 +98,11 @@ def _calls(duration: float, seconds: float) -> int:
     return max(1, min(1000, int(duration / max(seconds, 1e-7))))
 
 
-def ratio(times: Times, numerator: str, denominator: str) -> float:
+def ratio(times: Times, numerator: Hashable, denominator: Hashable) -> float:
     """The median over rounds of numerator's time by denominator's."""
     return median(a / b for a, b in zip(times[numerator], times[denominator], strict=True))
 
 
-def best_of(times: Times, names: list[str]) -> str:
+def best_of(times: Times, names: list[Hashable]) -> Hashable:
     """Which of the names is fastest, by median."""
     return min(names, key=lambda name: median(times[name]))

@@ -1,4 +1,5 @@
-"""python -m benchmarks.learning TASK: one learning task by itself."""
+"""python -m benchmarks.claims TASK: what takes long and shows a claim, one learning task at a time.
+Each prints a table and writes a JSON."""
 
 from __future__ import annotations
 
@@ -6,15 +7,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from .. import machine, report
+from ..measure import machine, report
 from . import digits, src_mnist
 from .model import CELLS
 
 OUT = Path(__file__).parents[1] / "out"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
     tasks = parser.add_subparsers(dest="task", required=True)
     task = tasks.add_parser("digits", help=digits.__doc__.split("\n")[0])
     task.add_argument(
@@ -40,10 +41,11 @@ def main() -> int:
         action="store_true",
         help="hold out 5,000 training digits in place of the test set",
     )
-    task.add_argument(
-        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
-    )
-    args = parser.parse_args()
+    for task in tasks.choices.values():
+        task.add_argument(
+            "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+        )
+    args = parser.parse_args(arguments)
     return _digits(args) if args.task == "digits" else _src_mnist(args)
 
 
@@ -51,7 +53,7 @@ def _digits(args: argparse.Namespace) -> int:
     rows = digits.run(quick=args.quick, cells=args.cell, validate=args.validate)
     title = digits.TITLE + ("; test accuracy on held-out training digits" if args.validate else "")
     print(report.table(digits.HEADER, [digits.cells(row) for row in rows], title))
-    return 0
+    return _save("digits", args, {"learning": rows})
 
 
 def _src_mnist(args: argparse.Namespace) -> int:
@@ -68,9 +70,13 @@ def _src_mnist(args: argparse.Namespace) -> int:
             src_mnist.title(rows, validate=args.validate),
         )
     )
+    return _save("src-mnist", args, {"src_mnist": rows})
+
+
+def _save(name: str, args: argparse.Namespace, found: dict) -> int:
     about = machine.describe()
-    results = {"machine": about, "quick": args.quick, "validate": args.validate, "src_mnist": rows}
-    print(f"\nResults: {report.save(results, args.out, f'src-mnist-{machine.slug(about)}')}")
+    results = {"machine": about, "quick": args.quick, "validate": args.validate, **found}
+    print(f"\nResults: {report.save(results, args.out, f'{name}-{machine.slug(about)}')}")
     return 0
 
 

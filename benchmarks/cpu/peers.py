@@ -15,14 +15,15 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor
 
-from .roof import huge_empty
-from .traffic import Calls
+from ..measure.copy_bandwidth import huge_empty
+from ..measure.traffic import Calls
 
 try:
     import numba
 except ImportError:  # an optional peer
     numba = None
 
+CASE = "numba"
 NAME = "numba is not installed" if numba is None else f"numba {numba.__version__}"
 
 

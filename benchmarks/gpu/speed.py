@@ -9,42 +9,27 @@ a row of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import torch
 from tqdm import tqdm
 
-from . import gpu_peers, report
-from .timing import Times, ratio
-from .traffic import OPS, Calls, Op
-
-Shape = tuple[int, int, int]  # B, T, C
+from ..measure import inputs, report
+from ..measure.results import Key, Results, Row, Shape
+from ..measure.timing import Times, ratio
+from ..measure.traffic import OPS, Calls, Op
+from . import peers
 
 SWEEP = (8, 256)  # B, C
 MAIN: Shape = (8, 4096, 256)
 WIDE: Shape = (64, 4096, 256)
 LONE: Shape = (1, 65536, 64)
 DTYPES = (torch.float32, torch.bfloat16)
+PASSES = ("forward", "backward")
 SECONDS = 2e-3  # of work in one captured graph, at least
-
-
-@dataclass
-class Row:
-    """One measured pass; share is the copy's time by the pass's, the median over rounds."""
-
-    op: str
-    backend: str
-    shape: Shape
-    dtype: str
-    direction: str  # "forward" or "backward"
-    seconds: float
-    gelem_s: float
-    gbytes_s: float
-    copy_gbytes_s: float
-    share: float
 
 
 class GraphClock:
@@ -88,18 +73,19 @@ class HostClock:
 
 
 def random_calls(op: Op, shape: Shape, dtype: torch.dtype, backend: str, device: str) -> Calls:
-    """One operator on random streams."""
+    """One operator on streams of what its row draws. There is no complex type of 16-bit parts:
+    split storage, (B,T,2C)."""
     B, T, C = shape
-    torch.manual_seed(0)
 
-    def stream(kind: str) -> torch.Tensor:
+    def stream(piece: torch.Tensor) -> torch.Tensor:
         width = 2 * C if op.complex else C
-        x = torch.empty(B, T, width, dtype=dtype, device=device)
-        x = x.uniform_() if kind == "gate" else x.normal_()
+        values = torch.empty(B * T * width, dtype=dtype, device=device)
+        x = inputs.fill(values, piece.to(device)).view(B, T, width)
         return torch.view_as_complex(x.view(B, T, C, 2)) if op.complex and dtype.itemsize > 2 else x
 
-    params = [p.to(device) for p in op.params(C, dtype)]
-    return Calls(op, [stream(kind) for kind in op.streams], params, stream("normal"), backend)
+    params = [p.to(device) for p in inputs.params(op, C, dtype)]
+    streams = [stream(piece) for piece in inputs.sample(op)]
+    return Calls(op, streams, params, stream(inputs.adjoints()), backend)
 
 
 def copy_of(total: float, device: str) -> Callable[[], object]:
@@ -110,7 +96,7 @@ def copy_of(total: float, device: str) -> Callable[[], object]:
     return lambda: target.copy_(source)
 
 
-def interleave(timed: dict[str, Callable[[], float]], rounds: int) -> Times:
+def interleave(timed: dict[Hashable, Callable[[], float]], rounds: int) -> Times:
     """Seconds of every case, round after round."""
     times: Times = {name: [] for name in timed}
     for _ in range(rounds):
@@ -120,7 +106,7 @@ def interleave(timed: dict[str, Callable[[], float]], rounds: int) -> Times:
 
 
 class Speed:
-    """Measures and keeps the rows."""
+    """Measures, and keeps what was found in ``results``."""
 
     def __init__(self, backends: list[str], quick: bool, device: str = "cuda"):
         self.backends, self.device = backends, device
@@ -129,8 +115,7 @@ class Speed:
         self.ops = OPS
         self.rounds = 5 if quick else 15
         self.clock = GraphClock() if device == "cuda" else HostClock()
-        self.rows: list[Row] = []
-        self.ratios: list[dict] = []
+        self.results = Results()
         self.calls_us: dict[str, float] = {}
 
     def run(self) -> None:
@@ -143,77 +128,64 @@ class Speed:
         self.calls_us = {backend: self._call_us(backend) for backend in self.backends}
 
     def as_json(self) -> dict:
-        return {
-            "rows": [asdict(row) for row in self.rows],
-            "ratios": self.ratios,
-            "small_call_us": self.calls_us,
-        }
+        return {**self.results.as_json(), "small_call_us": self.calls_us}
+
+    def key(self, op: str, backend: str, shape: Shape, dtype: str, direction: str) -> Key:
+        return Key(op, shape, dtype, direction, backend=backend, device=self.device)
 
     def row(self, op: str, backend: str, shape: Shape, dtype: str, direction: str) -> Row | None:
-        wanted = (op, backend, shape, dtype, direction)
-        return next(
-            (r for r in self.rows if (r.op, r.backend, r.shape, r.dtype, r.direction) == wanted),
-            None,
-        )
+        return self.results.rows.get(self.key(op, backend, shape, dtype, direction))
 
     def _measure(self, op: Op, shape: Shape, dtype: torch.dtype) -> None:
-        elements = shape[0] * shape[1] * shape[2]
-        cases: dict[str, Callable[[], object]] = {}
+        name = str(dtype).removeprefix("torch.")
+        cases: dict[Key, Callable[[], object]] = {}
         for backend in self.backends:
             calls = random_calls(op, shape, dtype, backend, self.device)
             calls.prepare_backward()
-            cases |= {f"{backend} forward": calls.forward, f"{backend} backward": calls.backward}
-        for direction in ("forward", "backward"):
-            cases[f"copy {direction}"] = copy_of(
-                elements * op.bytes_per_element(dtype, direction == "backward"), self.device
-            )
+            for direction in PASSES:
+                key = self.key(op.name, backend, shape, name, direction)
+                cases[key] = getattr(calls, direction)
+        ours = list(cases)
+        for direction in PASSES:
+            copy = self._copy(self.key(op.name, self.backends[0], shape, name, direction))
+            total = copy.elements * op.bytes_per_element(dtype, direction == "backward")
+            cases[copy] = copy_of(total, self.device)
+        others = {}
         if dtype is torch.float32 and shape == MAIN:
-            cases |= {
-                f"peer {name}": call
-                for name, call in gpu_peers.of(
-                    op, random_calls(op, shape, dtype, "cuda", self.device)
-                ).items()
-            }
+            calls = random_calls(op, shape, dtype, self.backends[0], self.device)
+            for case, call in peers.of(op, calls).items():
+                others[replace(ours[0], case=case)] = call
         times = interleave(
-            {name: self.clock.prepare(call) for name, call in cases.items()}, self.rounds
+            {key: self.clock.prepare(call) for key, call in (cases | others).items()}, self.rounds
         )
-        name = str(dtype).removeprefix("torch.")
-        for backend in self.backends:
-            for direction in ("forward", "backward"):
-                case, copy = f"{backend} {direction}", f"copy {direction}"
-                total = elements * op.bytes_per_element(dtype, direction == "backward")
-                seconds = median(times[case])
-                rates = (
-                    elements / seconds / 1e9,
-                    total / seconds / 1e9,
-                    total / median(times[copy]) / 1e9,
-                )
-                self.rows.append(
-                    Row(
-                        op.name,
-                        backend,
-                        shape,
-                        name,
-                        direction,
-                        seconds,
-                        *rates,
-                        ratio(times, copy, case),
-                    )
-                )
-                for peer in (c for c in times if c.startswith("peer ") and c.endswith(direction)):
-                    self.ratios.append(
-                        {
-                            "what": peer,
-                            "op": op.name,
-                            "backend": backend,
-                            "ratio": ratio(times, peer, case),
-                        }
-                    )
+        for key in ours:
+            self._keep(op, dtype, key, times)
+            for other in others:
+                if key.direction == other.direction:
+                    of = replace(other, backend=key.backend)
+                    self.results.ratios[of, key] = ratio(times, other, key)
+
+    def _copy(self, key: Key) -> Key:
+        """The copy that stands beside a pass, one for all backends."""
+        return replace(key, case="torch copy", backend=self.backends[0])
+
+    def _keep(self, op: Op, dtype: torch.dtype, key: Key, times: Times) -> None:
+        copy, seconds = self._copy(key), median(times[key])
+        per_element = op.bytes_per_element(dtype, key.direction == "backward")
+        total = key.elements * per_element
+        rates = key.elements / seconds / 1e9, per_element, total / seconds / 1e9
+        copied = total / median(times[copy]) / 1e9
+        self.results.add(Row(key, seconds, *rates, copied, copy.case, ratio(times, copy, key)))
+
+    @property
+    def first(self) -> Op:
+        """The operator whose small call stands for all."""
+        return next(iter(self.ops.values()))
 
     def _call_us(self, backend: str) -> float:
         """Microseconds of a small call, forward and without gradients: what Python and the
         launch cost."""
-        calls = random_calls(OPS["min_gru"], (1, 8, 16), torch.float32, backend, self.device)
+        calls = random_calls(self.first, (1, 8, 16), torch.float32, backend, self.device)
         for _ in range(20):
             calls.call()
         samples = []
@@ -229,7 +201,7 @@ def print_tables(speed: Speed) -> None:
     B, C = SWEEP
     for backend in speed.backends:
         for dtype in ("float32", "bfloat16"):
-            for direction in ("forward", "backward"):
+            for direction in PASSES:
                 rows = []
                 for op in speed.ops:
                     found = [
@@ -252,14 +224,14 @@ def print_tables(speed: Speed) -> None:
             found = [
                 speed.row(op, backend, shape, "float32", d)
                 for shape in speed.shapes
-                for d in ("forward", "backward")
+                for d in PASSES
             ]
             rows.append([op, *(f"{r.seconds * 1e3:.3f} {r.share:5.2f}" for r in found)])
         print(report.table(header, rows, f"{backend}, float32: ms, share of the copy"))
-    if speed.ratios:
+    if speed.results.ratios:
         rows = [
-            [r["op"], r["backend"], r["what"].removeprefix("peer "), f"{r['ratio']:.2f}"]
-            for r in speed.ratios
+            [of.operator, of.backend, f"{of.case}, {of.direction}", f"{ratio:.2f}"]
+            for (of, _), ratio in speed.results.ratios.items()
         ]
         print(
             report.table(
@@ -267,7 +239,7 @@ def print_tables(speed: Speed) -> None:
             )
         )
     print(
-        "\nA call of min_gru on [1, 8, 16] takes "
+        f"\nA call of {speed.first.name} on [1, 8, 16] takes "
         + ", ".join(f"{us} us ({backend})" for backend, us in speed.calls_us.items())
         + "."
     )
@@ -289,7 +261,7 @@ def plot(speed: Speed, about: dict, folder: Path, name: str) -> Path | None:
     )
     colors = plt.get_cmap("tab20").colors
     for backend, panels in zip(speed.backends, axes, strict=True):
-        for direction, ax in zip(("forward", "backward"), panels, strict=True):
+        for direction, ax in zip(PASSES, panels, strict=True):
             for color, op in zip(colors, speed.ops, strict=False):
                 found = [
                     speed.row(op, backend, (B, T, C), "float32", direction) for T in speed.lengths
@@ -303,7 +275,7 @@ def plot(speed: Speed, about: dict, folder: Path, name: str) -> Path | None:
                     markersize=4,
                 )
             copies = [
-                speed.row("linear_scan", backend, (B, T, C), "float32", direction).copy_gbytes_s
+                speed.row(speed.first.name, backend, (B, T, C), "float32", direction).copy_gbytes_s
                 for T in speed.lengths
             ]
             ax.plot(speed.lengths, copies, "k--", label="copy")

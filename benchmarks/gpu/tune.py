@@ -1,4 +1,4 @@
-"""python -m benchmarks gpu --tune: measures what lies around each row of triton_kernels/config.py,
+"""python -m benchmarks.gpu tune: measures what lies around each row of triton_kernels/config.py,
 and prints the table to paste there.
 
 For every family of kernels and every width, tiles and steps are tried first, the two directions
@@ -25,19 +25,18 @@ from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.cells import CELLS
 
-from . import report
-from .gpu_speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
-from .timing import ratio
-from .traffic import OPS, Op
+from ..measure import report
+from ..measure.results import Key
+from ..measure.timing import ratio
+from ..measure.traffic import OPS, Op
+from .speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
 
 DIRECTIONS = ("forward", "backward")
 DTYPES = {"half": torch.bfloat16, "single": torch.float32, "double": torch.float64}
-#: Operators that stand for a family: few and many streams, sums, complex numbers; saved states and
-#: checkpoints.
-FAMILIES = {
-    "affine": ("linear_scan", "min_gru", "alpha_cmru", "linear_scan (C,)", "lru"),
-    "latch": ("bmru",),
-    "step": ("src full", "src checkpoint", "brc"),
+#: The operators of each family of kernels, which is the engine that runs them.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    engine: tuple(name for name, op in OPS.items() if op.kernel.engine == engine)
+    for engine in dict.fromkeys(op.kernel.engine for op in OPS.values())
 }
 #: What is tried in each column.
 VALUES = {
@@ -65,7 +64,7 @@ MARGIN = 0.02
 #: Candidates whose graphs are in memory together.
 TOGETHER = 8
 
-Key = tuple[str, str]  # family, width
+ConfigKey = tuple[str, str]  # family, width
 
 
 @dataclass
@@ -75,12 +74,15 @@ class Row:
     family: str
     width: str
     config: tuple[int, ...]
-    op: str
-    shape: Shape
-    direction: str
+    key: Key
     seconds: float
     share: float
     ratio: float  # its time by that of the row in the table
+
+    def as_json(self) -> dict:
+        """All fields, those of the key among them."""
+        plain = asdict(self)
+        return plain.pop("key") | plain
 
 
 class Tuner:
@@ -89,7 +91,7 @@ class Tuner:
     def __init__(
         self,
         quick: bool,
-        spills: Callable[[Key, tuple, str], bool],
+        spills: Callable[[ConfigKey, tuple, str], bool],
         clock=None,
         device: str = "cuda",
     ):
@@ -104,7 +106,7 @@ class Tuner:
         self.left_out: list[dict] = []
         self.best = dict(self.table)
 
-    def run(self, keys: list[Key]) -> None:
+    def run(self, keys: list[ConfigKey]) -> None:
         for key in tqdm(keys, desc="tune", leave=False):
             self.best[key] = self._when_cut(key, self._tile(key))
 
@@ -115,14 +117,14 @@ class Tuner:
         ]
         return {
             "chosen": chosen,
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [row.as_json() for row in self.rows],
             "left_out": self.left_out,
             "text": text(self.best),
         }
 
     def score(
         self,
-        key: Key,
+        key: ConfigKey,
         config: tuple,
         directions: tuple[str, ...] = DIRECTIONS,
         op: str | None = None,
@@ -133,12 +135,12 @@ class Tuner:
             row.ratio
             for row in self.rows
             if (row.family, row.width, row.config) == (*key, tuple(config))
-            and row.direction in directions
-            and op in (None, row.op)
+            and row.key.direction in directions
+            and op in (None, row.key.operator)
         ]
         return exp(mean(map(log, found)))
 
-    def _tile(self, key: Key):
+    def _tile(self, key: ConfigKey):
         """The best tile, with the best steps of each direction in it."""
         now, values = self.table[key], self.values
         if key[0] == "step":
@@ -162,15 +164,15 @@ class Tuner:
         scores = {now: 1.0}
         for found in of_tile.values():
             if len(found) == len(DIRECTIONS):
-                ends = {
+                fastest = {
                     d: min(found[d], key=lambda config, d=d: self.score(key, config, (d,)))
                     for d in DIRECTIONS
                 }
-                both = ends["forward"]._replace(backward=ends["backward"].backward)
-                scores[both] = mean(self.score(key, ends[d], (d,)) for d in DIRECTIONS)
+                both = fastest["forward"]._replace(backward=fastest["backward"].backward)
+                scores[both] = mean(self.score(key, fastest[d], (d,)) for d in DIRECTIONS)
         return self._winner(now, scores)
 
-    def _when_cut(self, key: Key, now):
+    def _when_cut(self, key: ConfigKey, now):
         """The best numbers that decide when time is cut, of a family that can be."""
         if not now.enough:
             return now
@@ -190,7 +192,7 @@ class Tuner:
         best = min(scores, key=scores.get)
         return best if scores[best] < scores[now] * (1 - MARGIN) else now
 
-    def _measured(self, key: Key, configs: list, directions: tuple[str, ...]) -> list:
+    def _measured(self, key: ConfigKey, configs: list, directions: tuple[str, ...]) -> list:
         """Those of the configurations that may be measured, measured in these directions."""
         usable = [
             config
@@ -198,16 +200,21 @@ class Tuner:
             if config == self.table[key] or self._usable(key, config, directions)
         ]
         for op, shape in product(self.ops(key), self.shapes):
-            elements, dtype = shape[0] * shape[1] * shape[2], DTYPES[key[1]]
+            dtype = DTYPES[key[1]]
             calls = random_calls(op, shape, dtype, "triton", self.device)
             calls.prepare_backward()
             for direction in directions:
                 call = getattr(calls, direction)
-                copy = self.clock.prepare(
-                    copy_of(
-                        elements * op.bytes_per_element(dtype, direction == "backward"), self.device
-                    )
+                timed_key = Key(
+                    op.name,
+                    shape,
+                    str(dtype).removeprefix("torch."),
+                    direction,
+                    backend="triton",
+                    device=self.device,
                 )
+                total = timed_key.elements * op.bytes_per_element(dtype, direction == "backward")
+                copy = self.clock.prepare(copy_of(total, self.device))
                 for first in range(0, len(usable), TOGETHER):
                     some = usable[first : first + TOGETHER]
                     timed = {"copy": copy, "table": self.clock.prepare(call)}
@@ -221,12 +228,10 @@ class Tuner:
                             ratio(times, "copy", config),
                             ratio(times, config, "table"),
                         )
-                        self.rows.append(
-                            Row(*key, tuple(config), op.name, shape, direction, *found)
-                        )
+                        self.rows.append(Row(*key, tuple(config), timed_key, *found))
         return usable
 
-    def _usable(self, key: Key, config, directions: tuple[str, ...]) -> bool:
+    def _usable(self, key: ConfigKey, config, directions: tuple[str, ...]) -> bool:
         """Whether a configuration compiles without spills and computes what that of the table
         does; says why not in ``left_out``."""
         why = ""
@@ -247,7 +252,7 @@ class Tuner:
             )
         return not why
 
-    def _same(self, key: Key, config, op: Op) -> bool:
+    def _same(self, key: ConfigKey, config, op: Op) -> bool:
         call = example(op, self.check_shape, DTYPES[key[1]]).to(self.device)
         expected = testing.run(call, "triton")
         with self._using(key, config):
@@ -255,7 +260,7 @@ class Tuner:
         return all(error.ok for error in testing.compare(call, got, expected))
 
     @contextmanager
-    def _using(self, key: Key, config) -> Iterator[None]:
+    def _using(self, key: ConfigKey, config) -> Iterator[None]:
         """Within the block, the table has this row."""
         kept = self.table[key]
         self.table[key] = config
@@ -264,7 +269,7 @@ class Tuner:
         finally:
             self.table[key] = kept
 
-    def ops(self, key: Key) -> list[Op]:
+    def ops(self, key: ConfigKey) -> list[Op]:
         """The operators of a family that have numbers of this width."""
         return [
             OPS[name] for name in FAMILIES[key[0]] if not (OPS[name].complex and key[1] == "double")
@@ -273,7 +278,7 @@ class Tuner:
 
 def example(op: Op, shape: Shape, dtype: torch.dtype) -> testing.Call:
     """A call of an operator that takes everything its kernel can: the most registers there are."""
-    options = {**testing.variants(op.cell)[0], **op.options}
+    options = {**testing.variants(op.cell)[0], **op.options}  # constants that stay finite
     types = {torch.float32: torch.complex64, torch.bfloat16: torch.bfloat16} if op.complex else {}
     split = op.complex and dtype == torch.bfloat16
     reset = CELLS[op.cell].kernel(options, False) == CELLS[op.cell].kernel(
@@ -288,20 +293,20 @@ class Compiler:
     """Says whether the kernels of a configuration, which the table holds just now, spill on this
     GPU."""
 
-    def __init__(self, driver, ops: Callable[[Key], list[Op]]):
+    def __init__(self, driver, ops: Callable[[ConfigKey], list[Op]]):
         self.driver, self.ops = driver, ops  # Triton's, of this GPU
         self._known: dict[tuple, bool] = {}  # what decides when time is cut compiles nothing new
 
-    def spills(self, key: Key, config, direction: str) -> bool:
+    def spills(self, key: ConfigKey, config, direction: str) -> bool:
         compiled = (key, config.elements, config.warps, direction, getattr(config, direction))
         if compiled not in self._known:
             self._known[compiled] = self._spills(key, direction)
         return self._known[compiled]
 
-    def _spills(self, key: Key, direction: str) -> bool:
+    def _spills(self, key: ConfigKey, direction: str) -> bool:
         import triton
 
-        from .triton_resources import launches_of, usage
+        from ..resources.triton import launches_of, usage
 
         try:
             calls = [example(op, (2, 128, MAIN[2]), DTYPES[key[1]]) for op in self.ops(key)]
@@ -329,7 +334,7 @@ def text(table: dict) -> str:
     return "\n".join(lines)
 
 
-def print_tables(tuner: Tuner, keys: list[Key]) -> None:
+def print_tables(tuner: Tuner, keys: list[ConfigKey]) -> None:
     for key in keys:
         now, best = tuner.table[key], tuner.best[key]
         rows = [row for row in tuner.rows if (row.family, row.width) == key]
@@ -340,7 +345,7 @@ def print_tables(tuner: Tuner, keys: list[Key]) -> None:
         lines = []
         for config in dict.fromkeys([tuple(now), tuple(best), *configs[:10]]):
             found = {
-                d: [row for row in rows if row.config == config and row.direction == d]
+                d: [row for row in rows if row.config == config and row.key.direction == d]
                 for d in DIRECTIONS
             }
             shares = [

@@ -1,13 +1,14 @@
-"""python -m benchmarks gpu: all that a GPU can prove, in one command.
+"""python -m benchmarks.gpu [SUBJECT]: all that a GPU can prove, in one command.
 
-Builds what is missing, runs the whole test suite (every backend of this machine, the GPU's among
-them), compares every operator with the float64 reference, runs compute-sanitizer over that where it
-is installed, captures training steps in CUDA graphs, scans more than 2^31 elements where memory
-allows, and measures throughput against sequence length beside a copy and the peers that are
-installed. Writes a JSON and a plot. Exits with 1 if anything failed.
+all, the default: builds what is missing, runs the whole test suite (every backend of this machine,
+the GPU's among them), compares every operator with the float64 reference, runs compute-sanitizer
+over that where it is installed, captures training steps in CUDA graphs, scans more than 2^31
+elements where memory allows, and measures throughput against sequence length beside a copy and the
+peers that are installed. Writes a JSON and a plot. Exits with 1 if anything failed.
 
-With --tune, only the table of triton_kernels/config.py is measured, against what lies around its
-rows; see gpu_tune.py.
+tune: measures the table of triton_kernels/config.py against what lies around its rows; see tune.py.
+
+model: predicts, without a GPU, what the CUDA kernels should reach on an H100; see model.py.
 """
 
 from __future__ import annotations
@@ -26,41 +27,45 @@ import lrnn_kernels
 from lrnn_kernels import testing
 from lrnn_kernels.testing.check import run_check
 
-from . import gpu_speed, gpu_tune, machine, report
+from ..measure import machine, report
+from . import model, tune
+from . import speed as throughput
 
-ROOT = Path(__file__).resolve().parents[1]
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
+OUT = Path(__file__).parents[1] / "out"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks gpu",
+        prog="python -m benchmarks.gpu",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
+    parser.add_argument("subject", nargs="?", choices=("all", "tune", "model"), default="all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and lengths")
-    parser.add_argument("--no-tests", action="store_true", help="leave the test suite out")
+    parser.add_argument("--no-tests", action="store_true", help="all: leave the test suite out")
     parser.add_argument(
         "--out",
         type=Path,
-        default=HERE / "out",
+        default=OUT,
         help="where the JSON and the plot go (default: benchmarks/out)",
     )
     parser.add_argument(
-        "--tune",
-        action="store_true",
-        help="measure what lies around the config table of the Triton kernels instead",
-    )
-    parser.add_argument(
         "--family",
-        choices=gpu_tune.FAMILIES,
+        choices=tune.FAMILIES,
         action="append",
-        help="with --tune: only this one; may be repeated",
+        help="tune: only this one; may be repeated",
     )
     args = parser.parse_args(arguments)
+    if args.subject == "model":
+        return model.main()
     known = testing.backends()
     backends = [name for name in ("cuda", "triton") if not known[name]]
-    if not torch.cuda.is_available() or not backends or (args.tune and known["triton"]):
+    if (
+        not torch.cuda.is_available()
+        or not backends
+        or (args.subject == "tune" and known["triton"])
+    ):
         print("This command needs a GPU that runs our kernels:", file=sys.stderr)
         print(
             "\n".join(
@@ -78,8 +83,8 @@ def main(arguments: list[str]) -> int:
     )
     results: dict = {"machine": about, "quick": args.quick}
     name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}"
-    if args.tune:
-        results["tune"] = gpu_tune.main(args.quick, args.family or list(gpu_tune.FAMILIES))
+    if args.subject == "tune":
+        results["tune"] = tune.main(args.quick, args.family or list(tune.FAMILIES))
         print(
             f"\n{time.perf_counter() - started:.0f} s in all. Results: "
             f"{report.save(results, args.out, name + '-tune')}"
@@ -93,11 +98,11 @@ def main(arguments: list[str]) -> int:
     )
     results["graphs"] = {backend: graphs(backend) for backend in backends}
     results["long"] = {backend: beyond_31_bits(backend) for backend in backends}
-    speed = gpu_speed.Speed(backends, args.quick)
+    speed = throughput.Speed(backends, args.quick)
     speed.run()
-    gpu_speed.print_tables(speed)
+    throughput.print_tables(speed)
     results["speed"] = speed.as_json()
-    print(f"\nPlot: {gpu_speed.plot(speed, about, args.out, name)}")
+    print(f"\nPlot: {throughput.plot(speed, about, args.out, name)}")
     results["seconds"] = round(time.perf_counter() - started, 1)
     print(f"Results: {report.save(results, args.out, name)}")
     failed = [
@@ -226,3 +231,7 @@ def beyond_31_bits(backend: str, device: str = "cuda", T: int = (1 << 21) + 1) -
         f"{'ok' if ok else 'FAILED'}"
     )
     return "ok" if ok else "FAILED"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

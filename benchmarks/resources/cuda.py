@@ -1,8 +1,6 @@
-"""python -m benchmarks.gpu_resources [CELL ...]: what every CUDA kernel takes of a GPU, from the
-compiler; no GPU is needed.
+"""What every CUDA kernel takes of a GPU, from nvcc.
 
-Compiles csrc/cuda/kernel.cu for each line of csrc/cells/list.h whose sources have changed since it
-was measured (or those that are named) and for each architecture, and writes
+Compiles csrc/cuda/kernel.cu for lines of csrc/cells/list.h and for each architecture, and writes
 results/gpu_resources/CELL.csv: registers, bytes in local memory (spilled), shared memory per kernel
 and architecture, and how many 16-byte and narrower accesses to global memory its code holds. The
 narrower ones are the tails of rows, the ends of sequences, and lanes of one channel; a kernel of
@@ -11,13 +9,11 @@ wide lanes without 16-byte ones would be a mistake.
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import csv
 import os
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -25,8 +21,8 @@ from lrnn_kernels.backends.build import libraries, sources
 from lrnn_kernels.backends.build.cache import nvcc
 
 HERE = Path(__file__).resolve().parent
-CSRC = HERE.parent / "csrc"
-TABLES = HERE / "results" / "gpu_resources"
+CSRC = HERE.parents[1] / "csrc"
+TABLES = HERE.parent / "results" / "gpu_resources"
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FLAGS = ["-std=c++20", "-O3", "-DLRNN_ISA=gpu", "-Xptxas", "-v"]
@@ -140,9 +136,12 @@ def digest_of(cell: libraries.Cell) -> str:
 
 
 def read() -> list[dict[str, str]]:
-    """The rows of all checked-in tables; kernels that several cells share stand there once."""
+    """The rows of all checked-in tables; kernels that several cells share stand there once. A cell
+    that has not been measured has none."""
     unique = {}
     for cell in libraries.cells():
+        if not table_of(cell).exists():
+            continue
         with table_of(cell).open() as file:
             file.readline()
             unique |= {(row["kernel"], row["architecture"]): row for row in csv.DictReader(file)}
@@ -158,34 +157,39 @@ def write(cell: libraries.Cell, found: list[dict[str, str]]) -> None:
         writer.writerows(sorted(found, key=lambda row: (row["kernel"], row["architecture"])))
 
 
-def main() -> int:
+def changed() -> list[str]:
+    """The cells whose sources are not those that their tables were measured from."""
+    return [cell.name for cell in libraries.cells() if digest_of(cell) != source_hash(cell)]
+
+
+def check() -> int:
+    """Compares the tables with the sources; 1 where one is not of these, or a kernel spills."""
+    stale = changed()
+    print("\n".join(f"{name}: its table is not of these sources" for name in stale))
+    return 1 if stale else _spills()
+
+
+def write_tables(names: list[str]) -> int:
+    """Measures the cells; 1 if a kernel spills."""
     cells = {cell.name: cell for cell in libraries.cells()}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_resources", description=__doc__)
-    parser.add_argument(
-        "cells",
-        nargs="*",
-        choices=[*cells, []],
-        metavar="CELL",
-        help="all that changed, if none is named",
-    )
-    chosen = parser.parse_args().cells or [
-        name for name, cell in cells.items() if digest_of(cell) != source_hash(cell)
-    ]
-    print(
-        f"measuring {', '.join(chosen) or 'nothing: all tables are of these sources'}", flush=True
-    )
+    print(f"CUDA: measuring {', '.join(names) or 'nothing: all tables are of these sources'}")
     with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
         jobs = {
             name: [
                 pool.submit(measure, cells[name], architecture) for architecture in ARCHITECTURES
             ]
-            for name in chosen
+            for name in names
         }
         for name, parts in jobs.items():
             write(cells[name], [row for part in parts for row in part.result()])
             print(f"  {name}", flush=True)
     for path in set(TABLES.glob("*.csv")) - {table_of(cell) for cell in cells.values()}:
         path.unlink()  # of a cell that is no more
+    return _spills()
+
+
+def _spills() -> int:
+    """Says what the tables hold; 1 if a kernel spills."""
     found = read()
     worst = max(found, key=lambda row: int(row["registers"]))
     spills = [row for row in found if row["spilled_bytes"] != "0"]
@@ -196,7 +200,3 @@ def main() -> int:
     for row in spills:
         print(f"SPILL {row['kernel']} {row['architecture']}: {row['spilled_bytes']} bytes")
     return 1 if spills else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

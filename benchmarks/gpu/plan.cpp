@@ -1,5 +1,5 @@
-// The CUDA kernels' own plans, for gpu_model.py through ctypes.
-#include "../csrc/cuda/kernels.h"
+// The CUDA kernels' own plans, for plan.py through ctypes.
+#include "../../csrc/cuda/kernels.h"
 
 extern "C" {
 int lrnn_affine_tile(int accesses, int numbers) { return lrnn::affine_tile(accesses, numbers); }

@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu_model: the share of a copy's bandwidth that the CUDA kernels should
+"""python -m benchmarks.gpu model: the share of a copy's bandwidth that the CUDA kernels should
 reach on an H100, from what they compile to.
 
 A prediction to hold measurements against, not a measurement. It takes the kernels' registers and
@@ -20,7 +20,7 @@ and assumes of the device and of the code
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared
     memory and threads allow; whole waves;
 - that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are
-  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after they are asked for: all
+  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after their prefetch: all
   else, the last reading of an input and outputs, is marked as the first to be evicted. CACHED is
   two thirds of L2: each half of an H100's serves the multiprocessors beside it, so that a chunk
   which the other half reads the second time may be held twice. Public measurements of H100s read
@@ -39,22 +39,21 @@ than CHAIN.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
-from ctypes import Structure, byref, c_bool, c_int64
+import re
+from ctypes import byref, c_int64
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from lrnn_kernels.backends.build import sources, toolchain
-from lrnn_kernels.backends.build.cache import by_content
-from lrnn_kernels.backends.build.libraries import Library, Unit
-from lrnn_kernels.cells import CELLS
+from lrnn_kernels.backends.build import libraries
+from lrnn_kernels.cell import Cell, Kernel
+from lrnn_kernels.testing.draw import Draw, anything
 
-from . import gpu_resources, report
-from .traffic import OPS, Op
+from ..measure import report
+from ..measure.traffic import OPS, Op
+from ..resources import cuda
+from .plan import Gpu, NbrcLayout, Plan, Problem, StepPlan, StepProblem, plans
 
 COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
 PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
@@ -73,71 +72,6 @@ NBRC_SHAPES = (
     (132, 784, 256),
     (528, 784, 256),
 )
-#: The structs that the table names, by operator.
-STRUCTS = {
-    "linear": "Linear",
-    "linear_per_channel": "LinearPerChannel",
-    "bmru": "Latch",
-    "cmru": "Cmru<kPerChannel>",
-    "cmru_per_step": "Cmru<kPerStep>",
-    "fq_bmru": "FqBmru",
-    "min_gru": "MinGru<false>",
-    "src": "SrcFull",
-    "src_detached": "SrcDetached",
-    "brc": "Brc",
-}
-#: Streams that a chunk's map depends on backward: dy, and what the gate's factor is made of.
-#: Forward it is all.
-MAP_READS = {
-    "linear": 2,
-    "linear_per_channel": 1,
-    "bmru": 3,
-    "cmru": 1,
-    "cmru_per_step": 1,
-    "fq_bmru": 2,
-    "min_gru": 2,
-}
-#: Adjoints that a step cell carries from step to step.
-CARRIED = {"src": 3, "src_detached": 1, "brc": 1}
-
-
-class Gpu(Structure):
-    """csrc/cuda/plan.h."""
-
-    _fields_ = [(name, c_int64) for name in ("bytes_in_flight", "multiprocessors", "cache_bytes")]
-
-
-class Problem(Structure):
-    """csrc/cuda/plan.h."""
-
-    _fields_ = [(name, c_int64) for name in ("lanes", "T", "steps", "bytes_loaded")]
-
-
-class Plan(Structure):
-    """csrc/cuda/plan.h."""
-
-    _fields_ = [(name, c_int64) for name in ("lanes", "groups", "chunk")]
-
-
-class StepProblem(Structure):
-    """csrc/cuda/plan.h."""
-
-    _fields_ = [
-        *((name, c_int64) for name in ("B", "T", "C", "channels", "workspace_bytes")),
-        ("may_cut", c_bool),
-    ]
-
-
-class NbrcLayout(Structure):
-    """csrc/cuda/kernels.h."""
-
-    _fields_ = [(name, c_int64) for name in ("blocks", "groups", "elements")]
-
-
-class StepPlan(Structure):
-    """csrc/cuda/plan.h."""
-
-    _fields_ = [(name, c_int64) for name in ("channels", "threads", "blocks", "chunk")]
 
 
 H100 = Gpu(int(COPY * LATENCY), MULTIPROCESSORS, L2)
@@ -153,18 +87,49 @@ class Prediction:
 
 
 @functools.cache
-def plans() -> ctypes.CDLL:
-    """plan.cpp, compiled once into the cache."""
-    compiler = toolchain.find_compiler()
-    if compiler is None:
-        raise RuntimeError("the plan of a launch is C++, and no C++ compiler was found")
-    flags = ("-std=c++20", "-O1", "-fPIC")
-    units = (
-        Unit("benchmarks", "gpu_plan.cpp", flags, "gpu_plan"),
-        Unit("csrc", "cuda/plan.cpp", flags, "plan"),
-    )
-    folders = {"benchmarks": Path(__file__).parent, "csrc": sources.csrc()}
-    return ctypes.CDLL(str(by_content(Library("gpu-plan", compiler, units, (), folders))))
+def structs() -> dict[str, str]:
+    """The struct of every line of csrc/cells/list.h by the kernel's name, as the tables of
+    resources write it."""
+    return {cell.name: re.sub(r"\b\w+::", "", cell.struct) for cell in libraries.cells()}
+
+
+@functools.cache
+def _step_inputs(row: Cell) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """One step of random inputs (C,) and parameters, in float64 or complex128."""
+    channels = 64
+    draw = Draw(torch.Generator().manual_seed(0), 64, 1, channels, row.dtypes[0].is_complex)
+    streams, params = (row.draw or anything)(draw, row)
+    return [x[:, 0] for x in streams], params
+
+
+def map_reads(op: Op) -> int:
+    """Streams that a chunk's map depends on backward: dy, and those that the factor of the state
+    is made of, which are found by the cell's own step. Forward it is all."""
+    inputs, params = _step_inputs(op.row)
+    zero, one = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
+
+    def factor(streams: list[torch.Tensor]) -> torch.Tensor:
+        (high, low) = (
+            op.row.step((h,), *streams, *params, **op.all_options)[1] for h in (one, zero)
+        )
+        return high - low
+
+    first = factor(inputs)
+    changed = [
+        factor([x.roll(1, 0) if i == j else x for j, x in enumerate(inputs)])
+        for i in range(len(inputs))
+    ]
+    return 1 + sum(not torch.allclose(first, other) for other in changed)
+
+
+def carried(op: Op) -> int:
+    """Adjoints that a step cell carries from step to step: of the states before a step that the
+    states after it have a derivative by."""
+    inputs, params = _step_inputs(op.row)
+    before = [torch.full_like(inputs[0], 0.1, requires_grad=True) for _ in op.row.states]
+    after, _ = op.row.step(tuple(before), *inputs, *params, **op.all_options)
+    found = torch.autograd.grad(sum(x.sum() for x in after), before, allow_unused=True)
+    return sum(x is not None and bool(x.any()) for x in found)
 
 
 def accesses(op: Op, backward: bool) -> int:
@@ -185,7 +150,7 @@ def predict(
     """What the kernels of an operator should take for a shape; of a step cell also where its
     backward pass might not be cut in time."""
     total = shape[0] * shape[1] * shape[2] * op.bytes_per_element(dtype, backward)
-    if CELLS[op.cell].sequential:
+    if op.row.sequential:
         seconds, bound = _step(op, shape, dtype, backward, total, may_cut)
     else:
         seconds, bound = _affine(op, shape, dtype, backward, total)
@@ -206,7 +171,6 @@ def _in_chunks(
 
 def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
     B, T, C = shape
-    kernel = CELLS[op.cell].kernel({**CELLS[op.cell].options, **op.options}, False).name
     channels = ACCESS // op.itemsize(dtype)
     reads = accesses(op, backward)
     steps = plans().lrnn_affine_tile(reads, channels * (2 if op.complex else 1))
@@ -215,7 +179,7 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
     blocks = -(-problem.lanes // plan.lanes) * chunks
     at_once = (
-        resident_blocks(*_resources(STRUCTS[kernel], dtype, op.complex, backward), threads)
+        resident_blocks(*_resources(op.kernel, dtype, op.complex, backward), threads)
         * MULTIPROCESSORS
     )
     waves, active = -(-blocks // at_once), min(blocks, at_once)
@@ -229,10 +193,10 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     bound = max(parts, key=parts.__getitem__)
     if chunks == 1:
         return LAUNCH + parts[bound], bound
-    map_reads = MAP_READS[kernel] if backward else reads
-    read = loaded * map_reads / reads
+    read_for_maps = map_reads(op) if backward else reads
+    read = loaded * read_for_maps / reads
     first = max(
-        read * LATENCY / (active * threads * steps * map_reads * ACCESS),
+        read * LATENCY / (active * threads * steps * read_for_maps * ACCESS),
         plan.chunk / plan.groups * STEP,
     )
     enter = -(-(chunks - 1) // plan.groups) * (CACHE_LATENCY + MEETING)
@@ -245,10 +209,9 @@ def _step(
     op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_cut: bool
 ) -> tuple[float, str]:
     B, T, C = shape
-    cell = CELLS[op.cell]
-    kernel = cell.kernel({**cell.options, **op.options}, False)
+    kernel = op.kernel
     carry_bytes = max(dtype.itemsize, 4)
-    again = backward and "memory" in op.options
+    again = backward and op.interval > 0
     problem, plan = (
         StepProblem(B, T, C, ACCESS // carry_bytes, 0, may_cut and backward and not again),
         StepPlan(),
@@ -260,14 +223,16 @@ def _step(
     )
     name = f"{direction}{'_chunks' if chunks > 1 else ''}"
     at_once = resident_blocks(
-        *_row(f"{name}<{STRUCTS[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"),
+        *_row(f"{name}<{structs()[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"),
         plan.threads,
     )
     waves = -(-plan.blocks * chunks // (at_once * MULTIPROCESSORS))
 
     # A tile's loads are on their way while the tile before is computed. Rows that were brought into
     # L2 before need not come from DRAM.
-    streams = len(cell.inputs) + (1 + max(1, op.saved if not again else 3) if backward else 0)
+    streams = len(op.row.inputs) + (
+        1 + max(1, op.saved if not again else kernel.states) if backward else 0
+    )
     tile = plans().lrnn_step_tile(int(streams), plan.channels, carry_bytes)
     load = (CACHE_LATENCY if narrow else LATENCY) / tile
     step = CHAIN * (0.5 if backward and kernel.saves == "states" else 1)
@@ -282,8 +247,8 @@ def _step(
         bound = max(parts, key=parts.__getitem__)
         return LAUNCH + parts[bound], bound
     read = B * T * C * (op.backward[0] * dtype.itemsize + op.saved * carry_bytes)
-    first = waves * plan.chunk * max(load, step + CHAIN * CARRIED[kernel.name] / 4)
-    maps_at_once = 4 if CARRIED[kernel.name] > 1 else 16
+    first = waves * plan.chunk * max(load, step + CHAIN * carried(op) / 4)
+    maps_at_once = 4 if carried(op) > 1 else 16
     return _in_chunks(
         total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY
     )
@@ -310,7 +275,9 @@ def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
     return layout, LAUNCH + T * step * -(-B // MULTIPROCESSORS)
 
 
-def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -> tuple[int, int]:
+def _resources(
+    kernel: Kernel, dtype: torch.dtype, complex: bool, backward: bool
+) -> tuple[int, int]:
     """Registers and shared memory of an affine kernel, from the table."""
     storage = _storage(dtype)
     io = (
@@ -319,11 +286,10 @@ def _resources(struct: str, dtype: torch.dtype, complex: bool, backward: bool) -
         else f"Real<{storage}"
     )
     direction = "Backward" if backward else "Forward"
-    latch = struct == "Latch"  # passes of its own
-    name = (
-        f"affine<{'Latch' if latch else ''}{direction}, "
-        f"{'Hysteresis<kPerChannel>' if latch else struct}, {io}"
-    )
+    # The latch engine's passes are those of the affine engine's kernels, with others' cells.
+    latch = kernel.engine == "latch"
+    struct = structs()[kernel.generic.name if latch else kernel.name]
+    name = f"affine<{'Latch' if latch else ''}{direction}, {struct}, {io}"
     return _row(name)
 
 
@@ -332,11 +298,11 @@ def _row(name: str) -> tuple[int, int]:
     """Registers and shared memory of the kernel whose name begins so."""
     rows = [
         row
-        for row in gpu_resources.read()
+        for row in cuda.read()
         if row["kernel"].startswith(name) and row["architecture"] == ARCHITECTURE
     ]
     if not rows:
-        raise LookupError(f"{gpu_resources.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
+        raise LookupError(f"{cuda.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
     return int(rows[0]["registers"]), int(rows[0]["shared_bytes"])
 
 
@@ -377,7 +343,3 @@ def main() -> int:
         report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC")
     )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -63,8 +63,7 @@ def run(
     data = load(validate=validate)
     rows = []
     threads = torch.get_num_threads()
-    # Operations this small, 0.1 ms each, gain little from a second thread and lose much on a busy
-    # machine.
+    # Operations this small gain little from a second thread and lose much on a busy machine.
     torch.set_num_threads(1)
     for cell in cells or CELLS:
         seeds = SETTINGS[cell]["seeds"][: 1 if quick else None]

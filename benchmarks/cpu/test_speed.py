@@ -4,8 +4,8 @@ comparisons between two versions."""
 import pytest
 import torch
 
-from .speed import Bank
-from .traffic import OPS
+from ..measure.traffic import OPS
+from .bank import Bank
 
 SHAPE = (8, 1024, 256)
 

@@ -1,9 +1,9 @@
-"""The roof: the fastest copy of as many bytes as an operator must move, in the same process, on the
-same threads and huge pages.
+"""Copy bandwidth: the fastest copy of as many bytes as an operator must move, in the same process,
+on the same threads and huge pages.
 
 For every size there are four candidates, plain or non-temporal stores on one thread or on all, and
-the fastest is the roof: plain stores win while the data stays in the last-level cache, one thread
-where waking a second costs more than it brings.
+the fastest counts: plain stores win while the data stays in the last-level cache, one thread where
+waking a second costs more than it brings.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def huge_empty(num_bytes: int) -> Tensor:
     return torch.from_numpy(used)
 
 
-class Roof:
+class CopyBandwidth:
     """Copies between two buffers of its own; ``fastest(total)`` is the quickest way to move
     total bytes, read plus written."""
 
     def __init__(self, largest_total: int):
         half = largest_total // 2 + HUGE_PAGE
         # What is written begins in the middle of a page, as the operators' outputs do: at the
-        # start, like what is read, the copy takes 1.06 to 1.16 times as long.
+        # start, like what is read, a copy is slower.
         self.src, self.dst = huge_empty(half), huge_empty(half + HALF_PAGE)[HALF_PAGE:]
         _fill(self.src)
         self.library = _library()
@@ -71,19 +71,18 @@ class Roof:
             threads,
             self.gomp,
         )
-        return lambda: self.library.lrnn_roof_copy(*arguments)
+        return lambda: self.library.lrnn_copy(*arguments)
 
-    def candidates(self, total: int, threads: int) -> dict[str, Callable[[], None]]:
+    def candidates(self, total: int, threads: int) -> dict[tuple[str, int], Callable[[], None]]:
+        """Copies by their case (see ``results.CASES``) and their number of threads."""
         if self.library is None:
-            return {"torch copy_": self.copy(total, False, threads)}
-        kinds = {"plain": False, "non-temporal": True}
+            return {("torch copy", threads): self.copy(total, False, threads)}
+        kinds = {"plain copy": False, "non-temporal copy": True}
         counts = (
             {1, threads} if total < (8 << 20) else {threads}
         )  # more threads never lose on large sizes
         return {
-            f"{kind} x{n}": self.copy(total, nt, n)
-            for kind, nt in kinds.items()
-            for n in sorted(counts)
+            (kind, n): self.copy(total, nt, n) for kind, nt in kinds.items() for n in sorted(counts)
         }
 
     def streams(
@@ -103,7 +102,7 @@ class Roof:
         if (reads * stride > self.src.numel()) or (writes * stride > self.dst.numel()):
             return None
         pointers = ((ctypes.c_void_p * reads)(*sources), (ctypes.c_void_p * writes)(*targets))
-        call = self.library.lrnn_roof_streams
+        call = self.library.lrnn_move_streams
         if not call(pointers[0], reads, pointers[1], writes, 0, 1, None):
             return None
         return lambda: call(
@@ -112,7 +111,7 @@ class Roof:
 
 
 def _fill(buffer: Tensor) -> None:
-    """Normal float32 values: some processors copy zeros 1.06 to 1.1 times as fast as anything
+    """Normal float32 values: some processors copy zeros faster than anything
     else, and no operator reads only zeros."""
     piece = torch.randn(HUGE_PAGE // 4, generator=torch.Generator().manual_seed(0)).view(
         torch.uint8
@@ -127,20 +126,24 @@ def _library() -> ctypes.CDLL | None:
         return None
     # -march=native: the binary is good for this processor only, whose features therefore name it.
     flags = ("-std=c++17", "-O3", "-march=native", "-fPIC", f"-DLRNN_HOST={toolchain.host_isa()}")
-    unit = Unit("benchmarks", "roof.cpp", flags, "roof")
+    unit = Unit("benchmarks", "copy_bandwidth.cpp", flags, "copy_bandwidth")
     library = ctypes.CDLL(
         str(
             by_content(
                 Library(
-                    "roof", compiler, (unit,), ("-pthread",), {"benchmarks": Path(__file__).parent}
+                    "copy-bandwidth",
+                    compiler,
+                    (unit,),
+                    ("-pthread",),
+                    {"benchmarks": Path(__file__).parent},
                 )
             )
         )
     )
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
-    library.lrnn_roof_copy.argtypes = [pointer, pointer, size, ctypes.c_int, ctypes.c_int, pointer]
-    library.lrnn_roof_copy.restype = None
-    library.lrnn_roof_streams.argtypes = [
+    library.lrnn_copy.argtypes = [pointer, pointer, size, ctypes.c_int, ctypes.c_int, pointer]
+    library.lrnn_copy.restype = None
+    library.lrnn_move_streams.argtypes = [
         pointer,
         ctypes.c_int,
         pointer,

@@ -1,77 +1,55 @@
 """What the Triton kernels compile to on GPUs that need not be there: registers, spills, shared
 memory, width of memory accesses.
 
-python -m benchmarks.triton_resources --write               # every variant, into
-                                                            results/triton-VERSION.tsv; minutes
-python -m benchmarks.triton_resources --write --cell bmru   # those of a cell, and what the table
-                                                            lacks; the other rows are kept
-python -m benchmarks.triton_resources                       # a part of them, against that table;
-                                                            exits 1 on a spill or a difference
-
-The launches are those of a real call, described from tensors on the CPU, so that what is compiled
-here is what a GPU would run, but for the alignment of sizes that a caller chooses (here all are
-multiples of 16).
+Written into results/triton-VERSION.tsv. The launches are those of a real call, described from
+tensors on the CPU, so that what is compiled here is what a GPU would run, but for the alignment of
+sizes that a caller chooses (here all are multiples of 16).
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
 
 from lrnn_kernels import testing
-from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
-from lrnn_kernels.cells.src import SPIKE_SURROGATES
+from lrnn_kernels.cells import CELLS as ROWS
+from lrnn_kernels.cells import KERNELS
 
-RESULTS = Path(__file__).with_name("results")
+RESULTS = Path(__file__).parents[1] / "results"
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
-#: One cell and options for each kernel, and for each that is compiled for options.
-CELLS = {
-    "linear": ("linear_scan", {}),
-    "linear_per_channel": ("linear_scan_per_channel", {}),
-    "hysteresis": ("bmru", {"eps": 0.5, "width": 1.0}),
-    "bmru": ("bmru", {"eps": 0.0, "width": 1.0}),
-    "hysteresis_per_step": ("alpha_bmru", {"eps": 0.5, "width": 1.0}),
-    "cmru": ("cmru", {"eps": 1.0, "width": 1.0}),
-    "cmru_per_step": ("alpha_cmru", {"eps": 1.0, "width": 1.0}),
-    "fq_bmru": ("fq_bmru", {"eps": 0.5, "width": 1.0}),
-    "min_gru": ("min_gru", {"positive": False}),
-    "min_gru_positive": ("min_gru", {"positive": True}),
-    "brc": ("brc", {}),
-    "src": ("src", {**SRC_OPTIONS, "gradient": "full"}),
-    "src_detached": ("src", SRC_OPTIONS),
-    "src, checkpoints": ("src", {**SRC_OPTIONS, "gradient": "full", "memory": 32}),
-    "src_detached, checkpoints": ("src", {**SRC_OPTIONS, "memory": 32}),
-    **{
-        f"src_spikes{suffix}, {surrogate}": (
-            "src",
-            {**SRC_OPTIONS, "gradient": gradient, "threshold": 0.5, "surrogate": surrogate},
-        )
-        for suffix, gradient in (("", "full"), ("_detached", "detached"))
-        for surrogate in SPIKE_SURROGATES
-    },
+#: One row and options for each kernel, and for each that is compiled for options, "KERNEL, WHAT".
+#: The Triton kernels have no matrix products.
+CELLS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    name: (row.name, options)
+    for row in reversed(ROWS.values())  # of rows that share a kernel the first stays
+    if not row.matrices
+    for name, options in row.compiled.items()
 }
+
 #: The cell of kernels that are the same for all cells.
 ANY = "any"
-_LINEAR = ("linear", "linear_per_channel")
-#: Cells whose kernels differ from another's by a few operations are compiled in float32 only: no
-#: type makes a difference between them.
-_ALIKE = tuple(cell for cell in CELLS if "," in cell)
+#: Kernels with complex numbers.
+COMPLEX = tuple(
+    dict.fromkeys(
+        row.kernels[0].name for row in ROWS.values() if any(d.is_complex for d in row.dtypes)
+    )
+)
+#: Those that take them in two planes, with a row that does.
+SPLIT = {row.kernels[0].name: row.name for row in ROWS.values() if row.dtypes[0].is_complex}
 #: Storage: cells (None: all), dtype, split storage, with states and resets or without.
 STORAGE = {
     "float32, no states": (None, torch.float32, False, False),
@@ -79,12 +57,23 @@ STORAGE = {
     "float64": (None, torch.float64, False, True),
     "bfloat16": (None, torch.bfloat16, False, True),
     "float16": (None, torch.float16, False, True),
-    "complex64, no states": (_LINEAR, torch.complex64, False, False),
-    "complex64": (_LINEAR, torch.complex64, False, True),
-    "complex128": (_LINEAR, torch.complex128, False, True),
-    "float32 split": (_LINEAR[1:], torch.float32, True, True),
-    "bfloat16 split": (_LINEAR[1:], torch.bfloat16, True, True),
+    "complex64, no states": (COMPLEX, torch.complex64, False, False),
+    "complex64": (COMPLEX, torch.complex64, False, True),
+    "complex128": (COMPLEX, torch.complex128, False, True),
+    "float32 split": (tuple(SPLIT), torch.float32, True, True),
+    "bfloat16 split": (tuple(SPLIT), torch.bfloat16, True, True),
 }
+
+
+def kernel_of(cell: str) -> str:
+    """The kernel of a variant, "src" of "src, checkpoints"."""
+    return cell.split(",")[0]
+
+
+def is_alike(cell: str) -> bool:
+    """Whether a cell's kernels differ from another's by a few operations: they are compiled in
+    float32 only, for no type makes a difference between them."""
+    return kernel_of(cell) != cell
 
 
 @dataclass(frozen=True)
@@ -127,8 +116,9 @@ def launches(cell: str, storage: str) -> Iterator:
     """Every launch of a variant."""
     _, dtype, split, states = STORAGE[storage]
     name, options = CELLS[cell]
-    name = "lru" if split else name
-    reset = states and cell != "bmru"  # which has none
+    name = SPLIT[cell] if split else name
+    kernel = ROWS[name].kernel
+    reset = states and kernel(options, True) is kernel(options, False)  # the latch has none
     call = testing.random_call(
         name,
         2,
@@ -233,7 +223,7 @@ def every() -> Iterator[tuple]:
     along = set()
     for storage, (cells, _, _, _) in STORAGE.items():
         for cell in cells or (
-            CELLS if storage == "float32" else [cell for cell in CELLS if cell not in _ALIKE]
+            CELLS if storage == "float32" else [cell for cell in CELLS if not is_alike(cell)]
         ):
             for one in launches(cell, storage):
                 if one.kernel.fn.__name__ == "carries":
@@ -245,16 +235,25 @@ def every() -> Iterator[tuple]:
 
 
 def some() -> Iterator[tuple]:
-    """A part that compiles in seconds: the largest kernel of every cell, and every kernel of
-    one."""
-    for cell in (cell for cell in CELLS if cell not in _ALIKE or cell == "src, checkpoints"):
+    """A part that compiles in seconds: the largest kernel of every cell, from checkpoints too, and
+    every kernel of the first cell of each engine."""
+    firsts = {KERNELS[kernel_of(cell)].engine: cell for cell in reversed(CELLS)}.values()
+    for cell in (cell for cell in CELLS if not is_alike(cell) or _again(cell)):
         for one in launches(cell, "float32"):
-            if cell in ("hysteresis", "src") or one.kernel.fn.__name__ == "backward":
+            if cell in firsts or one.kernel.fn.__name__ == "backward":
                 yield cell, "float32", one, "sm_90"
             if one.kernel.fn.__name__ == "backward":
                 yield cell, "float32", one, "gfx942"
-    for one in launches("linear_per_channel", "complex64"):
-        yield "linear_per_channel", "complex64", one, "sm_90"
+    cell = COMPLEX[-1]
+    for one in launches(cell, "complex64"):
+        yield cell, "complex64", one, "sm_90"
+
+
+def _again(cell: str) -> bool:
+    """Whether a variant is one that saves the states before some steps only."""
+    name, options = CELLS[cell]
+    row = ROWS[name]
+    return KERNELS[kernel_of(cell)].checkpoints and row.numbers(options)[0] > 0
 
 
 def table_path() -> Path:
@@ -267,50 +266,47 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
     return {row.key: row for row in rows}
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--write", action="store_true", help="compile every variant and write the table"
-    )
-    parser.add_argument(
-        "--cell",
-        choices=CELLS,
-        action="append",
-        help="with --write: compile only this one's kernels; may be repeated",
-    )
-    args = parser.parse_args(argv)
-    write = args.write
-    if reason := triton_backend.failure():
-        print(reason)
-        return 1
-    table = read_table(table_path()) if table_path().exists() and (args.cell or not write) else {}
-    rows, failed = [], 0
-    for variant in every() if write else some():
-        known = table.get(key_of(*variant))
-        row = known if write and known and variant[0] not in args.cell else compiled(*variant)
-        rows.append(row)
+def lacking() -> bool:
+    """Whether this version of Triton has no table."""
+    return not table_path().exists()
+
+
+def check() -> int:
+    """Compiles a part of the kernels and compares it with the table; 1 on a spill or a
+    difference."""
+    table = {} if lacking() else read_table(table_path())
+    failed = count = 0
+    for variant in some():
+        row, known = compiled(*variant), table.get(key_of(*variant))
         wrong = (
-            "SPILLS"
-            if row.scratch
-            else f"DIFFERS from {known}"
-            if table and not write and row != known
-            else ""
+            "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and row != known else ""
         )
-        failed += bool(wrong)
-        if wrong or not write:
-            print(row, wrong or "ok", flush=True)
-    if write:
-        head = [field.name for field in fields(Row)]
-        lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
-        table_path().write_text("\n".join(lines) + "\n")
+        print(row, wrong or "ok", flush=True)
+        count, failed = count + 1, failed + bool(wrong)
     against = (
-        f"the table of triton {triton.__version__}"
+        f"against the table of triton {triton.__version__}"
         if table
         else "no table: only spills were looked for"
     )
-    print(f"{len(rows)} kernels, {failed} failed ({'written' if write else against})")
+    print(f"{count} kernels, {failed} failed ({against})")
     return 1 if failed else 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def write_tables(kernels: list[str], everything: bool = False) -> int:
+    """Compiles the variants of these kernels, and what the table lacks, and writes it; 1 if one
+    spills."""
+    table = {} if everything or lacking() else read_table(table_path())
+    rows, new = [], 0
+    for variant in every():
+        known = table.get(key_of(*variant))
+        if known is None or kernel_of(variant[0]) in kernels:
+            known, new = compiled(*variant), new + 1
+            if known.scratch:
+                print(known, "SPILLS", flush=True)
+        rows.append(known)
+    head = [field.name for field in fields(Row)]
+    lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
+    table_path().write_text("\n".join(lines) + "\n")
+    spills = sum(bool(row.scratch) for row in rows)
+    print(f"Triton {triton.__version__}: {len(rows)} kernels, {new} compiled, {spills} spill")
+    return 1 if spills else 0

@@ -1,0 +1,42 @@
+"""python -m benchmarks.cpu SUBJECT: what the main job does not measure, and what it measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from . import fixed_point, tables
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
+    subjects = parser.add_subparsers(dest="subject", required=True)
+    subjects.add_parser("fixed-point", help=fixed_point.__doc__.split("\n\n")[0])
+    show = subjects.add_parser("tables", help="The tables of a file of results.")
+    show.add_argument("file", type=Path, help="a JSON that python -m benchmarks wrote")
+    show.add_argument(
+        "--markdown", action="store_true", help="only the main shape in float32, for a document"
+    )
+    args = parser.parse_args(arguments)
+    if args.subject == "fixed-point":
+        fixed_point.main()
+        return 0
+    try:
+        content = json.loads(args.file.read_text())
+    except (OSError, ValueError) as error:
+        print(f"error: {args.file}: {error}", file=sys.stderr)
+        return 1
+    if "speed" not in content:
+        print(f"error: {args.file} holds no section 'speed'", file=sys.stderr)
+        return 1
+    if args.markdown:
+        print("\n".join(tables.markdown(content)))
+    else:
+        tables.print_speed(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""All that a GPU can prove: ``python -m benchmarks.gpu``."""

@@ -1,2 +1,0 @@
-"""Does it learn: the same small network around every cell. ``python -m benchmarks.learning
-TASK``."""
