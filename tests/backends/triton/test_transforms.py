@@ -10,10 +10,12 @@ from torch.func import grad, vmap
 
 import lrnn_kernels
 from lrnn_kernels import testing
+from lrnn_kernels.cells import CELLS
 from lrnn_kernels.cells.src import OPTIONS as SRC_OPTIONS
 from tests.backends.triton.cases import (
     DEVICE,
     FEW,
+    SERVED,
     narrowest,
 )
 from tests.conftest import over
@@ -80,14 +82,25 @@ def test_vmap():
             torch.testing.assert_close(g[i], expected)
 
 
-@pytest.mark.parametrize(("kernel", "states"), [("hysteresis", 0), ("bmru", 2)])
-def test_opcheck(kernel, states):
-    """states: which of the outputs the backward pass reads."""
-    call = testing.random_call("bmru", 2, 5, 4, reset=kernel == "hysteresis").to(DEVICE)
+#: A call of every kernel.
+KERNELS = {
+    CELLS[cell].kernel(options, reset).name: (cell, options, reset)
+    for cell, options in reversed(SERVED)
+    for reset in (False, True)
+    if not isinstance(options.get("memory"), int)
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_opcheck(kernel):
+    cell, options, reset = KERNELS[kernel]
+    call = testing.random_call(
+        cell, 2, 5, 4, dtype=narrowest(cell), options=options, reset=reset
+    ).to(DEVICE)
     args = (
         list(call.inputs),
         list(call.params),
-        [0.0, 1.0],
+        call.entry.numbers(call.options),
         call.h0,
         call.reset,
         call.h_reset,
@@ -97,7 +110,9 @@ def test_opcheck(kernel, states):
         getattr(torch.ops.lrnn_triton, kernel + suffix).default for suffix in ("", "_backward")
     )
     torch.library.opcheck(forward, (*args, True))
-    torch.library.opcheck(backward, (*args, forward(*args, True)[states], call.dy, call.dh_last))
+    y, _, saved = forward(*args, True)
+    states = saved if call.kernel.saves in ("bits", "states") else y
+    torch.library.opcheck(backward, (*args, states, call.dy, call.dh_last))
 
 
 @pytest.mark.parametrize("memory", ["states", 2])
