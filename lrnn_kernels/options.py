@@ -4,6 +4,7 @@ what was expected."""
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -92,3 +93,10 @@ def varying(option: Varying, x: object) -> float | Tensor:
             "all that is mapped"
         )
     return number(name, x.item(), low, high)
+
+
+def one_of(name: str, value: str, known: Collection[str]) -> str:
+    """The value, one of those known; raises ValueError that names the option if it is another."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    return value

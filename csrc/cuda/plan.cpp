@@ -14,10 +14,10 @@ constexpr int64_t kMaxChunks = 65535;
 // warps each, of which one computes while the other waits for its chain.
 constexpr int64_t kBusyThreads = 256;
 // A backward pass of a step cell in chunks reads everything twice, of which the first time computes
-// more than the second: that pays where it keeps so many times more threads busy (gpu_model.py
-// knows what it gains), in at least kFewestChunks. A chunk must be longer than it takes to start
-// it; and it applies the maps of those before it, one after another, which at 16 in 300 ns is 5 us
-// for the last.
+// more than the second: that pays where it keeps so many times more threads busy (python -m
+// benchmarks.gpu model knows what it gains), in at least kFewestChunks. A chunk must be longer than
+// it takes to start it; and it applies the maps of those before it, one after another, which at 16
+// in 300 ns is 5 us for the last.
 constexpr int64_t kWorthThreads = 16, kFewestChunks = 8, kStepsPerChunk = 128, kMaxStepChunks = 256;
 // The part of the L2 cache that a workspace may take: streams pass through the rest.
 constexpr int64_t kCacheShare = 2;

@@ -14,7 +14,7 @@ from ..calls.arguments import joined
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel, share
 from ..cell import surrogate as kappa
-from ..options import number
+from ..options import number, one_of
 
 GRADIENTS = ("detached", "full")
 
@@ -222,24 +222,11 @@ def src(
         width,
         memory,
     )
-    h0, at_reset = (
-        joined("state", state, u, SRC, shared=False),
-        joined("h_reset", h_reset, u, SRC, shared=True),
-    )
-    y, last = run(
-        SRC,
-        [u],
-        [bias],
-        options,
-        h0=h0,
-        reset=reset,
-        h_reset=at_reset,
-        reverse=reverse,
-        backend=backend,
-    )
-    return y, torch.unsafe_chunk(
-        last, 3, -1
-    )  # nobody else has last: the three may be changed in place
+    h0 = joined("state", state, u, SRC, shared=False)
+    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
+    y, last = run(SRC, [u], [bias], options, h0=h0, **resets, reverse=reverse, backend=backend)
+    # Nobody else has last: the three may be changed in place.
+    return y, torch.unsafe_chunk(last, 3, -1)
 
 
 def src_step(
@@ -258,16 +245,11 @@ def src_step(
     if unknown:
         raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
     checked = src_options(**{**OPTIONS, **options})
-    h0, at_reset = (
-        joined("state", state, u, SRC, shared=False),
-        joined("h_reset", h_reset, u, SRC, shared=True),
-    )
-    y, last = run_step(
-        SRC, [u], [bias], checked, h0, reset=reset, h_reset=at_reset, backend=backend
-    )
-    return y, torch.unsafe_chunk(
-        last, 3, -1
-    )  # nobody else has last: the three may be changed in place
+    h0 = joined("state", state, u, SRC, shared=False)
+    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
+    y, last = run_step(SRC, [u], [bias], checked, h0, **resets, backend=backend)
+    # Nobody else has last: the three may be changed in place.
+    return y, torch.unsafe_chunk(last, 3, -1)
 
 
 def src_options(
@@ -287,17 +269,9 @@ def src_options(
     memory,
 ) -> dict[str, object]:
     """The options of an SRC, checked."""
-    if gradient not in GRADIENTS:
-        raise ValueError(
-            f"gradient must be one of {', '.join(map(repr, GRADIENTS))}, got {gradient!r}"
-        )
-    if surrogate not in SPIKE_SURROGATES:
-        raise ValueError(
-            f"surrogate must be one of {', '.join(map(repr, SPIKE_SURROGATES))}, got {surrogate!r}"
-        )
     inf = float("inf")
     return {
-        "gradient": gradient,
+        "gradient": one_of("gradient", gradient, GRADIENTS),
         "leak": number("leak", leak, -inf, inf),
         "rho": number("rho", rho, 0.0, inf, open_low=True),
         "r": number("r", r, -inf, inf),
@@ -308,7 +282,7 @@ def src_options(
         "slope": number("slope", slope, -inf, inf),
         "midpoint": number("midpoint", midpoint, -inf, inf),
         "threshold": None if threshold is None else number("threshold", threshold, -inf, inf),
-        "surrogate": surrogate,
+        "surrogate": one_of("surrogate", surrogate, SPIKE_SURROGATES),
         "width": number("width", width, 0.0, inf, open_low=True),
         "memory": _memory(memory),
     }
@@ -366,28 +340,21 @@ KERNELS = {
 
 _SPIKES = {**GENTLE, "gradient": "full", "threshold": 0.5}
 
-#: What is compiled apart: by the gradient, by what is kept, and, of spikes, by what stands for
-#: their derivative.
-_COMPILED = {
-    **{
-        f"{kernel.name}{suffix}": {**OPTIONS, "gradient": gradient, "memory": memory}
-        for suffix, memory in (("", "states"), (", checkpoints", CHECKPOINT_INTERVAL))
-        for gradient, kernel in (
-            ("full", KERNELS[False, False]),
-            ("detached", KERNELS[False, True]),
-        )
-    },
-    **{
-        f"{kernel.name}, {name}": {
-            **OPTIONS,
-            "gradient": gradient,
-            "threshold": 0.5,
-            "surrogate": name,
-        }
-        for gradient, kernel in (("full", KERNELS[True, False]), ("detached", KERNELS[True, True]))
-        for name in SPIKE_SURROGATES
-    },
-}
+
+def _compiled() -> dict[str, Mapping[str, Any]]:
+    """What is compiled apart: by the gradient, by what is kept, and, of spikes, by what stands for
+    their derivative."""
+    found = {}
+    for (spikes, detached), kernel in sorted(KERNELS.items()):
+        options = {**OPTIONS, "gradient": "detached" if detached else "full"}
+        if spikes:
+            spiking = {**options, "threshold": 0.5}
+            found |= {f"{kernel.name}, {s}": {**spiking, "surrogate": s} for s in SPIKE_SURROGATES}
+        else:
+            found[kernel.name] = options
+            found[f"{kernel.name}, checkpoints"] = {**options, "memory": CHECKPOINT_INTERVAL}
+    return found
+
 
 SRC = Cell(
     "src",
@@ -418,7 +385,7 @@ SRC = Cell(
             if name != OPTIONS["surrogate"]
         ),
     ),
-    compiled=_COMPILED,
+    compiled=_compiled(),
     measured={
         "src detached": {},
         "src full": {"gradient": "full"},

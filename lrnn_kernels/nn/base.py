@@ -16,7 +16,7 @@ from ..calls import arguments
 from ..calls.autograd import owned
 from ..calls.run import run
 from ..cell import Cell
-from ..options import number
+from ..options import number, one_of
 from . import checks, directions
 from .checks import State
 
@@ -117,11 +117,6 @@ class Recurrent(nn.Module):
                 raise TypeError(f"{name} must be an int, got {type(value).__name__}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if initial_state not in INITIAL_STATES:
-            raise ValueError(
-                f"initial_state must be one of {', '.join(map(repr, INITIAL_STATES))}, got "
-                f"{initial_state!r}"
-            )
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
@@ -129,7 +124,7 @@ class Recurrent(nn.Module):
         self.batch_first = bool(batch_first)
         self.dropout = number("dropout", dropout, 0.0, 1.0)
         self.bidirectional = bool(bidirectional)
-        self.initial_state = initial_state
+        self.initial_state = one_of("initial_state", initial_state, INITIAL_STATES)
         self.backend = backend
         self._set_options(**options)
         self._build(device, dtype)

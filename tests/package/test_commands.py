@@ -29,7 +29,7 @@ def test_info(capsys):
     assert str(Path.home()) not in text
 
 
-@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["check", "twice"]], ids=str)
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["check", "--twice"]], ids=str)
 def test_an_unknown_command_shows_the_usage(arguments, capsys):
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -139,3 +139,13 @@ def test_check_of_a_missing_backend_raises():
 
 def test_a_check_of_nothing_is_no_success():
     assert not check.Report([], {}).ok
+
+
+def test_check_of_some_cells(capsys):
+    assert main(["check", "min_gru"]) == 0
+    assert "8 checked, 0 failed" in capsys.readouterr().out
+
+
+def test_check_of_an_unknown_cell_names_those_there_are(capsys):
+    assert main(["check", "maxi_gru"]) == 1
+    assert "min_gru" in capsys.readouterr().err

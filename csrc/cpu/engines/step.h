@@ -42,11 +42,9 @@ struct Step {
 
   static constexpr int kGates = Cell::kGates > 0 ? Cell::kGates : 1;  // room for them
 
-  // How far ahead a backward pass asks for what it will read, in bytes of the carry type. A step
+  // How far ahead a backward pass prefetches what it will read, in bytes of the carry type. A step
   // takes so many instructions that a processor's window reaches only the next few loads, and
-  // hardware prefetchers lose streams that are walked downwards so slowly: without this, the full
-  // gradient of the SRC takes up to four times as long from memory; from a cache it takes as long
-  // with it.
+  // hardware prefetchers lose streams that are walked downwards so slowly.
   static constexpr int64_t kAhead = 4096;
 
   template <int N>

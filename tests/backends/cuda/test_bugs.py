@@ -10,13 +10,14 @@ import pytest
 
 from lrnn_kernels import testing
 from lrnn_kernels.backends.build.libraries import Unit
+from lrnn_kernels.testing import check
 from tests.backends.cuda import calls, executor, step_calls, test_kernels, test_latch, test_nbrc
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A text in a file of csrc/cuda and what it is replaced by; found by wrong results, or by
-    what a sanitizer says."""
+    """A text in a file of csrc/cuda or csrc/cells and what it is replaced by; found by wrong
+    results, or by what a sanitizer says."""
 
     file: str
     text: str
@@ -127,6 +128,17 @@ BUGS = {
     "a plane of another state": Bug("step.cuh", "+ state * x.plane", "+ (3 - state) % 3 * x.plane"),
 }
 
+#: Of a cell: found by what python -m lrnn_kernels check runs on a GPU, as a GPU lays it out.
+CELL_BUGS = {
+    "adjoints that do not go on": Bug(
+        "src.h", "kCarried = kGradient == Gradient::kFull ? 3 : 1", "kCarried = 0"
+    ),
+    "adjoints of which one does not go on": Bug(
+        "src.h", "kCarried = kGradient == Gradient::kFull ? 3 : 1", "kCarried = 2"
+    ),
+}
+BUGS |= CELL_BUGS
+
 PLANS = ((32, 1, 40), (8, 8, 40), (32, 4, 40), (8, 16, 128))
 
 SCRIPT = """
@@ -140,12 +152,20 @@ print("finished")
 def run(library: executor.Executor, bug: str) -> bool:
     """Whether results are right, of the kernels that a bug is in, over plans and interleavings."""
     if bug == "nothing":
-        return run_scans(library) and run_nbrc(library)
+        return run_scans(library) and run_nbrc(library) and run_check(library)
+    if bug in CELL_BUGS:
+        return run_check(library)
     return (
         run_nbrc(library)
         if BUGS[bug].file in ("exchange.cuh", "matrix.cuh")
         else run_scans(library)
     )
+
+
+def run_check(library: executor.Executor) -> bool:
+    calls_of_check = [call for call in check.long_calls("src") if call.kernel.name == "src"]
+    assert calls_of_check
+    return not any(calls.errors(call, step_calls.run(call, library)) for call in calls_of_check)
 
 
 def run_nbrc(library: executor.Executor) -> bool:
@@ -192,7 +212,7 @@ def compile_with(bug: str, sanitizer: str):
     planted = BUGS[bug]
     with tempfile.TemporaryDirectory() as copy:
         shutil.copytree(executor.CSRC, copy, dirs_exist_ok=True)
-        path = next((Path(copy) / "cuda").rglob(planted.file))
+        path = next(Path(copy).rglob(planted.file))
         source = path.read_text()
         if planted.text:
             assert source.count(planted.text) == 1, (

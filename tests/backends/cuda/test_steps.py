@@ -13,6 +13,7 @@ import torch
 
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
+from lrnn_kernels.testing.check import long_calls
 from tests.backends.cuda import calls, step_calls
 from tests.backends.cuda.step_calls import Shape
 from tests.backends.cuda.test_kernels import a_call, one_per_kernel
@@ -83,6 +84,21 @@ def test_every_channel_count_and_feature(C, features):
 @over(("cell", "options"), VARIANTS)
 def test_plans_as_they_are_made(cell, options):
     check(testing.random_call(cell, 2, 40, 150, options=options or None, reset=True))
+
+
+@pytest.mark.parametrize("cell", CELLS_HERE)
+def test_the_check_of_a_gpu_cuts_every_kernel(cell):
+    """On small and large GPUs: a pass that python -m lrnn_kernels check does not take would be
+    trusted unseen."""
+    long = {call.kernel.name: call for call in long_calls(cell)}
+    assert set(long) == {kernel.name for kernel in CELLS[cell].kernels}
+    for call in long.values():
+        runner = step_calls.Runner(call, calls.load())
+        problem = runner.problem(runner.arguments(), True)
+        for multiprocessors in (40, 108, 132, 148):
+            plan = step_calls.make_plan(problem, (multiprocessors, 50 << 20))
+            assert plan.chunks(problem.T) > 1, (call.kernel.name, multiprocessors)
+        check(call)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
