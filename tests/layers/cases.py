@@ -139,9 +139,15 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             h, u[:H], u[H : 2 * H], alpha, eps=getattr(layer, "eps", 1.0), width=layer.width
         )
     else:
-        raise NotImplementedError(
-            f"one_step, in {__name__}, does not say what a step of {type(layer).__name__} computes"
+        # A layer that hands its pre-activations to its cell as they are.
+        streams, options = u.chunk(len(layer.cell.inputs)), layer._scan_options()
+        states, y = layer.cell.step(
+            h.chunk(len(layer.cell.states)),
+            *streams,
+            *layer._scan_params(p),
+            **{**layer.cell.options, **options},
         )
+        return y, torch.cat(states)
     return h, h
 
 

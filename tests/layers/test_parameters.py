@@ -2,6 +2,7 @@
 anneal of eps."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -35,8 +36,21 @@ hysteresis = pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.FQBMRU])
 
 
 @plain_layers
+def test_the_docstring_names_every_parameter(name):
+    """With bias and a learned initial state, where the layer has them."""
+    found = set()
+    for cls in PLAIN[name].__mro__:
+        _, _, section = (cls.__doc__ or "").partition("state_dict, for layer k")
+        found |= {
+            key + "_l0"
+            for line in section.splitlines()
+            for key in re.findall(r"(\w+)_l\{k\}", line.partition(":")[0])
+        }
+    assert found == set(PLAIN[name](5, 8, bias=True, initial_state="learned").state_dict())
+
+
+@pytest.mark.parametrize("name", KEYS)
 def test_state_dict_keys_are_frozen(name):
-    assert name in KEYS, f"KEYS does not say which parameters {name} has"
     state = PLAIN[name](5, 8).state_dict()
     assert list(state) == KEYS[name]
     for key, value in state.items():
