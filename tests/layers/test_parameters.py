@@ -38,14 +38,12 @@ hysteresis = pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.FQBMRU])
 @plain_layers
 def test_the_docstring_names_every_parameter(name):
     """With bias and a learned initial state, where the layer has them."""
+    docs = [cls.__doc__ or "" for cls in PLAIN[name].__mro__]
+    docs += [PLAIN[other].__doc__ for other in re.findall(r"state_dict: see ``(\w+)``", docs[0])]
     found = set()
-    for cls in PLAIN[name].__mro__:
-        _, _, section = (cls.__doc__ or "").partition("state_dict, for layer k")
-        found |= {
-            key + "_l0"
-            for line in section.splitlines()
-            for key in re.findall(r"(\w+)_l\{k\}", line.partition(":")[0])
-        }
+    for doc in docs:
+        for line in doc.partition("state_dict, for layer k")[2].splitlines():
+            found |= {f"{key}_l0" for key in re.findall(r"(\w+)_l\{k\}", line.partition(":")[0])}
     assert found == set(PLAIN[name](5, 8, bias=True, initial_state="learned").state_dict())
 
 
