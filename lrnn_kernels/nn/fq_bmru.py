@@ -19,8 +19,8 @@ class FQBMRU(Recurrent, Annealed):
     """First-quadrant BMRU: states 0 and alpha, switched by two positive thresholds, as the analog
     circuit does it.
 
-        u[t] = ReLU(W x[t] + b),  z_lo = H(beta_lo - u),  z_hi = H(u - beta_hi),  hold =
-                                  (1-z_lo)(1-z_hi)
+        u[t] = ReLU(W x[t] + b),  z_lo = H(beta_lo - u),  z_hi = H(u - beta_hi)
+        hold = (1-z_lo)(1-z_hi)
         h[t] = (hold + (1-hold) eps) h[t-1] + (1-hold) z_hi alpha,  h[0] in {0, alpha}
 
     with beta_lo = |p1| and beta_hi = |p1| + |p2|; H(0) = 1; the output is h. See ``Recurrent`` for
