@@ -48,6 +48,7 @@ import torch
 
 from lrnn_kernels.backends.build import libraries
 from lrnn_kernels.cell import Cell, Kernel
+from lrnn_kernels.cells import CELLS
 from lrnn_kernels.testing.draw import Draw, anything
 
 from ..measure import report
@@ -291,6 +292,13 @@ def _resources(
     struct = structs()[kernel.generic.name if latch else kernel.name]
     name = f"affine<{'Latch' if latch else ''}{direction}, {struct}, {io}"
     return _row(name)
+
+
+def is_measured(op: Op) -> bool:
+    """Whether the tables say what an operator's kernels take of a GPU: those of a new cell do once
+    python -m benchmarks.resources has measured it."""
+    names = {kernel.name for kernel in CELLS[op.cell].kernels}
+    return all(cuda.digest_of(line) for line in libraries.cells() if line.name in names)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from .. import testing
+from ..backends import triton
 from ..cells import CELLS
 from . import Call, Error
 
@@ -173,6 +174,9 @@ def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator
                 )
                 continue
             errors = testing.compare(call, got, expected)
+            if backend == "triton" and triton.interpreted() and call.dtype == torch.bfloat16:
+                # Triton's interpreter truncates where hardware rounds.
+                errors = [replace(error, allowed=2 * error.allowed) for error in errors]
             values += [error for error in errors if not error.is_gradient]
             gradients += [error for error in errors if error.is_gradient]
             if exact(call):
@@ -235,6 +239,6 @@ def table(report: Report) -> str:
     text.append(
         f"{len(report.rows)} checked, {failed} failed"
         if report.rows
-        else "nothing was checked: no backend but the reference runs here"
+        else "nothing was checked: no backend but the reference runs here; see above why"
     )
     return "\n".join(text)

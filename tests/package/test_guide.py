@@ -54,6 +54,15 @@ def test_the_code_reads_as_ours(tree):
     run(tree, "-m", "pytest", "tests/package/test_style.py", "tests/package/test_structure.py")
 
 
+def test_nothing_else_waits_for_an_edit(tree):
+    """But the tables of what kernels take of a GPU, which nvcc measures."""
+    files = ["tests/package/test_benchmarks.py", "tests/package/test_readme.py"]
+    files += [f"tests/backends/cuda/test_{name}.py" for name in ("plan", "resources")]
+    files += ["tests/package/test_csrc.py", "tests/backends/triton/test_structure.py"]
+    run(tree, "docs/tables.py")
+    run(tree, "-m", "pytest", *files, "-k", "not the_table_is_of_these_sources")
+
+
 def test_the_new_cells_pass_the_check(tree):
     assert " 0 failed" in run(tree, "-m", "lrnn_kernels", "check", "leaky", "ind_rnn")
 

@@ -185,3 +185,29 @@ def test_operators_satisfy_torch(kernel):
             (None, call.dh_last),
         ):
             torch.library.opcheck(backward, (*fixed, states, dy, dh_last), test_utils=tests)
+
+
+@over(("cell", "options"), [v for v in VARIANTS if not CELLS[v[0]].matrices])
+def test_a_backward_pass_reads_the_streams_that_the_row_names(cell, options):
+    """And no other: what lies in those has no influence."""
+    call, row = testing.random_call(cell, 2, 9, 5, options=options or None), CELLS[cell]
+    kernel, numbers = call.kernel, row.numbers(call.options)
+    forward, back = (
+        getattr(torch.ops.lrnn_kernels, kernel.name + suffix).default
+        for suffix in ("", "_backward")
+    )
+    params, states = list(call.params), (call.h0, call.reset, call.h_reset, call.reverse)
+    y, _, saved = forward(list(call.inputs), params, numbers, *states, True)
+    kept = {"y": y, "nothing": None}.get(kernel.saves, saved)
+
+    def gradients(inputs):
+        return back(inputs, params, numbers, *states, kept, call.dy, call.dh_last)
+
+    expected, read = gradients(list(call.inputs)), []
+    for i, name in enumerate(row.inputs):
+        others = list(call.inputs)
+        others[i] = torch.full_like(others[i], float("nan"))
+        if not all(map(torch.equal, gradients(others), expected)):
+            read.append(name)
+    again = kernel.checkpoints and numbers[0] > 0  # which runs the forward pass once more
+    assert tuple(read) == (row.inputs if again else kernel.reads)

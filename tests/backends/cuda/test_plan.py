@@ -10,28 +10,19 @@ from hypothesis import strategies as st
 
 from benchmarks.gpu import model
 from benchmarks.measure.traffic import OPS
-from benchmarks.resources import cuda
 from lrnn_kernels import testing
-from lrnn_kernels.backends.build import libraries
 from lrnn_kernels.cells import CELLS
 from tests.backends.cuda import calls, step_calls
 from tests.backends.cuda.calls import Plan, Problem
 from tests.backends.cuda.step_calls import StepPlan, StepProblem
 
-
-def is_measured(cell: str) -> bool:
-    """Whether the model knows what a cell's kernels take of a GPU."""
-    names = {kernel.name for kernel in CELLS[cell].kernels}
-    return all(cuda.digest_of(line) for line in libraries.cells() if line.name in names)
-
-
+#: What the model knows enough of.
+MEASURED = {name: op for name, op in OPS.items() if model.is_measured(op)}
 #: Step cells whose backward pass has the values of every step, and may be cut.
 SAVE_EVERY_STEP = [
     name
-    for name, op in OPS.items()
-    if CELLS[op.cell].sequential
-    and not isinstance(op.options.get("memory"), int)
-    and is_measured(op.cell)
+    for name, op in MEASURED.items()
+    if CELLS[op.cell].sequential and not isinstance(op.options.get("memory"), int)
 ]
 #: What an H100 needs in flight; see csrc/cuda/plan.h.
 IN_FLIGHT = 2 << 20
@@ -252,7 +243,7 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
             for backward in (False, True)
         ]
         assert tiles == runner.tiles[::2], op.name
-    for op in OPS.values():
+    for op in MEASURED.values():
         for shape in model.SHAPES:
             for dtype in (torch.float32, torch.bfloat16):
                 for backward in (False, True):
@@ -278,7 +269,7 @@ def test_time_is_cut_where_the_model_says_that_it_gains(name, lanes, T):
 
 def test_long_scans_of_few_lanes_are_predicted_within_the_goal():
     """1.6 times the time of their bytes."""
-    for op in (op for op in OPS.values() if not CELLS[op.cell].sequential):
+    for op in (op for op in MEASURED.values() if not CELLS[op.cell].sequential):
         for backward in (False, True):
             share = model.predict(op, (1, 65536, 64), torch.float32, backward).share
             assert share >= 1 / 1.6, (op.name, backward)

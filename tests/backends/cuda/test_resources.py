@@ -117,7 +117,10 @@ def test_summaries_load_only_what_maps_need():
     for op in (
         op
         for op in OPS.values()
-        if not CELLS[op.cell].sequential and not op.complex and not op.bits
+        if not CELLS[op.cell].sequential
+        and not op.complex
+        and not op.bits
+        and model.is_measured(op)
     ):
         streams = (
             2 * model.plans().lrnn_affine_tile(model.accesses(op, True), 4) * model.map_reads(op)
