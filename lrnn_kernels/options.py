@@ -100,3 +100,15 @@ def one_of(name: str, value: str, known: Collection[str]) -> str:
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     return value
+
+
+def whole(name: str, x: object, low: int, hint: str = "") -> int:
+    """A whole number of at least low, also one written as a float; raises TypeError or ValueError
+    that names it, what was got, and the hint."""
+    if not isinstance(x, Real) or isinstance(x, bool):
+        raise TypeError(f"{name} must be a whole number, got {type(x).__name__}{hint}")
+    if not math.isfinite(x) or x != int(x):
+        raise ValueError(f"{name} must be a whole number, got {x:g}{hint}")
+    if x < low:
+        raise ValueError(f"{name} must be at least {low}, got {x:g}{hint}")
+    return int(x)

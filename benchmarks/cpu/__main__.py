@@ -7,13 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from . import fixed_point, tables
+from . import fixed_point, steps, tables
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cpu", description=__doc__)
     subjects = parser.add_subparsers(dest="subject", required=True)
     subjects.add_parser("fixed-point", help=fixed_point.__doc__.split("\n\n")[0])
+    subjects.add_parser("steps", help=steps.__doc__.replace("\n", " "))
     show = subjects.add_parser("tables", help="The tables of a file of results.")
     show.add_argument("file", type=Path, help="a JSON that python -m benchmarks wrote")
     show.add_argument(
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.subject == "fixed-point":
         fixed_point.main()
+        return 0
+    if args.subject == "steps":
+        steps.main()
         return 0
     try:
         content = json.loads(args.file.read_text())

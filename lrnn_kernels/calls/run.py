@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from ..backends import choose
+from ..backends import choose, interrupts
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
 from ..options import constant
@@ -24,9 +25,14 @@ _layouts: dict[arguments.Signature, arguments.Layout] = {}
 _MOST_LAYOUTS = 1024
 
 
+#: Operators of earlier calls without gradients, by all that their choice rests on.
+_operators: dict[tuple[arguments.Signature, Kernel, str], Any] = {}
+
+
 def _remember(signature: arguments.Signature, layout: arguments.Layout) -> None:
     if len(_layouts) >= _MOST_LAYOUTS:
         _layouts.clear()
+        _operators.clear()
     _layouts[signature] = layout
 
 
@@ -98,6 +104,18 @@ def run(
     reached: where there is no reset, a state that the scan does not read and a backward pass
         reaches, without a gradient.
     """
+    key = None
+    if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        # As a policy acts, step by step: most of a small call would be its checks.
+        key = _key(row, inputs, params, options, h0, reset, h_reset, backend, packed)
+        if (known := _operators.get(key)) is not None:
+            try:
+                numbers = row.numbers(options)
+                y, h_last, _ = known(inputs, params, numbers, h0, reset, h_reset, reverse, False)
+            except RuntimeError:
+                interrupts.reraise()
+                raise
+            return (y.transpose_(0, 1) if time_first else y), h_last
     kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
         row, inputs, params, options, h0, reset, h_reset, backend, packed
     )
@@ -112,12 +130,24 @@ def run(
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
+    if key is not None and key[0] in _layouts:
+        _operators[key] = getattr(getattr(torch.ops, namespace), name).default
     static = Static(
         namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse
     )
     return autograd.apply(
         static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first
     )
+
+
+def _key(row: Cell, inputs, params, options, h0, reset, h_reset, backend: str, packed: bool):
+    """What the choice of an operator rests on; None where a call is not to be run at once."""
+    if forward_ad._current_level >= 0:
+        return None
+    signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
+    kernel = row.kernel(options, reset is not None)
+    varies = kernel.varying is not None and isinstance(options[kernel.varying.name], Tensor)
+    return None if signature is None or varies else (signature, kernel, backend)
 
 
 def check(row: Cell, inputs, params, h0, reset, h_reset, packed):

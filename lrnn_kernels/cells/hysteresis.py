@@ -175,6 +175,8 @@ def _given(
 ) -> tuple[Cell, list[Tensor], list[Tensor], dict[str, Any]]:
     """What runs: alpha changes with time (the alpha-CMRU) or is one value per channel."""
     tensor("alpha", alpha)
+    if beta.__class__ is Tensor and beta.dim() == 1 and c.dim() == dims:
+        beta = _for_all_steps(beta, c)
     if alpha.dim() == dims:
         return ALPHA_BMRU, [c, beta, alpha], [], eps_and_width(eps, width)
     if alpha.dim() not in (1, 2):
@@ -182,6 +184,15 @@ def _given(
             f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {shape(alpha)}"
         )
     return BMRU, [c, beta], [alpha], eps_and_width(eps, width)
+
+
+def _for_all_steps(beta: Tensor, c: Tensor) -> Tensor:
+    """Thresholds that do not change, (C,), as a stream of c's shape that takes no memory."""
+    if beta.shape[0] != c.shape[-1]:
+        raise ValueError(
+            f"beta must have the shape of c, {shape(c)}, or ({c.shape[-1]},), got {shape(beta)}"
+        )
+    return beta.expand(c.shape)
 
 
 def eps_and_width(eps: float | Tensor, width: float) -> dict[str, float | Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..options import number
+from ..options import number, whole
 
 
 class Annealed:
@@ -47,28 +47,48 @@ class EpsAnneal:
     constructor sets the first value. torch.compile compiles anew for 1, once for all values
     between, and for 0.
 
+    Hold until the model has converged with eps = 1: what it has not learned by then it will hardly
+    learn while eps falls. Keep the learning rate up meanwhile: a schedule that has lowered it by
+    the time eps moves leaves the model where it was. A model is a BMRU only once ``done``: compare
+    and keep checkpoints from there on.
+
     Args:
         model: a module that contains at least one layer with eps.
-        hold, decay: in steps; the paper's 1000 and 5000 by default. See also ``over``.
+        hold, decay: whole numbers of steps; the paper's 1000 and 5000 by default. For fractions of
+            a run see ``over``.
     """
 
     def __init__(self, model: nn.Module, hold: int = 1000, decay: int = 5000) -> None:
         self.layers = [m for m in model.modules() if isinstance(m, Annealed)]
         if not self.layers:
             raise ValueError(
-                "model must contain a layer with eps (BMRU or FQBMRU), got "
-                f"{type(model).__name__} without one"
+                "model must contain a layer with eps (BMRU or FQBMRU; a CMRU that is to become a "
+                f"BMRU is BMRU(..., eps=1.0)), got {type(model).__name__} without one"
             )
-        self.hold = int(number("hold", hold, 0, float("inf")))
-        self.decay = int(number("decay", decay, 0, float("inf")))
+        self.hold = _steps("hold", hold)
+        self.decay = _steps("decay", decay)
         self.steps = 0
         self._apply()
 
     @classmethod
-    def over(cls, model: nn.Module, steps: int) -> EpsAnneal:
-        """The schedule for a run of so many steps: held for the first 5 %, decaying over the
-        next 70 %."""
-        return cls(model, hold=round(0.05 * steps), decay=round(0.7 * steps))
+    def over(
+        cls, model: nn.Module, steps: int, *, hold: float = 0.05, decay: float = 0.7
+    ) -> EpsAnneal:
+        """The schedule for a run of so many steps, of which it is held for a fraction ``hold`` and
+        falls over a fraction ``decay``. In short runs, hold for longer: 0.3 and 0.4, say."""
+        steps = _steps("steps", steps)
+        hold = number("hold", hold, 0.0, 1.0)
+        decay = number("decay", decay, 0.0, 1.0)
+        if hold + decay > 1.0:
+            raise ValueError(
+                f"hold + decay must be at most 1, the whole run, got {hold:g} + {decay:g}"
+            )
+        return cls(model, hold=round(hold * steps), decay=round(decay * steps))
+
+    @property
+    def done(self) -> bool:
+        """Whether eps has reached 0."""
+        return self.eps == 0.0
 
     @property
     def eps(self) -> float:
@@ -92,3 +112,8 @@ class EpsAnneal:
     def _apply(self) -> None:
         for layer in self.layers:
             layer.eps = self.eps
+
+
+def _steps(name: str, x: object) -> int:
+    hint = "; fractions of a run: EpsAnneal.over(model, steps, hold=..., decay=...)"
+    return whole(name, x, 0, hint)

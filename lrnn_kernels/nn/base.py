@@ -3,7 +3,6 @@ sequences, streaming."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +16,9 @@ from ..calls.autograd import owned
 from ..calls.run import run
 from ..cell import Cell
 from ..options import number, one_of
-from . import checks, directions
+from . import checks, directions, final, signature
 from .checks import State
+from .directions import Watch
 
 INITIAL_STATES = ("zero", "learned")
 
@@ -55,6 +55,10 @@ class Recurrent(nn.Module):
             h_0 is given. The reverse direction enters an episode at its last step, so for it the
             mask acts one step earlier; where a sequence itself ends, h_0 holds.
 
+        return_sequence (keyword): False for out after the last step alone, (B,D*hidden_size), of
+            each direction after its own last step. Without gradients memory is then that of a piece
+            of the sequence.
+
     A cell that carries several states takes h_0 and returns h_n as a tuple of such tensors, as
     torch.nn.LSTM does.
 
@@ -82,9 +86,9 @@ class Recurrent(nn.Module):
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" not in vars(cls):
-            cls.__signature__ = _signature(cls)
+            cls.__signature__ = signature.constructor(cls, Recurrent)
         elif "__signature__" not in vars(cls):
-            cls.__signature__ = _without_self(cls.__init__)
+            cls.__signature__ = signature.without_self(cls.__init__)
 
     def __init__(
         self,
@@ -103,7 +107,7 @@ class Recurrent(nn.Module):
         **options,
     ) -> None:
         for name in options:
-            if name not in _options_of(type(self)):
+            if name not in signature.own(type(self)):
                 raise TypeError(f"{type(self).__name__} takes no argument {name!r}")
         bias = self.default_bias if bias is None else bias
         initial_state = self.default_initial_state if initial_state is None else initial_state
@@ -128,6 +132,11 @@ class Recurrent(nn.Module):
         self.backend = backend
         self._set_options(**options)
         self._build(device, dtype)
+
+    @property
+    def output_size(self) -> int:
+        """Channels of out."""
+        return self.hidden_size * (2 if self.bidirectional else 1)
 
     # What a layer defines.
 
@@ -236,6 +245,15 @@ class Recurrent(nn.Module):
         """A cell's own options, with their values, as extra_repr shows them."""
         return {}
 
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, all that layers share and this one's own, of which those
+        that another class does not take are left out by whoever hands them on."""
+        names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
+        names += ("bidirectional", "initial_state", "backend")
+        like = next(self.parameters())
+        given = {name: getattr(self, name) for name in names}
+        return {**given, **self._extra_options(), "device": like.device, "dtype": like.dtype}
+
     def extra_repr(self) -> str:
         shown = {}
         for name, default in (
@@ -257,10 +275,26 @@ class Recurrent(nn.Module):
     # The call.
 
     def forward(
-        self, x: Tensor | PackedSequence, h_0: State | None = None, reset: Tensor | None = None
+        self,
+        x: Tensor | PackedSequence,
+        h_0: State | None = None,
+        reset: Tensor | None = None,
+        *,
+        return_sequence: bool = True,
+        **unknown,
     ) -> tuple[Tensor | PackedSequence, State]:
+        for name in unknown:
+            hint = ": a layer's initial state is h_0" if name == "h0" else ""
+            raise TypeError(f"{type(self).__name__} takes no argument {name!r}{hint}")
+        if not return_sequence:
+            return final.last(self, x, h_0, reset)
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, h_0, reset)
+        return self._sequence(x, h_0, reset, None)
+
+    def _sequence(
+        self, x: Tensor, h_0: State | None, reset: Tensor | None, watch: Watch | None
+    ) -> tuple[Tensor, State]:
         arguments.tensor("x", x)
         checks.shape(self, x, "TB", "T")
         if x.dim() == 3:
@@ -269,15 +303,27 @@ class Recurrent(nn.Module):
             checks.reset(reset, (B, T) if self.batch_first else (T, B))
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
-            out, states = directions.stack(self, x, h_0, reset, None, self.batch_first)
+            out, states = directions.stack(self, x, h_0, reset, None, self.batch_first, watch)
             return owned(out), self._load(states, torch.stack)
         h_0 = checks.stored(self, "h_0", h_0, ())
         checks.reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
-        out, states = directions.stack(
-            self, x.unsqueeze(0), h_0, None if reset is None else reset.unsqueeze(0), None, True
-        )
+        reset = None if reset is None else reset.unsqueeze(0)
+        out, states = directions.stack(self, x.unsqueeze(0), h_0, reset, None, True, watch)
         return owned(out.squeeze(0)), self._load(states, torch.cat)
+
+    def _watched(
+        self, x: Tensor, h_0: State | None, reset: Tensor | None, what: Watch
+    ) -> tuple[Tensor, ...]:
+        """What a function says of each layer's parameters and drive in a call, (B,T,C), in the form
+        of out, directions side by side."""
+        found: list[Tensor] = []
+        self._sequence(x, h_0, reset, lambda p, drive: found.append(what(p, drive)))
+        count = 2 if self.bidirectional else 1
+        layers = [torch.cat(found[i : i + count], -1) for i in range(0, len(found), count)]
+        if x.dim() == 2:
+            return tuple(y.squeeze(0) for y in layers)
+        return tuple(y if self.batch_first else y.transpose(0, 1) for y in layers)
 
     def step(
         self, x: Tensor, state: State | None = None, reset: Tensor | None = None
@@ -302,6 +348,12 @@ class Recurrent(nn.Module):
         batch = tuple(x.shape[:-1])
         checks.state(self, "state", state, batch)
         checks.reset(reset, batch)
+        plain = type(self).forward is Recurrent.forward
+        if state is not None and x.dim() == 2 and plain and directions.is_plain(self):
+            mask = None if reset is None else reset.unsqueeze(1)
+            out, states = directions.one_step(self, x.unsqueeze(1), self._store(state), mask)
+            alone = len(states) == len(self.cell.states) == 1
+            return out.squeeze(1), self._load(states, _alone if alone else torch.stack)
         time = x.dim() - 1 if self.batch_first else 0
         out, state = self(
             x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time)
@@ -343,23 +395,6 @@ class Recurrent(nn.Module):
         )
 
 
-def _options_of(layer: type[Recurrent]) -> dict[str, inspect.Parameter]:
-    """The arguments that are a layer's own, by name."""
-    parameters = inspect.signature(layer._set_options).parameters.values()
-    return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _without_self(function: Callable) -> inspect.Signature:
-    _, *parameters = inspect.signature(function).parameters.values()
-    return inspect.Signature(parameters)
-
-
-def _signature(layer: type[Recurrent]) -> inspect.Signature:
-    """The constructor's arguments as help() shows them: those of all layers, with this one's
-    defaults, and its own."""
-    common = _without_self(Recurrent.__init__).parameters.values()
-    defaults = {"bias": layer.default_bias, "initial_state": layer.default_initial_state}
-    shown = [p.replace(default=defaults.get(p.name, p.default)) for p in common]
-    *positional, initial_state, backend, _ = shown
-    own = _options_of(layer).values()
-    return inspect.Signature([*positional, *own, initial_state, backend])
+def _alone(states: list[Tensor]) -> Tensor:
+    """One state, (B,C), as that of a stack of one layer, without a copy."""
+    return states[0].unsqueeze(0)

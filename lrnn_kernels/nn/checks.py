@@ -32,6 +32,8 @@ def channels(layers: nn.Module, x: Tensor) -> None:
         raise ValueError(
             f"x must have input_size = {layers.input_size} channels, got {x.shape[-1]}"
         )
+    if not x.dtype.is_floating_point:
+        raise TypeError(f"x must be of a floating point type, got {x.dtype}; x.float() is")
 
 
 def stored(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]) -> Tensor | None:
@@ -43,6 +45,9 @@ def stored(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]
 def state(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]) -> None:
     if h is None:
         return
+    expected = (layers.num_layers * (2 if layers.bidirectional else 1), *batch, layers.hidden_size)
+    if type(h) is Tensor and h.shape == expected and len(layers.cell.states) == 1:
+        return
     parts = {name: h}
     if len(layers.cell.states) > 1:
         wanted = f"a tuple of {len(layers.cell.states)} tensors ({', '.join(layers.cell.states)})"
@@ -51,7 +56,6 @@ def state(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...])
         if len(h) != len(layers.cell.states):
             raise ValueError(f"{name} must be {wanted}, got {len(h)}")
         parts = {f"{name} {part}": x for part, x in zip(layers.cell.states, h, strict=True)}
-    expected = (layers.num_layers * (2 if layers.bidirectional else 1), *batch, layers.hidden_size)
     for part, x in parts.items():
         arguments.tensor(part, x)
         if tuple(x.shape) != expected:

@@ -3,13 +3,25 @@ several lengths. ``layers`` is a ``base.Recurrent``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+#: What is shown of each direction: its number, its parameters and what the scan is driven with.
+Watch = Callable[[Mapping[str, Tensor], Tensor], None]
 
 
 def stack(
-    layers: nn.Module, x: Tensor, h_0, reset, lengths: Tensor | None, batch_first: bool
+    layers: nn.Module,
+    x: Tensor,
+    h_0,
+    reset,
+    lengths: Tensor | None,
+    batch_first: bool,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """All layers and directions; states as stored, reset (B,T), and lengths (B,), longest
     first, where sequences differ in length.
@@ -20,7 +32,8 @@ def stack(
     if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
         # A transposed view: the GEMMs would copy it. All goes in the order of the memory, and
         # the output is a view again.
-        out, states = stack(layers, x.transpose(0, 1), h_0, reset, lengths, not batch_first)
+        flipped = not batch_first
+        out, states = stack(layers, x.transpose(0, 1), h_0, reset, lengths, flipped, watch)
         return out.transpose(0, 1), states
     B, T = (x.shape[0], x.shape[1]) if batch_first else (x.shape[1], x.shape[0])
     masks = [reset]
@@ -49,10 +62,46 @@ def stack(
                 bool(reverse),
                 last,
                 batch_first,
+                watch,
             )
             outputs.append(y)
             states.append(h)
         x = torch.cat(outputs, -1) if layers.bidirectional else outputs[0]
+    return x, states
+
+
+def is_plain(layers: nn.Module) -> bool:
+    """Whether a call need not go the way of a sequence: nothing records or traces it, and no hook
+    waits for it."""
+    return not (
+        torch.is_grad_enabled()
+        or _is_transformed()
+        or layers._forward_hooks
+        or layers._forward_pre_hooks
+        or nn.modules.module._has_any_global_hook()
+    )
+
+
+def one_step(
+    layers: nn.Module, x: Tensor, h_0: Tensor, reset: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """All layers for one step of one direction, without gradients: x (B,1,C), reset (B,1), states
+    as stored. Returns the output, (B,1,C), and the states of each layer, (B,C)."""
+    states = []
+    for layer in range(layers.num_layers):
+        p = layers._parameters_of(layer, False)
+        y, h = layers._scan(
+            layers._drive(x, p),
+            p,
+            h0=h_0[layer],
+            reset=reset,
+            h_reset=None if reset is None else layers._initial(p),
+            reverse=False,
+        )
+        states.append(h)
+        x = layers._read_out(y, x, p)
+        if layers.dropout and layers.training and layer + 1 < layers.num_layers:
+            x = F.dropout(x, layers.dropout, True)
     return x, states
 
 
@@ -65,11 +114,13 @@ def _direction(
     reverse: bool,
     last: Tensor | None,
     batch_first: bool,
+    watch: Watch | None,
 ) -> tuple[Tensor, Tensor]:
-    drive = layers._drive(
-        x, p
-    )  # in the order of x, so that the GEMM reads and writes rows as they lie
+    # In the order of x, so that the GEMM reads and writes rows as they lie.
+    drive = _drive(layers, x, p)
     drive = drive if batch_first else drive.transpose(0, 1)
+    if watch is not None:
+        watch(p, drive)
     initial = layers._initial(p) if h0 is None or mask is not None else None
     at_reset = None if mask is None else initial
     reached = None
@@ -105,6 +156,27 @@ def _direction(
         y, h = _scan_to_each_end(layers, drive, p, h0, mask, at_reset, last, reached)
     y = y if batch_first else y.transpose(0, 1)
     return layers._read_out(y, x, p), h
+
+
+def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
+    """What the scan is driven with. A row that x holds for all steps, or for all sequences, as
+    expand makes it, is multiplied once."""
+    constant = [dim for dim in (0, 1) if x.stride(dim) == 0 and x.shape[dim] > 1]
+    if not constant or x.requires_grad or _is_transformed():
+        return layers._drive(x, p)
+    row = x
+    for dim in constant:
+        row = row.narrow(dim, 0, 1)
+    return layers._drive(row, p).expand(*x.shape[:2], -1)
+
+
+def _is_transformed() -> bool:
+    """Whether what x shows may not be all there is of it: a tangent, a batch, a symbol."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
 
 
 def _scan_to_each_end(

@@ -7,15 +7,17 @@ from typing import Any
 
 from torch import Tensor
 
+from ..cell import Heaviside
 from ..cells import fq_bmru
 from ..options import number
 from .anneal import Annealed
 from .base import Recurrent
+from .gates import Gated
 from .init import random_choice_
 from .surrogate import heaviside
 
 
-class FQBMRU(Recurrent, Annealed):
+class FQBMRU(Recurrent, Annealed, Gated):
     """First-quadrant BMRU: states 0 and alpha, switched by two positive thresholds, as the analog
     circuit does it.
 
@@ -84,6 +86,13 @@ class FQBMRU(Recurrent, Annealed):
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         beta_lo = p["p1"].abs()
         return [beta_lo, beta_lo + p["p2"].abs(), p["alpha"]]
+
+    def _gate(self, p: Mapping[str, Tensor], drive: Tensor) -> Tensor:
+        u = drive.relu()
+        lo, hi, _ = self._scan_params(p)
+        below = Heaviside.apply(lo.expand_as(u), u, self.width)
+        above = Heaviside.apply(u, hi.expand_as(u), self.width)
+        return 1 - (1 - below) * (1 - above)
 
     def _scan_options(self) -> dict[str, Any]:
         return {"eps": self._eps_option(), "width": self.width}

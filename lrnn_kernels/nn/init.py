@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..options import number
+
 #: Standard deviation of N(0,1) cut to (-2,2): what the draw is divided by, so that its own variance
 #: is the one asked for.
 _TRUNCATED_STD = 0.87962566103423978
@@ -45,3 +47,27 @@ def lru_ring_(
     nu.copy_((-0.5 * squared.log()).log())
     theta.copy_((max_phase * u2).log())
     gamma.copy_(0.5 * torch.log1p(-squared))
+
+
+#: Where parameters start: one number for all, or a range from which each is drawn.
+Range = float | tuple[float, float]
+
+
+def given_range(name: str, value: Range) -> Range:
+    """A starting value, or a range (low, high) of them, checked."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be a number or (low, high), got {len(value)} numbers")
+        low, high = (number(name, x, -math.inf, math.inf) for x in value)
+        if low > high:
+            raise ValueError(
+                f"{name} must be (low, high) with low <= high, got ({low:g}, {high:g})"
+            )
+        return low, high
+    return number(name, value, -math.inf, math.inf)
+
+
+@torch.no_grad()
+def from_range_(x: Tensor, value: Range) -> Tensor:
+    """Fills x with a number, or uniformly from a range."""
+    return x.uniform_(*value) if isinstance(value, tuple) else x.fill_(value)

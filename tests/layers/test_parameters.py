@@ -219,9 +219,85 @@ def test_the_schedule_of_a_run_and_of_no_decay():
     assert layer.eps == 0.0
 
 
+def test_the_schedule_in_fractions_of_a_run():
+    schedule = nn.EpsAnneal.over(nn.BMRU(2, 3), 800, hold=0.3, decay=0.4)
+    assert (schedule.hold, schedule.decay) == (240, 320)
+    for _ in range(560):
+        assert not schedule.done
+        schedule.step()
+    assert schedule.done
+    assert schedule.layers[0].eps == 0.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (
+            lambda layer: nn.EpsAnneal(layer, hold=0.3, decay=0.4),
+            ValueError,
+            r"hold must be a whole number, got 0.3; fractions of a run: EpsAnneal.over\(",
+        ),
+        (lambda layer: nn.EpsAnneal(layer, decay=-1), ValueError, "decay must be at least 0"),
+        (lambda layer: nn.EpsAnneal(layer, hold=True), TypeError, "hold must be a whole number"),
+        (
+            lambda layer: nn.EpsAnneal.over(layer, 100, hold=0.6, decay=0.5),
+            ValueError,
+            r"hold \+ decay must be at most 1, the whole run, got 0.6 \+ 0.5",
+        ),
+        (lambda layer: nn.EpsAnneal.over(layer, 0.5), ValueError, "steps must be a whole number"),
+    ],
+)
+def test_fractions_given_as_steps_are_refused(call, error, words):
+    with pytest.raises(error, match=words):
+        call(nn.BMRU(2, 3))
+
+
 def test_the_schedule_needs_a_layer_with_eps():
-    with pytest.raises(ValueError, match="model must contain a layer with eps"):
+    with pytest.raises(ValueError, match=r"model must contain a layer with eps .*eps=1.0"):
         nn.EpsAnneal(nn.CMRU(2, 3))
+
+
+@pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.AlphaCMRU])
+def test_thresholds_at_the_start(cls):
+    H = 64
+    assert torch.equal(cls(2, H).bias_ih_l0[H : 2 * H], torch.ones(H))
+    assert torch.equal(cls(2, H, beta_init=3.0).bias_ih_l0[H : 2 * H], torch.full((H,), 3.0))
+    layer = cls(2, H, 2, bidirectional=True, beta_init=(0.5, 2.0))
+    for name in ("bias_ih_l0", "bias_ih_l0_reverse", "bias_ih_l1"):
+        drawn = getattr(layer, name)[H : 2 * H]
+        assert 0.5 <= drawn.min() < 0.8 < 1.7 < drawn.max() <= 2.0
+        assert not getattr(layer, name)[:H].any()
+    with pytest.raises(ValueError, match=r"beta_init must be \(low, high\) with low <= high"):
+        cls(2, H, beta_init=(2.0, 0.5))
+    with pytest.raises(TypeError, match="beta_init must be a number, got str"):
+        cls(2, H, beta_init="high")
+
+
+def test_gates_at_the_start():
+    """Closed enough to remember; open, as they were, on request."""
+    H = 64
+    drawn = nn.MinGRU(2, H).bias_ih_l0
+    assert -6.0 <= drawn[:H].min() < -5.0 < -2.0 < drawn[:H].max() <= -1.0
+    assert not drawn[H:].any()
+    assert not nn.MinGRU(2, H, gate_init=0.0).bias_ih_l0.any()
+    with pytest.raises(ValueError, match="gate_init must be a number or"):
+        nn.MinGRU(2, H, gate_init=(1.0, 2.0, 3.0))
+
+
+def test_arguments_that_no_layer_takes_are_named():
+    layer, x = nn.BMRU(5, 4), torch.randn(3, 2, 5)
+    with pytest.raises(TypeError, match="BMRU takes no argument 'beta'"):
+        nn.BMRU(5, 4, beta=3.0)
+    with pytest.raises(
+        TypeError, match="BMRU takes no argument 'h0': a layer's initial state is h_0"
+    ):
+        layer(x, h0=None)
+    with pytest.raises(
+        TypeError, match=r"x must be of a floating point type, got torch.int64; x.fl"
+    ):
+        layer(x.long())
+    with pytest.raises(TypeError, match=r"x must be of a floating point type, got torch.bool"):
+        layer.step(x[0] > 0)
 
 
 def test_eps_is_checked_where_it_is_set():
@@ -233,5 +309,5 @@ def test_eps_is_checked_where_it_is_set():
 def test_repr_shows_what_differs_from_the_default():
     assert repr(nn.BMRU(28, 256, 2, batch_first=True, eps=0.5)) == (
         "BMRU(28, 256, num_layers=2, batch_first=True, initial_state='learned', eps=0.5, "
-        "width=1.0, quantize_initial_state=False)"
+        "width=1.0, beta_init=1.0, quantize_initial_state=False)"
     )

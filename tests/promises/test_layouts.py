@@ -352,3 +352,22 @@ def test_mixed_types_widen(backend):
             backend=backend,
         )[0],
     )
+
+
+@pytest.mark.parametrize("dims", [3, 2])
+@pytest.mark.parametrize("eps", [0.0, 0.5, 1.0])
+def test_thresholds_that_do_not_change(eps, dims):
+    """beta (C,) is that of every step: values, gradients, and what does not fit."""
+    c = torch.randn((2, 7, 5)[3 - dims :], dtype=torch.float64)
+    beta = torch.rand(5, dtype=torch.float64, requires_grad=True)
+    alpha = torch.rand(5, dtype=torch.float64)
+    call = lrnn_kernels.bmru if dims == 3 else lrnn_kernels.bmru_step
+    y, _ = call(c, beta, alpha, eps=eps)
+    same, _ = call(c, beta.expand(c.shape).contiguous(), alpha, eps=eps)
+    assert torch.equal(y, same)
+    got, expected = (torch.autograd.grad(out.square().sum(), beta)[0] for out in (y, same))
+    torch.testing.assert_close(got, expected)
+    with pytest.raises(
+        ValueError, match=r"beta must have the shape of c, .*, or \(5,\), got \(4,\)"
+    ):
+        call(c, beta[:4], alpha, eps=eps)

@@ -327,3 +327,19 @@ def test_the_sigmoid_at_its_ends(dtype, backend):
     assert (one == 1).all()
     assert (zero == 0).all()
     assert nan.isnan().all()
+
+
+@over(("cell", "options"), VARIANTS)
+def test_a_call_without_gradients_is_the_same(cell, options):
+    """At the second of its kind, too, which is run without its checks; and errors are the same."""
+    call = testing.random_call(
+        cell, 2, 9, 5, dtype=CELLS[cell].dtypes[0], options=options or None, reset=True
+    )
+    expected = call.apply("cpu")
+    with torch.no_grad():
+        for _ in range(3):
+            assert all(map(torch.equal, call.apply("cpu"), expected))
+        other = replace(call, inputs=tuple(x + 1 for x in call.inputs))
+        assert not all(map(torch.equal, other.apply("cpu"), expected))
+        with pytest.raises(ValueError, match="must have shape"):
+            call.apply("cpu", h0=call.h0[:, 1:])
