@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import torch  # noqa: E402
+
 from lrnn_kernels import nn  # noqa: E402
 from lrnn_kernels.cells import CELLS  # noqa: E402
 
@@ -26,16 +28,13 @@ def operators() -> str:
 
 
 def layers() -> str:
-    """A row for each recurrent layer, and what its docstring begins with."""
+    """A row for each recurrent layer and composition, and what its docstring begins with."""
     rows = {}
     for name in nn.__all__:
         layer = getattr(nn, name)
-        if (
-            isinstance(layer, type)
-            and issubclass(layer, nn.Recurrent)
-            and layer is not nn.Recurrent
-        ):
-            rows[f"`nn.{name}`"] = " ".join(inspect.getdoc(layer).split("\n\n")[0].split())
+        if issubclass(layer, torch.nn.Module) and layer is not nn.Recurrent:
+            first = inspect.getdoc(layer).split("\n\n")[0]
+            rows[f"`nn.{name}`"] = " ".join(first.split()).rstrip(":")
     return _table("layer", "what it is", rows)
 
 

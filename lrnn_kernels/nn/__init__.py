@@ -10,6 +10,7 @@ What all of them share is said once, in ``lrnn_kernels.nn.base.Recurrent``.
 from .anneal import EpsAnneal
 from .base import Recurrent
 from .brc import BRC, NBRC
+from .containers import Parallel, Stack
 from .fq_bmru import FQBMRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
 from .lru import LRU
@@ -27,5 +28,7 @@ __all__ = [
     "AlphaCMRU",
     "EpsAnneal",
     "MinGRU",
+    "Parallel",
     "Recurrent",
+    "Stack",
 ]
