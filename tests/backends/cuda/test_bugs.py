@@ -131,6 +131,7 @@ BUGS = {
 
 #: Of a cell: found by what python -m lrnn_kernels check runs on a GPU, as a GPU lays it out.
 CELL_BUGS = {
+    "nothing in a cell": Bug("src.h", "", ""),
     "adjoints that do not go on": Bug(
         "src.h", "kCarried = kGradient == Gradient::kFull ? 3 : 1", "kCarried = 0"
     ),
@@ -153,7 +154,7 @@ print("finished")
 def run(library: executor.Executor, bug: str) -> bool:
     """Whether results are right, of the kernels that a bug is in, over plans and interleavings."""
     if bug == "nothing":
-        return run_scans(library) and run_nbrc(library) and run_check(library)
+        return run_scans(library) and run_nbrc(library)
     if bug in CELL_BUGS:
         return run_check(library)
     return (
@@ -236,7 +237,7 @@ def test_planted_bugs_are_found(bug):
     sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
     library = compile_with(bug, sanitizer)
     if not sanitizer:
-        assert run(calls.declare(executor.Executor(library)), bug) == (bug == "nothing")
+        assert run(calls.declare(executor.Executor(library)), bug) == (not BUGS[bug].text)
         return
     done = executor.sanitized(sanitizer, SCRIPT.format(bug=bug), library)
     assert done.returncode != 0, done.stdout
