@@ -52,7 +52,7 @@ def train(
     model.train()
     started = time.perf_counter()
     loss = torch.tensor(math.nan)
-    with tqdm(total=steps, desc=label, leave=False) as bar:
+    with tqdm(total=steps, desc=label, leave=False, disable=None) as bar:
         for _ in range(recipe.epochs):
             order = torch.randperm(len(x), generator=generator)
             for picked in order[: batches * recipe.batch].view(batches, recipe.batch):

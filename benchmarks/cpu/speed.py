@@ -60,7 +60,7 @@ class Speed:
             (str(list(LONE)), self._lone),
             ("the eager loop", self._loop),
         ]
-        with tqdm(total=len(jobs) * len(OPS), desc="speed", leave=False) as bar:
+        with tqdm(total=len(jobs) * len(OPS), desc="speed", leave=False, disable=None) as bar:
             for name, job in jobs:
                 for op in OPS.values():
                     bar.set_postfix_str(f"{op.name} {name}")

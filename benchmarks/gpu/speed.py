@@ -123,7 +123,7 @@ class Speed:
         jobs = [
             (shape, op, dtype) for shape in shapes for op in self.ops.values() for dtype in DTYPES
         ]
-        for shape, op, dtype in tqdm(jobs, desc="speed", leave=False):
+        for shape, op, dtype in tqdm(jobs, desc="speed", leave=False, disable=None):
             self._measure(op, shape, dtype)
         self.calls_us = {backend: self._call_us(backend) for backend in self.backends}
 

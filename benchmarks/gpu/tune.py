@@ -107,7 +107,7 @@ class Tuner:
         self.best = dict(self.table)
 
     def run(self, keys: list[ConfigKey]) -> None:
-        for key in tqdm(keys, desc="tune", leave=False):
+        for key in tqdm(keys, desc="tune", leave=False, disable=None):
             self.best[key] = self._when_cut(key, self._tile(key))
 
     def as_json(self) -> dict:
