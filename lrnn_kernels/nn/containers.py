@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..options import one_of
-from . import members
+from . import final, members
 from .members import State
 
 MERGES = ("sum", "concat")
@@ -85,8 +85,17 @@ class _Container(nn.Module):
         x: Tensor | PackedSequence,
         states: Sequence[State | None] | None = None,
         reset: Tensor | None = None,
+        *,
+        return_sequence: bool = True,
     ) -> tuple[Tensor | PackedSequence, tuple[State, ...]]:
-        return self._run(x, states, reset, members.run)
+        if return_sequence:
+            return self._run(x, states, reset, members.run)
+        if self.bidirectional:
+            raise ValueError(
+                "return_sequence must be True where a layer is bidirectional: its directions end "
+                "at different steps"
+            )
+        return final.last(self, x, states, reset)
 
     def step(
         self,
@@ -116,11 +125,16 @@ class Stack(_Container):
         output_size (keyword): channels of out = W_o y, a linear map without bias of the last
             layer's outputs, as the papers have; by default out = y.
 
-    Arguments of the call: x and reset as any of the layers takes them (see ``Recurrent``), also a
-        PackedSequence, and x without a batch. states: a tuple with the state of each layer, as that
-        layer takes it, or None for its own start. reset: all layers start anew there. A layer of
-        torch has no reset within a sequence: its sequence is run in pieces, which waits for the
-        mask to arrive at the CPU.
+    Arguments of the call:
+        x: as any of the layers takes it, see ``Recurrent``; also a PackedSequence, or without a
+            batch.
+        states: a tuple with the state of each layer, as that layer takes it, or None for its own
+            start.
+        reset: as of ``Recurrent``; all layers start anew there. A layer of torch has no reset
+            within a sequence: its sequence is run in pieces, which waits for the mask to arrive at
+            the CPU.
+        return_sequence (keyword): False for out after the last step alone, which without gradients
+            takes the memory of a piece of the sequence.
 
     Returns (out, states): the last layer's outputs, mapped; a tuple with each layer's last state.
 

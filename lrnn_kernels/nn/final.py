@@ -1,10 +1,14 @@
-"""The end of a sequence alone: outputs after the last step and states, in little memory."""
+"""The end of a sequence alone: outputs after the last step and states, in little memory. ``layer``
+is a recurrent layer or a composition."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from ..calls import arguments
+from . import checks
 
 #: Bytes of one piece's outputs: what stays in a second-level cache.
 PIECE_BYTES = 1 << 18
@@ -13,14 +17,19 @@ FEWEST_STEPS = 64
 
 
 def last(layer: nn.Module, x: Tensor | PackedSequence, h_0, reset: Tensor | None):
-    """(out, h_n) of a recurrent layer, out of every direction after its own last step: (B,D*H), or
-    (D*H,) without a batch."""
+    """(out, h_n), out of every direction after its own last step: (B,output_size), without a batch
+    (output_size,)."""
     if isinstance(x, PackedSequence):
         return _last_packed(layer, x, h_0, reset)
+    arguments.tensor("x", x)
+    checks.shape(layer, x, "TB", "T")
+    checks.reset(reset, tuple(x.shape[:-1]))
     time = 1 if x.dim() == 3 and layer.batch_first else 0
-    steps = x.shape[time] if x.dim() in (2, 3) else 0
-    if x.dim() in (2, 3) and steps == 0:
-        raise ValueError(f"x must have at least one step to end with, got shape {tuple(x.shape)}")
+    steps = x.shape[time]
+    if steps == 0:
+        raise ValueError(
+            f"x must have at least one step to end with, got shape {arguments.shape(x)}"
+        )
     piece = _piece(layer, x, time)
     if steps <= piece or layer.bidirectional or _is_recorded(layer, x, h_0):
         out, h_n = layer(x, h_0, reset)
@@ -35,7 +44,7 @@ def last(layer: nn.Module, x: Tensor | PackedSequence, h_0, reset: Tensor | None
 def _piece(layer: nn.Module, x: Tensor, time: int) -> int:
     """Steps at a time."""
     rows = x.shape[1 - time] if x.dim() == 3 else 1
-    row = max(rows, 1) * layer.hidden_size * x.element_size()
+    row = max(rows, 1) * layer.output_size * x.element_size()
     return max(PIECE_BYTES // row, FEWEST_STEPS)
 
 
@@ -44,9 +53,15 @@ def _is_recorded(layer: nn.Module, x: Tensor, h_0) -> bool:
     the call."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return True
-    states = h_0 if isinstance(h_0, (tuple, list)) else [h_0]
-    tensors = [x, *(h for h in states if isinstance(h, Tensor)), *layer.parameters()]
+    tensors = [x, *_tensors(h_0), *layer.parameters()]
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _tensors(states) -> list[Tensor]:
+    """All tensors in nested states."""
+    if isinstance(states, (tuple, list)):
+        return [h for part in states for h in _tensors(part)]
+    return [states] if isinstance(states, Tensor) else []
 
 
 def _ends(layer: nn.Module, out: Tensor, time: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 from lrnn_kernels import nn
+from lrnn_kernels.nn import final
 from tests.layers.cases import PLAIN, assert_same, flat, gradients
 
 B, T = 3, 9
@@ -205,6 +206,28 @@ def test_eps_is_annealed_wherever_a_layer_lies():
     schedule = nn.EpsAnneal(hybrid(), hold=0, decay=0)
     assert schedule.done
     assert [type(layer) for layer in schedule.layers] == [nn.BMRU]
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_the_end_alone(batch_first, monkeypatch):
+    """In pieces of 4 steps, through every kind of member; and with gradients at once."""
+    monkeypatch.setattr(final, "FEWEST_STEPS", 4)
+    monkeypatch.setattr(final, "PIECE_BYTES", 0)
+    stack = hybrid(batch_first=batch_first)
+    x = drive(B, T) if batch_first else drive(T, B)
+    reset = resets(*x.shape[:2])
+    out, states = stack(x, None, reset)
+    expected = (out.select(1 if batch_first else 0, -1), states)
+    got = stack(x, None, reset, return_sequence=False)
+    assert_same(flat(got), flat(expected))
+    weights = list(stack.parameters())
+    assert_same(gradients(got, weights), gradients(expected, weights))
+    with torch.no_grad():
+        assert_same(flat(stack(x, None, reset, return_sequence=False)), flat(expected))
+    packed = pack_sequence([drive(4), drive(9)], enforce_sorted=False)
+    assert_same(stack(packed, return_sequence=False)[0][0], stack(drive(4))[0][-1])
+    with pytest.raises(ValueError, match="return_sequence must be True where a layer is bidirect"):
+        nn.Stack(nn.LRU(5, 4, bidirectional=True))(x.float(), return_sequence=False)
 
 
 WRONG = {

@@ -112,3 +112,16 @@ def test_an_expanded_input_gets_its_gradient():
     got = gradients(layer(row.expand(T, B, 5)), [row])
     dense = row.detach().expand(T, B, 5).contiguous().requires_grad_()
     assert_same(got[0], gradients(layer(dense), [dense])[0].sum(0, keepdim=True))
+
+
+@pytest.mark.parametrize("wrong", ["x", "type", "reset", "T"])
+def test_errors_are_those_of_a_call(wrong):
+    layer, x = nn.CMRU(5, 4), torch.randn(500, B, 5)
+    call = {
+        "x": lambda: layer(x[..., :4], return_sequence=False),
+        "type": lambda: layer(x.numpy(), return_sequence=False),
+        "reset": lambda: layer(x, None, torch.ones(B, 500) > 0, return_sequence=False),
+        "T": lambda: layer(x[None], return_sequence=False),
+    }[wrong]
+    with torch.no_grad(), pytest.raises((ValueError, TypeError), match=r"^(x|reset) must"):
+        call()
