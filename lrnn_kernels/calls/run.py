@@ -142,7 +142,7 @@ def run(
 
 def _key(row: Cell, inputs, params, options, h0, reset, h_reset, backend: str, packed: bool):
     """What the choice of an operator rests on; None where a call is not to be run at once."""
-    if forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0 or not isinstance(backend, str):
         return None
     signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
     kernel = row.kernel(options, reset is not None)
