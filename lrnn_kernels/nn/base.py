@@ -353,7 +353,7 @@ class Recurrent(nn.Module):
             mask = None if reset is None else reset.unsqueeze(1)
             out, states = directions.one_step(self, x.unsqueeze(1), self._store(state), mask)
             alone = len(states) == len(self.cell.states) == 1
-            return out.squeeze(1), self._load(states, _alone if alone else torch.stack)
+            return owned(out.squeeze(1)), self._load(states, _alone if alone else torch.stack)
         time = x.dim() - 1 if self.batch_first else 0
         out, state = self(
             x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time)
@@ -397,4 +397,4 @@ class Recurrent(nn.Module):
 
 def _alone(states: list[Tensor]) -> Tensor:
     """One state, (B,C), as that of a stack of one layer, without a copy."""
-    return states[0].unsqueeze(0)
+    return states[0].unsqueeze_(0)

@@ -88,7 +88,6 @@ def test_biases_start_as_in_the_papers():
         assert (bias[:H] == 0).all()
         assert (bias[H:] == 1).all()
     assert (nn.FQBMRU(5, H).bias_ih_l0 == 0.5).all()
-    assert (nn.MinGRU(5, H).bias_ih_l0 == 0).all()
 
 
 def test_alpha_starts_at_one_and_the_learned_state_on_a_level():
