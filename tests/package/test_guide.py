@@ -36,11 +36,21 @@ def tree(tmp_path_factory):
     return root
 
 
+#: What is installed in this Python for editing must not stand in for parts of the copy.
+CUSTOMIZE = """
+import sys
+sys.meta_path[:] = [f for f in sys.meta_path if "Editable" not in getattr(f, "__name__", "")]
+"""
+
+
 def run(tree, *arguments: str) -> str:
+    site = tree.parent / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(CUSTOMIZE)
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=tree,
-        env=os.environ | {"PYTHONPATH": str(tree)},
+        env=os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{tree}"},
         capture_output=True,
         text=True,
         check=False,
