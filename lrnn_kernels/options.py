@@ -107,7 +107,8 @@ def whole(name: str, x: object, low: int, hint: str = "") -> int:
     that names it, what was got, and the hint."""
     if not isinstance(x, Real) or isinstance(x, bool):
         raise TypeError(f"{name} must be a whole number, got {type(x).__name__}{hint}")
-    if not math.isfinite(x) or x != int(x):
+    number(name, x, -math.inf, math.inf)
+    if x != int(x):
         raise ValueError(f"{name} must be a whole number, got {x:g}{hint}")
     if x < low:
         raise ValueError(f"{name} must be at least {low}, got {x:g}{hint}")
