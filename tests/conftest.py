@@ -120,7 +120,7 @@ def backend(request) -> str:
     """Each backend that runs here; Triton has no matrix cells."""
     params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     if request.param == "triton" and "cell" in params and CELLS[params["cell"]].matrices:
-        pytest.skip("there is no Triton kernel of a matrix cell; this GPU has others")
+        pytest.skip("this machine has a GPU, whose Triton kernels have no matrix cell")
     return request.param
 
 

@@ -24,7 +24,6 @@ from .static import Static
 _layouts: dict[arguments.Signature, arguments.Layout] = {}
 _MOST_LAYOUTS = 1024
 
-
 #: Operators of earlier calls without gradients, by all that their choice rests on.
 _operators: dict[tuple[arguments.Signature, Kernel, str], Any] = {}
 
@@ -61,14 +60,16 @@ def prepare(
     h_reset: Tensor | None,
     backend: str,
     packed: bool = False,
+    signature: arguments.Signature | None = None,
 ) -> Call:
     """Checks a call, brings its tensors to the dtypes that kernels take, and chooses kernel and
-    backend."""
+    backend. signature: that of the call, where it is known."""
     if torch.compiler.is_compiling():
         # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans
         # of one symbol fail in it.
         options = {name: constant(x) for name, x in options.items()}
-    signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
+    if signature is None:
+        signature = arguments.signature(row.name, packed, (*inputs, *params, h0, reset, h_reset))
     layout = _layouts.get(signature)
     if layout is None:
         given = [*inputs, *params, h0, h_reset]
@@ -116,8 +117,9 @@ def run(
                 interrupts.reraise()
                 raise
             return (y.transpose_(0, 1) if time_first else y), h_last
+    signature = None if key is None else key[0]
     kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
-        row, inputs, params, options, h0, reset, h_reset, backend, packed
+        row, inputs, params, options, h0, reset, h_reset, backend, packed, signature
     )
     if choice.backend == "reference":
         if reached is not None and reset is None:
@@ -130,7 +132,7 @@ def run(
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
-    if key is not None and key[0] in _layouts:
+    if signature in _layouts:
         _operators[key] = getattr(getattr(torch.ops, namespace), name).default
     static = Static(
         namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse

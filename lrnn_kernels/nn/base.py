@@ -54,7 +54,6 @@ class Recurrent(nn.Module):
             starts. Before such a step every layer and direction has its initial state, also where
             h_0 is given. The reverse direction enters an episode at its last step, so for it the
             mask acts one step earlier; where a sequence itself ends, h_0 holds.
-
         return_sequence (keyword): False for out after the last step alone, (B,D*hidden_size), of
             each direction after its own last step. Without gradients memory is then that of a piece
             of the sequence.
@@ -246,8 +245,8 @@ class Recurrent(nn.Module):
         return {}
 
     def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, all that layers share and this one's own, of which those
-        that another class does not take are left out by whoever hands them on."""
+        """The constructor's arguments, those that all layers share and this one's own, by which
+        another like it is made."""
         names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
         names += ("bidirectional", "initial_state", "backend")
         like = next(self.parameters())

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-#: What is shown of each direction: its number, its parameters and what the scan is driven with.
+#: What is told of each layer and direction: its parameters, and what its scan is driven with.
 Watch = Callable[[Mapping[str, Tensor], Tensor], None]
 
 
@@ -89,6 +89,8 @@ def one_step(
     as stored. Returns the output, (B,1,C), and the states of each layer, (B,C)."""
     states = []
     for layer in range(layers.num_layers):
+        if layer and layers.dropout:
+            x = F.dropout(x, layers.dropout, layers.training)
         p = layers._parameters_of(layer, False)
         y, h = layers._scan(
             layers._drive(x, p),
@@ -100,8 +102,6 @@ def one_step(
         )
         states.append(h)
         x = layers._read_out(y, x, p)
-        if layers.dropout and layers.training and layer + 1 < layers.num_layers:
-            x = F.dropout(x, layers.dropout, True)
     return x, states
 
 

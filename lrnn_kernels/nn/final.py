@@ -1,5 +1,5 @@
 """The end of a sequence alone: outputs after the last step and states, in little memory. ``layer``
-is a recurrent layer or a composition."""
+is a recurrent layer or a composition, within whose call, and hooks, all of this is."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def last(layer: nn.Module, x: Tensor | PackedSequence, h_0, reset: Tensor | None
         )
     piece = _piece(layer, x, time)
     if steps <= piece or layer.bidirectional or _is_recorded(layer, x, h_0):
-        out, h_n = layer(x, h_0, reset)
+        out, h_n = layer.forward(x, h_0, reset)
         return _ends(layer, out, time), h_n
     for start in range(0, steps, piece):
         count = min(piece, steps - start)
         mask = None if reset is None else reset.narrow(reset.dim() - 1 if time else 0, start, count)
-        out, h_0 = layer(x.narrow(time, start, count), h_0, mask)
-    return out.select(time, -1).clone(), h_0
+        out, h_0 = layer.forward(x.narrow(time, start, count), h_0, mask)
+    return _ends(layer, out, time), h_0
 
 
 def _piece(layer: nn.Module, x: Tensor, time: int) -> int:
@@ -65,15 +65,16 @@ def _tensors(states) -> list[Tensor]:
 
 
 def _ends(layer: nn.Module, out: Tensor, time: int) -> Tensor:
-    """Each direction's output after its last step: the reverse one ends at the first."""
+    """Each direction's output after its last step: the reverse one ends at the first. A copy, which
+    keeps no sequence alive."""
     if not layer.bidirectional:
-        return out.select(time, -1)
+        return out.select(time, -1).clone()
     H = layer.hidden_size
     return torch.cat([out.select(time, -1)[..., :H], out.select(time, 0)[..., H:]], -1)
 
 
 def _last_packed(layer: nn.Module, x: PackedSequence, h_0, reset: Tensor | None):
-    out, h_n = layer(x, h_0, reset)
+    out, h_n = layer.forward(x, h_0, reset)
     padded, lengths = pad_packed_sequence(out, batch_first=True)
     at_end = padded[torch.arange(len(lengths), device=padded.device), lengths.to(padded.device) - 1]
     if not layer.bidirectional:

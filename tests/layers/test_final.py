@@ -125,3 +125,23 @@ def test_errors_are_those_of_a_call(wrong):
     }[wrong]
     with torch.no_grad(), pytest.raises((ValueError, TypeError), match=r"^(x|reset) must"):
         call()
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_hook_sees_one_call(grad, monkeypatch):
+    """However many pieces there are."""
+    monkeypatch.setattr(final, "FEWEST_STEPS", 4)
+    monkeypatch.setattr(final, "PIECE_BYTES", 0)
+    for layer in (nn.CMRU(5, 4), nn.Stack(nn.CMRU(5, 4))):
+        seen = []
+        layer.register_forward_hook(lambda _, args, out, seen=seen: seen.append(out[0].shape))
+        with torch.set_grad_enabled(grad):
+            layer(torch.randn(T, B, 5), return_sequence=False)
+        assert seen == [(B, 4)]
+
+
+def test_the_end_keeps_no_sequence_alive():
+    """A CMRU's backward pass reads no state: with gradients, too, its outputs are given back."""
+    out, _ = nn.CMRU(5, 4)(torch.randn(500, B, 5), return_sequence=False)
+    assert out.untyped_storage().nbytes() == out.numel() * out.element_size()
+    assert out.requires_grad

@@ -27,6 +27,8 @@ FORMS = {
         False,
         lambda rnn: rnn(_input(T, B), _states(rnn), torch.ones(T, B, dtype=torch.bool)),
     ),
+    "the end alone": (False, lambda rnn: rnn(_input(T, B), return_sequence=False)),
+    "the end alone, packed": (False, lambda rnn: _packed(rnn, False, return_sequence=False)),
     "step": (False, lambda rnn: rnn.step(_input(B))),
     "step, batch first": (True, lambda rnn: rnn.step(_input(B), _states(rnn))),
     "unbatched step": (False, lambda rnn: rnn.step(_input())),
@@ -43,14 +45,15 @@ def _states(rnn):
     return random_state(rnn, B)
 
 
-def _packed(rnn, enforce_sorted: bool):
+def _packed(rnn, enforce_sorted: bool, **kwargs):
     out, h_n = rnn(
         pack_sequence(
             [*_input(B, T)[0:1], _input(B, T)[1][:3], _input(B, T)[2][:2]],
             enforce_sorted=enforce_sorted,
-        )
+        ),
+        **kwargs,
     )
-    return out.data, h_n
+    return (out if isinstance(out, Tensor) else out.data), h_n
 
 
 def _layers(name: str, form: str):

@@ -13,7 +13,7 @@ from tests.package.test_packaging import _run, _wheel
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 needs_no_cuda = pytest.mark.skipif(
     torch.version.cuda is not None,
-    reason="this torch has CUDA: needs one without, or the GPU's own tests",
+    reason="this machine's torch has CUDA: the test is of one without",
 )
 
 SCRIPT = """

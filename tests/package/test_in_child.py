@@ -82,7 +82,7 @@ import os
 
 from tests import in_child
 from tests.in_child import pytest_configure
-from tests.no_skips import pytest_runtest_makereport
+from tests.no_skips import pytest_make_collect_report, pytest_runtest_makereport
 
 in_child.LIMIT = int(os.environ.get("LIMIT", 600))
 os.environ["PARENT"] = os.environ.get("PARENT", str(os.getpid()))
@@ -234,3 +234,27 @@ def test_a_skip_within_obeys_the_rules(run, monkeypatch):
     done = run("-k", "test_skipped")
     done.assert_outcomes(errors=1, deselected=11)
     done.stdout.fnmatch_lines(["skipped, where nothing may be: *for a reason*"])
+
+
+def test_only_facts_of_the_machine_may_skip(run, pytester, monkeypatch):
+    """Of tests and of whole files, where nothing may be left out."""
+    monkeypatch.setenv("LRNN_NO_SKIPS", "1")
+    pytester.makepyfile(
+        test_some="""
+import pytest
+
+@pytest.mark.skip(reason="this machine has a GPU")
+def test_of_the_machine():
+    pass
+
+@pytest.mark.skip(reason="the GPU kernels are not there")
+def test_of_a_missing_piece():
+    pass
+""",
+        test_a_file="""
+import pytest
+pytest.importorskip("no_such_module")
+""",
+    )
+    run("test_some.py").assert_outcomes(errors=1, skipped=1)
+    run("test_a_file.py").assert_outcomes(errors=1)

@@ -171,7 +171,7 @@ def test_instruction_sets_are_those_asked_for(monkeypatch):
 
 
 @pytest.mark.skipif(
-    not toolchain.is_x86(), reason="there is one instruction set only, with or without a GPU"
+    not toolchain.is_x86(), reason="this machine's processors have one instruction set only"
 )
 @pytest.mark.parametrize(
     ("variable", "value"), [("LRNN_ISA", "sse9"), ("LRNN_BUILD_ISAS", "avx2,sse9")]

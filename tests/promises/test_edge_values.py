@@ -46,7 +46,7 @@ def test_a_matrix_cell_at_the_edge(cell, dtype, backend):
     gradients finite or not."""
     row = CELLS[cell]
     if not testing.serves(backend, row.kernels[0], 3):
-        pytest.skip("this GPU's kernels have no matrix cell")
+        pytest.skip("this machine has a GPU, whose kernels have no matrix cell")
     for target in (*row.inputs, *row.params, "h0", "h_reset", "dy", "dh_last"):
         for value in (INF, -INF, NAN):
             call = testing.random_call(cell, 2, 5, 3, dtype=dtype, reset=True)

@@ -25,7 +25,7 @@ SAMPLE = LISTED["fq_bmru"]
 @pytest.mark.parametrize("cell", LISTED)
 def test_the_table_is_of_these_sources(cell):
     if not toolchain.find_nvcc() and not cuda.digest_of(LISTED[cell]):
-        pytest.skip("a new cell, and there is no nvcc to measure it for a GPU")
+        pytest.skip("a new cell, and there is no nvcc to measure it")
     assert cuda.source_hash(LISTED[cell]) == cuda.digest_of(LISTED[cell]), (
         f"run python -m benchmarks.resources {cell}"
     )
