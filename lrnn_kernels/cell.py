@@ -43,7 +43,6 @@ class Kernel:
         "y"  # what its backward pass reads: "y", "bits", "states" (saved ones) or "nothing"
     )
     saved: int = 0  # where that is "states": values per channel and step
-    checkpoints: bool = False  # its first number is K: the states before every K-th step are saved
     reads: tuple[str, ...] = ()  # the streams that its backward pass reads, beside dy
     generic: Kernel | None = None  # does the same in another engine, where a backend lacks this one
     varying: Varying | None = None  # its first number, where there is a form that takes a tensor
@@ -52,6 +51,12 @@ class Kernel:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"{self.name}: no engine is called {self.engine!r}")
+
+    @property
+    def checkpoints(self) -> bool:
+        """Whether its first number is K: the states before every K-th step are saved, or, of 0, the
+        values of every step."""
+        return self.engine == "step" and self.saves == "states"
 
 
 @dataclass(frozen=True, eq=False)

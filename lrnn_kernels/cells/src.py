@@ -332,7 +332,6 @@ KERNELS = {
         states=3,
         saves="states",
         saved=2 if detached else 3,  # tanh(i/rho), h, and for the full gradient h_s
-        checkpoints=True,
     )
     for spikes in (False, True)
     for detached in (False, True)
