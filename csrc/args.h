@@ -10,7 +10,9 @@ namespace lrnn {
 // row of C real parts, then C imaginary parts), so that a real GEMM can produce and consume them.
 enum class Storage { f32, f64, bf16, f16, c64, c128, f32_split, f64_split, bf16_split, f16_split };
 
-inline constexpr int kMaxStreams = 3, kMaxOptions = 12;
+// Of streams, parameters and options that a cell has at most; a matrix cell may have one stream
+// more.
+inline constexpr int kMaxStreams = 3, kMaxInputs = 4, kMaxOptions = 12;
 
 // A (B,T,C) tensor, or a (B,C) one with stride_t unused, or absent (data null).
 template <class Void>
@@ -29,7 +31,7 @@ struct ScanArgs {
   bool reverse = false;      // the recurrence runs from t = T-1 down to 0
   bool nontemporal = false;  // outputs bypass the caches
   double options[kMaxOptions] = {};
-  Input inputs[kMaxStreams];
+  Input inputs[kMaxInputs];
   Input params[kMaxStreams];  // stride_b is 0 for (C,)
   Input h0, h_reset;
   Stream<const uint8_t> reset;
@@ -46,7 +48,7 @@ struct ScanArgs {
   Input states;  // y of the forward pass, or what the step engine saved, where the cell needs it
   Stream<const int32_t> saved_bits;
   Input dy, dh_last;
-  Output dinputs[kMaxStreams];
+  Output dinputs[kMaxInputs];
   Output dh0, dh_reset;
   double* dparams = nullptr;  // partial sums [slot][param][plane][C], slot = b * chunks + chunk
   double* dreset = nullptr;   // partial sums [slot][plane][C]

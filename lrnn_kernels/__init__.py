@@ -1,5 +1,5 @@
-"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC and
-BRC, with gradients.
+"""Fused kernels for recurrent cells that remember: quantized-hysteresis units, LRU, minGRU, SRC,
+BRC, GRU, LSTM and MGU, with gradients.
 
 y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.cells
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
@@ -26,9 +26,12 @@ else:
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
+    from .cells.gru import gru, gru_step
     from .cells.hysteresis import bmru, bmru_step, cmru, cmru_step
     from .cells.linear import linear_scan, linear_scan_step
     from .cells.lru import lru, lru_step
+    from .cells.lstm import lstm, lstm_step
+    from .cells.mgu import mgu, mgu_step
     from .cells.min_gru import min_gru, min_gru_step
     from .cells.nbrc import nbrc, nbrc_step
     from .cells.src import src, src_step
@@ -46,11 +49,17 @@ __all__ = [
     "fixed_point",
     "fq_bmru",
     "fq_bmru_step",
+    "gru",
+    "gru_step",
     "linear_scan",
     "linear_scan_step",
     "lru",
     "lru_step",
+    "lstm",
+    "lstm_step",
     "memory",
+    "mgu",
+    "mgu_step",
     "min_gru",
     "min_gru_step",
     "nbrc",

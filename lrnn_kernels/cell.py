@@ -43,6 +43,10 @@ class Kernel:
         "y"  # what its backward pass reads: "y", "bits", "states" (saved ones) or "nothing"
     )
     saved: int = 0  # where that is "states": values per channel and step
+    blocks: tuple[
+        int, ...
+    ] = ()  # of the matrix engine: how many (C,C) each of the first parameters
+    # holds, one below the other
     reads: tuple[str, ...] = ()  # the streams that its backward pass reads, beside dy
     generic: Kernel | None = None  # does the same in another engine, where a backend lacks this one
     varying: Varying | None = None  # its first number, where there is a form that takes a tensor
@@ -63,8 +67,9 @@ class Kernel:
 class Cell:
     """One recurrence in one form: what its public function runs, or one of two where shapes decide.
 
-    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors (or matrices), in the order
-    in which ``step`` and the kernels take them; ``states`` names what it carries from step to step.
+    ``inputs`` are its (B,T,C) streams and ``params`` its (C,) vectors, or matrices before them, in
+    the order in which ``step`` and the kernels take them; ``states`` names what it carries from
+    step to step.
     """
 
     name: str
@@ -129,8 +134,14 @@ class Cell:
 
     @property
     def matrices(self) -> bool:
-        """Whether its parameters are (C,C) matrices."""
+        """Whether parameters of it are matrices, so that channels mix."""
         return self.kernels[0].engine == "matrix"
+
+    def param_shapes(self, C: int) -> list[tuple[int, ...]]:
+        """Of its parameters, for C channels."""
+        blocks = self.kernels[0].blocks
+        vectors = len(self.params) - len(blocks)
+        return [(n * C, C) for n in blocks] + [(C,)] * vectors
 
     @property
     def linear(self) -> bool:

@@ -102,6 +102,13 @@ def one_of(name: str, value: str, known: Collection[str]) -> str:
     return value
 
 
+def boolean(name: str, x: object) -> bool:
+    """An option that is on or off, checked."""
+    if not isinstance(x, bool):
+        raise TypeError(f"{name} must be a bool, got {type(x).__name__}")
+    return x
+
+
 def whole(name: str, x: object, low: int, hint: str = "") -> int:
     """A whole number of at least low, also one written as a float; raises TypeError or ValueError
     that names it, what was got, and the hint."""

@@ -3,7 +3,7 @@
 //
 // Inputs p_a, p_c, p_h, the pre-activations U_a x + b_a, U_c x + b_c, U x; parameters w_a, w_c.
 // Bistable where a > 1. With the recurrent terms already in p_a and p_c (w_a = w_c = 0) it is the
-// elementwise part of a step of the nBRC.
+// elementwise part of a step of the nBRC, see nbrc.h.
 #pragma once
 
 #include "step_cell.h"

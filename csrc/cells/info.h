@@ -21,4 +21,11 @@ struct CellInfo {
   bool sequential;  // cannot be split in time
 };
 
+// What they know of a matrix cell besides, whose CellInfo has neither parameters nor saved values.
+struct MatrixInfo {
+  int terms, late;  // blocks of (C,C); those of them, the last ones, that multiply a later vector
+  int params;       // vectors
+  int saved;        // values per channel and step, the states before it being the last of them
+};
+
 }  // namespace lrnn

@@ -20,4 +20,9 @@
   X(src_spikes, src, step, SrcSpikes)                                     \
   X(src_spikes_detached, src, step, SrcSpikesDetached)                    \
   X(brc, brc, step, Brc)                                                  \
-  X(nbrc, brc, matrix, Brc)
+  X(nbrc, nbrc, matrix, Nbrc)                                             \
+  X(gru, gru, matrix, Gru)                                                \
+  X(gru_reset_before, gru, matrix, GruResetBefore)                        \
+  X(lstm, lstm, matrix, Lstm)                                             \
+  X(mgu, mgu, matrix, Mgu)                                                \
+  X(mgu_reset_after, mgu, matrix, MguResetAfter)

@@ -67,11 +67,4 @@ constexpr CellInfo step_info(const char* name) {
           true};
 }
 
-// Of a cell whose parameters are matrices: it keeps what its operators know of it in call_nbrc.h.
-template <template <class> class CellOf>
-  requires StepCell<CellOf<float>>
-constexpr CellInfo matrix_info(const char* name) {
-  return {name, CellOf<float>::kInputs, 0, false, Saves::nothing, 1, 0, true};
-}
-
 }  // namespace lrnn::LRNN_ISA

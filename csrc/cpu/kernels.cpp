@@ -1,6 +1,6 @@
 #include "kernels.h"
 
-#include "nbrc.h"
+#include "matrix.h"
 
 namespace lrnn {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 struct Entry {
   const CellInfo* info;
   Kernels (*scan)(Storage);
-  NbrcKernels (*matrix)(Storage);
+  MatrixKernels (*matrix)(Storage);
 };
 
 }  // namespace
@@ -20,7 +20,7 @@ struct Entry {
 #define LRNN_DECLARE_affine(name) Kernels name##_kernels(Storage);
 #define LRNN_DECLARE_latch LRNN_DECLARE_affine
 #define LRNN_DECLARE_step LRNN_DECLARE_affine
-#define LRNN_DECLARE_matrix(name) NbrcKernels name##_kernels(Storage);
+#define LRNN_DECLARE_matrix(name) MatrixKernels name##_kernels(Storage);
 #define LRNN_DECLARE(name, header, engine, Cell) \
   extern const CellInfo name##_info;             \
   LRNN_DECLARE_##engine(name)
@@ -69,9 +69,9 @@ Kernels find_kernels(size_t cell, Storage storage) {
   return entry && entry->scan ? entry->scan(storage) : Kernels{};
 }
 
-NbrcKernels find_nbrc_kernels(Storage storage) {
-  const Entry* const entry = chosen_entry(cell_index("nbrc"));
-  return entry ? entry->matrix(storage) : NbrcKernels{};
+MatrixKernels find_matrix_kernels(size_t cell, Storage storage) {
+  const Entry* const entry = chosen_entry(cell);
+  return entry && entry->matrix ? entry->matrix(storage) : MatrixKernels{};
 }
 
 }  // namespace lrnn

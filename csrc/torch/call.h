@@ -305,23 +305,55 @@ Tensors backward_op(Tensors inputs, Tensors params, std::vector<double> options,
                    dy, dh_last);
 }
 
-// Registers a backend's implementation of the operators of list.h, all but those of the matrix
-// engine, which have a binding of their own.
+// The same of a matrix cell, which is known by its number: its kernels say what CellInfo does not.
+template <size_t kCell, auto kForward>
+std::tuple<Tensor, Tensor, Tensor> matrix_forward_op(Tensors inputs, Tensors params,
+                                                     std::vector<double>, Optional h0,
+                                                     Optional reset, Optional h_reset, bool reverse,
+                                                     bool save) {
+  return kForward(kCell, inputs, params, h0, reset, h_reset, reverse, save);
+}
+template <size_t kCell, auto kBackward>
+Tensors matrix_backward_op(Tensors inputs, Tensors params, std::vector<double>, Optional h0,
+                           Optional reset, Optional h_reset, bool reverse, Optional states,
+                           Optional dy, Optional dh_last) {
+  return kBackward(kCell, inputs, params, h0, reset, h_reset, reverse, states, dy, dh_last);
+}
+
+// Registers a backend's implementation of the operators of list.h: of all but those of the matrix
+// engine, or of these.
+#define LRNN_REGISTER_OP(name, forward, backward)               \
+  m.impl(#name, TORCH_BOX((&forward<kCell_##name, kForward>))); \
+  m.impl(#name "_backward", TORCH_BOX((&backward<kCell_##name, kBackward>)));
+#define LRNN_REGISTER(name, header, engine, Cell) LRNN_REGISTER_##engine(name)
+
 template <auto kForward, auto kBackward>
 void register_cells(torch::stable::detail::StableLibrary& m) {
-#define LRNN_REGISTER_step(name)                                   \
-  m.impl(#name, TORCH_BOX((&forward_op<kCell_##name, kForward>))); \
-  m.impl(#name "_backward", TORCH_BOX((&backward_op<kCell_##name, kBackward>)));
+#define LRNN_REGISTER_step(name) LRNN_REGISTER_OP(name, forward_op, backward_op)
 #define LRNN_REGISTER_affine LRNN_REGISTER_step
 #define LRNN_REGISTER_latch LRNN_REGISTER_step
 #define LRNN_REGISTER_matrix(name)
-#define LRNN_REGISTER(name, header, engine, Cell) LRNN_REGISTER_##engine(name)
   LRNN_CELLS(LRNN_REGISTER)
-#undef LRNN_REGISTER
 #undef LRNN_REGISTER_matrix
 #undef LRNN_REGISTER_latch
 #undef LRNN_REGISTER_affine
 #undef LRNN_REGISTER_step
 }
+
+template <auto kForward, auto kBackward>
+void register_matrix_cells(torch::stable::detail::StableLibrary& m) {
+#define LRNN_REGISTER_step(name)
+#define LRNN_REGISTER_affine(name)
+#define LRNN_REGISTER_latch(name)
+#define LRNN_REGISTER_matrix(name) LRNN_REGISTER_OP(name, matrix_forward_op, matrix_backward_op)
+  LRNN_CELLS(LRNN_REGISTER)
+#undef LRNN_REGISTER_matrix
+#undef LRNN_REGISTER_latch
+#undef LRNN_REGISTER_affine
+#undef LRNN_REGISTER_step
+}
+
+#undef LRNN_REGISTER
+#undef LRNN_REGISTER_OP
 
 }  // namespace lrnn

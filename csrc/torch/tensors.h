@@ -68,7 +68,7 @@ struct Beside {
   struct Rows {
     const void* first;
     int64_t step;              // bytes from one to the next
-  } streams[kMaxStreams + 2];  // inputs, dy, states
+  } streams[kMaxInputs + 2];  // inputs, dy, states
   int count = 0;
 
   template <class Void>

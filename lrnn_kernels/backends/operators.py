@@ -30,7 +30,7 @@ STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 #:              that holds all of them side by side, as one GEMM wrote them. A complex cell also
 #:              takes real tensors of split storage: (B,T,2C), real parts first.
 #:     params   one (C,) or (B,C) tensor of the carry type each (float32 for 16- and 32-bit inputs);
-#:              nbrc: (C,C)
+#:              of the matrix engine, first matrices (nC,C), and (C,) only
 #:     options  plain numbers; first, for cells that save their states, K: the states before every
 #:              K-th step are saved; 0: of every step
 #:     h0       (B,C), the carry type; h_reset (C,) or (B,C); reset (B,T) bool. Split storage, and
@@ -43,7 +43,7 @@ STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 #:              and reset are given
 #: plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk,
 #:     non-temporal stores] CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of
-#:     the nBRC [blocks of a group, groups, batch elements of a group at a time]
+#:     the matrix engine [blocks of a group, groups, batch elements of a group at a time]
 _COMMON = (
     "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? h0, Tensor? reset, Tensor? "
     "h_reset, bool reverse, "

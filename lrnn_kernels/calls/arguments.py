@@ -141,9 +141,11 @@ def vector(name: str, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
     return _timeless(name, x, layout, first, [(layout.C,), (layout.B, layout.C)], layout.param)
 
 
-def matrix(name: str, x: Tensor, layout: Layout, first: Tensor) -> Tensor:
-    """Checks a parameter of shape (C,C), and widens it."""
-    return _timeless(name, x, layout, first, [(layout.C, layout.C)], layout.param)
+def of_shape(
+    name: str, x: Tensor, layout: Layout, first: Tensor, expected: tuple[int, ...]
+) -> Tensor:
+    """Checks a parameter of a cell with matrices, and widens it."""
+    return _timeless(name, x, layout, first, [expected], layout.param)
 
 
 def _timeless(

@@ -160,8 +160,15 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
         arguments.tensor(name, x)
     layout = arguments.Layout(row, inputs, params, packed)
     arguments.dtypes(row, layout)
-    one = arguments.matrix if row.matrices else arguments.vector
-    params = [one(name, x, layout, first) for name, x in zip(row.params, params, strict=True)]
+    named = zip(row.params, params, strict=True)
+    if row.matrices:
+        shapes = row.param_shapes(layout.C)
+        params = [
+            arguments.of_shape(name, x, layout, first, expected)
+            for (name, x), expected in zip(named, shapes, strict=True)
+        ]
+    else:
+        params = [arguments.vector(name, x, layout, first) for name, x in named]
     if h0 is not None:
         h0 = arguments.per_sequence(
             "h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False

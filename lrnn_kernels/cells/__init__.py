@@ -2,7 +2,8 @@
 the list.
 
 Every operator gives (y, h_last) of a whole sequence, and has a form ``_step`` for one step. They
-are elementwise over channels (but for the nBRC). Those of the affine family, h[t] = a[t] h[t-1] +
+are elementwise over channels, but for those with matrices: nbrc, gru, lstm, mgu. Those of the
+affine family, h[t] = a[t] h[t-1] +
 b[t] with a and b of no state, run in parallel over time too.
 
 Common to all (and said once, here):
@@ -47,6 +48,12 @@ it.
 Options are finite: a ValueError says which is not. A tensor as ``eps`` is read and checked when the
 operator runs.
 
+Operators with matrices take a product of the states of all batch elements with them a step, in
+float32 for 16-bit streams, and what is elementwise around it in one pass. The batch is shared out
+over threads, each of which runs all of time by itself: gradients of parameters depend on the number
+of threads, by rounding. Channels mix, so what is said above of a lane is true of a batch element.
+Under vmap the mapped elements run one after another.
+
 Raises TypeError or ValueError, naming the argument, what was got and what was expected;
 RuntimeError if a named backend is missing.
 """
@@ -66,6 +73,9 @@ from .min_gru import MIN_GRU
 from .src import SRC
 from .brc import BRC
 from .nbrc import NBRC
+from .gru import GRU
+from .lstm import LSTM
+from .mgu import MGU
 # isort: on
 
 #: Every row by its name: those that are imported above, in that order.

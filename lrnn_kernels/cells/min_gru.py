@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel, affine
+from ..options import boolean
 
 
 def step(h: Tensor, k: Tensor, v: Tensor, *, positive: bool) -> Tensor:
@@ -69,9 +70,7 @@ def min_gru_step(
 
 
 def _options(positive: bool) -> dict[str, bool]:
-    if not isinstance(positive, bool):
-        raise TypeError(f"positive must be a bool, got {type(positive).__name__}")
-    return {"positive": positive}
+    return {"positive": boolean("positive", positive)}
 
 
 def _kernel(options: Mapping[str, Any], has_reset: bool) -> Kernel:

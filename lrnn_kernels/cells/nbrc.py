@@ -44,11 +44,8 @@ def nbrc(
         p_a, p_c, p_h: (B,T,C), the pre-activations U_a x + b_a, U_c x + b_c and U x.
         w_a, w_c: (C,C), the recurrent matrices.
 
-    One matrix product (B,C) x (C,2C) a step and a fused kernel around it, in float32 for 16-bit
-    streams. For the backward pass both gates' pre-activations and the states are saved, 12 bytes
-    per element in float32. The batch is shared out over threads, each with products of its own: all
-    results depend on the number of threads, by rounding. States, resets, gradients and errors: see
-    ``lrnn_kernels.cells``. Not elementwise: under vmap the mapped elements run one after another.
+    For the backward pass both gates' pre-activations and the states are saved, 12 bytes per element
+    in float32. Matrix products, states, resets, gradients and errors: see ``lrnn_kernels.cells``.
     """
     inputs, params = [p_a, p_c, p_h], [w_a, w_c]
     return run(
@@ -83,13 +80,6 @@ def nbrc_step(
     )
 
 
-def _draw(draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
-    C = draw.channels[0]
-    return [draw.normal(draw.stream) for _ in cell.inputs], [
-        draw.normal((C, C)) / (2 * C**0.5) for _ in cell.params
-    ]
-
-
 NBRC = Cell(
     "nbrc",
     summary="the same with matrices w_a, w_c (C,C): one product a step",
@@ -97,9 +87,17 @@ NBRC = Cell(
     params=("w_a", "w_c"),
     step=step,
     # Saved are both gates' pre-activations and the states.
-    kernels=(Kernel("nbrc", streams=3, reads=("p_h",), engine="matrix", saves="states", saved=3),),
+    kernels=(
+        Kernel(
+            "nbrc",
+            streams=3,
+            reads=("p_h",),
+            engine="matrix",
+            saves="states",
+            saved=3,
+            blocks=(1, 1),
+        ),
+    ),
     function=nbrc,
     streaming=nbrc_step,
-    numbers=lambda options: [0.0],  # states of every step are saved
-    draw=_draw,
 )

@@ -12,8 +12,11 @@ from .base import Recurrent
 from .brc import BRC, NBRC
 from .containers import Parallel, Stack
 from .fq_bmru import FQBMRU
+from .gru import GRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
 from .lru import LRU
+from .lstm import LSTM
+from .mgu import MGU
 from .min_gru import MinGRU
 from .src import SRC
 
@@ -22,7 +25,10 @@ __all__ = [
     "BRC",
     "CMRU",
     "FQBMRU",
+    "GRU",
     "LRU",
+    "LSTM",
+    "MGU",
     "NBRC",
     "SRC",
     "AlphaCMRU",

@@ -180,7 +180,7 @@ class Recurrent(nn.Module):
 
     def _store(self, h: State) -> Tensor:
         """A user's states as the scan stores them: one tensor, with the channels last."""
-        return h
+        return torch.cat(h, -1) if isinstance(h, tuple) else h
 
     def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
         """The inverse of ``_store``, of all layers' and directions' states at once; join:
@@ -189,7 +189,11 @@ class Recurrent(nn.Module):
         Gives contiguous tensors that are no views, and nobody else's: users may change them in
         place.
         """
-        return join(states)
+        count = len(self.cell.states)
+        if count == 1:
+            return join(states)
+        kinds = zip(*(h.chunk(count, -1) for h in states), strict=True)
+        return torch.unsafe_chunk(join([part for kind in kinds for part in kind]), count)
 
     def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **states) -> tuple[Tensor, Tensor]:
         """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; states:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -25,6 +26,15 @@ def lecun_normal_(weight: Tensor) -> Tensor:
 def random_choice_(x: Tensor, low: float, high: float) -> Tensor:
     """Fills x with low or high, each with probability one half."""
     return x.bernoulli_(0.5).mul_(high - low).add_(low)
+
+
+@torch.no_grad()
+def recurrent_uniform_(p: Mapping[str, Tensor], hidden_size: int) -> None:
+    """Fills a layer's parameters, one after the other, uniformly in +-1/sqrt(H), as torch's
+    recurrent layers do; a learned initial state is zero."""
+    bound = 1 / math.sqrt(hidden_size)
+    for name, x in p.items():
+        x.zero_() if name == "h0" else x.uniform_(-bound, bound)
 
 
 @torch.no_grad()

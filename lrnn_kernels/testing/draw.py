@@ -40,7 +40,10 @@ class Draw:
 
 
 def anything(draw: Draw, cell: Cell) -> tuple[list[Tensor], list[Tensor]]:
-    """Of a cell that asks for nothing special."""
-    return [draw.normal(draw.stream) for _ in cell.inputs], [
-        draw(draw.channels, 0.5, 1.0) for _ in cell.params
+    """Of a cell that asks for nothing special. Matrices hold a state's size within bounds."""
+    C = draw.channels[0]
+    params = [
+        draw.normal(shape) / (2 * C**0.5) if len(shape) == 2 else draw(shape, 0.5, 1.0)
+        for shape in cell.param_shapes(C)
     ]
+    return [draw.normal(draw.stream) for _ in cell.inputs], params

@@ -37,7 +37,7 @@ COMMON = (
     "cells/index.cpp",
     "watch.cpp",
     *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
-    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_nbrc", "operator", "outputs")),
+    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_matrix", "operator", "outputs")),
 )
 CUDA_COMMON = (
     "cells/index.cpp",
@@ -160,6 +160,9 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
         for source in COMMON
     ]
     for isa in isas:
+        # Its loops are written as they are to run: scheduled anew, they lack registers.
+        product = (*flags, *_for(compiler, *KERNEL_FLAGS), *_march(isa))
+        units.append(Unit("csrc", "cpu/products.cpp", product, f"products ({isa})", cost=2))
         for cell in cells():
             kernel = (
                 *flags,
@@ -168,7 +171,7 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
                 *cell.flags,
             )
             also = (f"cells/{cell.header}.h", f"cpu/engines/{cell.engine}.h")
-            cost = 1 if cell.engine == "matrix" else 9 if _has_complex(cell) else 5
+            cost = 3 if cell.engine == "matrix" else 9 if _has_complex(cell) else 5
             units.append(Unit("csrc", "cpu/kernel.cpp", kernel, f"{cell.name} ({isa})", also, cost))
     link = ("-Ltorch/lib", "-ltorch_cpu", "-lc10", "-lpthread")
     return Library(

@@ -1,0 +1,137 @@
+#include "products.h"
+
+namespace lrnn::LRNN_ISA {
+namespace {
+
+// kRows rows of x by kVectors registers of a panel.
+template <class R, int kRows, int kVectors, bool kTransposed>
+void block(Strided<R> x, int64_t inner, const R* w, R* y, int64_t y_row, bool add) {
+  using V = Vec<R, kLanesOf<R>>;
+  constexpr int64_t kLanes = kLanesOf<R>;
+  V sums[kRows][kVectors];
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVectors; ++j)
+      sums[i][j] = add ? load_raw<V>(y + i * y_row + j * kLanes) : V{};
+  const int64_t row = kTransposed ? 1 : x.row, step = kTransposed ? x.column : 1;
+  const R* at = x.data;
+  for (int64_t k = 0; k < inner; ++k, at += step, w += kVectors * kLanes) {
+    V line[kVectors];
+    for (int j = 0; j < kVectors; ++j) line[j] = load_raw<V>(w + j * kLanes);
+    for (int i = 0; i < kRows; ++i) {
+      const V value = V{} + at[i * row];
+      for (int j = 0; j < kVectors; ++j) sums[i][j] += value * line[j];
+    }
+  }
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVectors; ++j) store_raw(y + i * y_row + j * kLanes, sums[i][j]);
+}
+
+template <class R, int kVectors, bool kTransposed>
+void rows_of_panel(Strided<R> x, int64_t rows, int64_t inner, const R* w, R* y, int64_t y_row,
+                   bool add) {
+  int64_t i = 0;
+  const auto some = [&]<int kRows>() {
+    for (; i + kRows <= rows; i += kRows)
+      block<R, kRows, kVectors, kTransposed>({x.data + i * x.row, x.row, x.column}, inner, w,
+                                             y + i * y_row, y_row, add);
+  };
+  some.template operator()<kRowsAtOnce>();
+  if constexpr (kRowsAtOnce == 8) some.template operator()<4>();
+  some.template operator()<2>();
+  some.template operator()<1>();
+}
+
+template <class R, bool kTransposed>
+void all_panels(Strided<R> x, int64_t rows, int64_t inner, const R* w, int64_t packed_rows,
+                int64_t columns, R* y, int64_t y_row, bool add) {
+  using P = Products<R>;
+  for (int64_t panel = 0; panel * P::kWidth < columns; ++panel) {
+    const R* const part = w + P::place(packed_rows, columns, panel, 0);
+    R* const to = y + panel * P::kWidth;
+    const int64_t left = padded<R>(columns) - panel * P::kWidth;
+    if (left >= P::kWidth)
+      rows_of_panel<R, kPanel, kTransposed>(x, rows, inner, part, to, y_row, add);
+    else if (left == 2 * kLanesOf<R>)
+      rows_of_panel<R, 2, kTransposed>(x, rows, inner, part, to, y_row, add);
+    else
+      rows_of_panel<R, 1, kTransposed>(x, rows, inner, part, to, y_row, add);
+  }
+}
+
+template <class R>
+R sum_of(Vec<R, kLanesOf<R>> v) {
+  R sum = 0;
+  for (int64_t i = 0; i < kLanesOf<R>; ++i) sum += v[i];
+  return sum;
+}
+
+}  // namespace
+
+template <class R>
+void Products<R>::pack_columns(Strided<R> w, int64_t inner, int64_t count, int64_t first,
+                               int64_t columns, R* packed) {
+  // The last column brings those that fill its register.
+  const int64_t end = first + count == columns ? padded<R>(columns) : first + count;
+  for (int64_t from = first; from < end;) {
+    const int64_t panel = from / kWidth, place_in = from % kWidth,
+                  to = (panel + 1) * kWidth < end ? (panel + 1) * kWidth : end;
+    for (int64_t k = 0; k < inner; ++k) {
+      R* const line = packed + place(inner, columns, panel, k) + place_in;
+      for (int64_t j = from; j < to; ++j)
+        line[j - from] = j < columns ? w.data[k * w.row + (j - first) * w.column] : R(0);
+    }
+    from = to;
+  }
+}
+
+template <class R>
+void Products<R>::pack_row(const R* row, int64_t inner, int64_t columns, int64_t k, R* packed) {
+  for (int64_t from = 0; from < columns; from += kWidth) {
+    const int64_t left = columns - from, width = left < kWidth ? left : kWidth,
+                  whole = padded<R>(width);
+    R* const line = packed + place(inner, columns, from / kWidth, k);
+    __builtin_memcpy(line, row + from, width * sizeof(R));
+    for (int64_t j = width; j < whole; ++j) line[j] = R(0);
+  }
+}
+
+template <class R>
+void Products<R>::multiply(Strided<R> x, int64_t rows, int64_t inner, const R* w,
+                           int64_t packed_rows, int64_t columns, R* y, int64_t y_row, bool add) {
+  if (x.column == 1)
+    all_panels<R, false>(x, rows, inner, w, packed_rows, columns, y, y_row, add);
+  else
+    all_panels<R, true>(x, rows, inner, w, packed_rows, columns, y, y_row, add);
+}
+
+template <class R>
+void Products<R>::multiply_few(const R* x, int64_t x_row, int64_t rows, int64_t inner, const R* w,
+                               int64_t w_row, int64_t columns, R* y, int64_t y_row) {
+  using V = Vec<R, kLanesOf<R>>;
+  constexpr int64_t kLanes = kLanesOf<R>;
+  constexpr int kColumns = 4;
+  const int64_t whole = inner - inner % kLanes;
+  const auto some = [&]<int kCount>(int64_t row, int64_t column) {
+    const R* const a = x + row * x_row;
+    V sums[kCount] = {};
+    for (int64_t k = 0; k < whole; k += kLanes) {
+      const V value = load_raw<V>(a + k);
+      for (int i = 0; i < kCount; ++i) sums[i] += value * load_raw<V>(w + (column + i) * w_row + k);
+    }
+    for (int i = 0; i < kCount; ++i) {
+      R sum = sum_of<R>(sums[i]);
+      for (int64_t k = whole; k < inner; ++k) sum += a[k] * w[(column + i) * w_row + k];
+      y[row * y_row + column + i] = sum;
+    }
+  };
+  int64_t column = 0;
+  for (; column + kColumns <= columns; column += kColumns)
+    for (int64_t row = 0; row < rows; ++row) some.template operator()<kColumns>(row, column);
+  for (; column < columns; ++column)
+    for (int64_t row = 0; row < rows; ++row) some.template operator()<1>(row, column);
+}
+
+template struct Products<float>;
+template struct Products<double>;
+
+}  // namespace lrnn::LRNN_ISA
