@@ -144,6 +144,17 @@ struct Matrix {
       __builtin_memcpy(at<R>(states, b, 0) + i * args.C, from, args.C * sizeof(R));
   }
 
+  // Asks for a row of so many bytes, which is walked a step later: rows of a batch element lie side
+  // by side in memory, but there are too many of them for the hardware to see it.
+  LRNN_HD static void prefetch(const void* row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64)
+      __builtin_prefetch(static_cast<const char*>(row) + i, 0, 2);
+  }
+  LRNN_HD static void prefetch_to_write(const void* row, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64)
+      __builtin_prefetch(static_cast<const char*>(row) + i, 1, 2);
+  }
+
   // What a step takes, in the watch's elements.
   static int64_t work(int64_t batch, int64_t C) {
     constexpr int64_t kProducts = 50;  // a nanosecond
@@ -244,9 +255,15 @@ struct Matrix {
                         rows.early + i * rows.early_row, gates(i), rows.inner + i * row(C));
         multiply(m, C, kEarly, kLate, rows.inner, row(C), batch, rows.late, rows.late_row);
       }
-      for (int64_t i = 0; i < batch; ++i)
+      const int64_t next = s + 1 < args.T ? time_at(args, s + 1) : t;
+      for (int64_t i = 0; i < batch; ++i) {
+        for (int j = 0; j < kInputs; ++j)
+          prefetch(at<S>(args.inputs[j], b0 + i, next), C * sizeof(S));
+        if (args.saved.data)
+          prefetch_to_write(at<R>(args.saved, b0 + i, next), (kSaved + kStates) * C * sizeof(R));
         forward_row(args, b0 + i, t, rows.h + i * rows.state_row, rows.early + i * rows.early_row,
                     rows.late + i * rows.late_row, gates(i), kept(i));
+      }
     }
     for (int64_t i = 0; i < batch; ++i)
       store_states(args, rows.h + i * rows.state_row, args.h_last, b0 + i);
@@ -343,7 +360,12 @@ struct Matrix {
         P::multiply({dterms + kEarly * C, rows.term_row, 1}, batch, kLate * C,
                     packed_late(m, C, true), kLate * C, C, rows.dlate, row(C), false);
       }
+      const int64_t next = s > 0 ? time_at(args, s - 1) : t;
       for (int64_t i = 0; i < batch; ++i) {
+        prefetch(at<R>(args.states, b0 + i, next), (kSaved + kStates) * C * sizeof(R));
+        prefetch(at<S>(args.dy, b0 + i, next), C * sizeof(S));
+        for (int j = 0; j < kInputs; ++j)
+          prefetch_to_write(at<S>(args.dinputs[j], b0 + i, next), C * sizeof(S));
         backward_row(args, b0 + i, t, kept(i), rows.adjoint + i * rows.state_row,
                      rows.dlate + i * row(C), dterms + i * rows.term_row, rows.dparams);
         P::pack_row(kept(i) + kSaved * C, rows.capacity, C, rows.gathered + i, rows.multiplied);
