@@ -25,6 +25,9 @@ COMPLEX = (torch.complex64, torch.complex128)
 #: step with matrix products.
 ENGINES = ("affine", "latch", "step", "matrix")
 
+#: What the name of an operator ends with that makes its inputs from x, a weight and a bias.
+DRIVEN = "_driven"
+
 
 def carry_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type of states and parameters: float32 for 16-bit inputs, else the inputs' own."""
@@ -55,6 +58,11 @@ class Kernel:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ValueError(f"{self.name}: no engine is called {self.engine!r}")
+
+    @property
+    def driven(self) -> str:
+        """The operator that takes the product of its inputs, too; "" where there is none."""
+        return self.name + DRIVEN if self.engine == "matrix" and not self.reads else ""
 
     @property
     def checkpoints(self) -> bool:

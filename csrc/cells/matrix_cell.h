@@ -69,7 +69,8 @@ constexpr CellInfo matrix_info(const char* name) {
 template <template <class> class CellOf>
 constexpr MatrixInfo matrix_shape() {
   using Cell = CellOf<float>;
-  return {Cell::kTerms, Cell::kLate, Cell::kParams, Cell::kSaved + Cell::kStates};
+  return {Cell::kTerms, Cell::kLate, Cell::kParams, Cell::kSaved + Cell::kStates,
+          !Cell::kPullsInputs};
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -9,12 +9,24 @@ namespace lrnn {
 
 inline constexpr int kMaxTerms = 4;
 
+// The product that makes the inputs, where the pass takes it too: inputs = x w' + bias, all of them
+// side by side. Of the carry type; x and dx are streams of the storage type, which must be the
+// carry type.
+struct Driven {
+  int64_t channels = 0;  // of x; 0: the inputs are given
+  Input x;
+  Output dx;
+  const void* w = nullptr;     // (inputs C, channels), contiguous
+  const void* bias = nullptr;  // (inputs C,)
+};
+
 // What a pass has besides its ScanArgs, of which saved and states are (B,T,n,C): the values of a
 // step side by side. All is of the carry type.
 struct MatrixArgs {
   const void* blocks[kMaxTerms] = {};  // (C,C), contiguous
   const void* packed = nullptr;        // the same, as the pass wants them; a forward pass may do
                                        // without, where packing would take longer than it saves
+  Driven driven;
 };
 
 // Batch elements [b0, b1), of one thread.
@@ -25,16 +37,19 @@ struct MatrixTask {
   // parameters, (params, C), rows of MatrixKernels::row numbers; of h_reset, (B, states C).
   void* dmatrices = nullptr;
   double* dparams = nullptr;
+  void* dw = nullptr;       // of a driven pass, (inputs C, channels), rows of row(channels) numbers
+  double* dbias = nullptr;  // (inputs C,)
   void* dreset = nullptr;
 };
 
 struct MatrixKernels {
   MatrixInfo info{};
   int64_t (*row)(int64_t C) = nullptr;
-  int64_t (*packed_bytes)(int64_t C, bool backward) = nullptr;
-  // One block of the matrices into its places of packed.
+  // Of the matrices and, in a driven pass of so many channels, of the inputs' weight.
+  int64_t (*packed_bytes)(int64_t C, int64_t channels, bool backward) = nullptr;
+  // One block into its places of packed; the one after the last is the inputs' weight.
   void (*pack)(const MatrixArgs&, int64_t C, bool backward, int block, void* packed) = nullptr;
-  int64_t (*memory_bytes)(int64_t batch, int64_t C, bool backward) = nullptr;
+  int64_t (*memory_bytes)(int64_t batch, int64_t C, int64_t channels, bool backward) = nullptr;
   // Left early where the watch says so.
   void (*forward)(const ScanArgs&, const MatrixArgs&, const MatrixTask&, Watch&) = nullptr;
   void (*backward)(const ScanArgs&, const MatrixArgs&, const MatrixTask&, Watch&) = nullptr;

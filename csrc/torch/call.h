@@ -11,6 +11,26 @@ namespace lrnn {
 
 using Tensors = std::vector<Tensor>;
 
+inline Storage storage_of(ScalarType type, bool split, const char* cell) {
+  switch (type) {
+    case ScalarType::Float:
+      return split ? Storage::f32_split : Storage::f32;
+    case ScalarType::Double:
+      return split ? Storage::f64_split : Storage::f64;
+    case ScalarType::BFloat16:
+      return split ? Storage::bf16_split : Storage::bf16;
+    case ScalarType::Half:
+      return split ? Storage::f16_split : Storage::f16;
+    case ScalarType::ComplexFloat:
+      return Storage::c64;
+    case ScalarType::ComplexDouble:
+      return Storage::c128;
+    default:
+      STD_TORCH_CHECK(false, cell, ": inputs must be floating point or complex");
+  }
+  return Storage::f32;
+}
+
 struct __attribute__((visibility("hidden"))) Call {
   const CellInfo& cell;
   Storage storage;
@@ -53,7 +73,7 @@ struct __attribute__((visibility("hidden"))) Call {
     args.reverse = reverse;
     check_sizes();
     time_major = is_time_major(given_inputs[0]);
-    storage = find_storage();
+    storage = storage_of(type, split, cell.name);
     STD_TORCH_CHECK(cell.saves != Saves::bits || args.T < (int64_t{1} << 31), cell.name,
                     ": T must be below 2^31");
     const size_t leading =
@@ -93,26 +113,6 @@ struct __attribute__((visibility("hidden"))) Call {
       fits = fits && !__builtin_mul_overflow(product, size + kMargin, &product);
     STD_TORCH_CHECK(fits, cell.name, ": inputs of shape (", args.B, ", ", args.T, ", ", args.C,
                     ") are too large: sizes in bytes of what belongs to them must stay below 2^63");
-  }
-
-  Storage find_storage() const {
-    switch (type) {
-      case ScalarType::Float:
-        return split ? Storage::f32_split : Storage::f32;
-      case ScalarType::Double:
-        return split ? Storage::f64_split : Storage::f64;
-      case ScalarType::BFloat16:
-        return split ? Storage::bf16_split : Storage::bf16;
-      case ScalarType::Half:
-        return split ? Storage::f16_split : Storage::f16;
-      case ScalarType::ComplexFloat:
-        return Storage::c64;
-      case ScalarType::ComplexDouble:
-        return Storage::c128;
-      default:
-        STD_TORCH_CHECK(false, cell.name, ": inputs must be floating point or complex");
-    }
-    return Storage::f32;
   }
 
   int64_t channels() const { return split ? 2 * args.C : args.C; }     // of y
@@ -321,39 +321,38 @@ Tensors matrix_backward_op(Tensors inputs, Tensors params, std::vector<double>, 
 }
 
 // Registers a backend's implementation of the operators of list.h: of all but those of the matrix
-// engine, or of these.
-#define LRNN_REGISTER_OP(name, forward, backward)               \
-  m.impl(#name, TORCH_BOX((&forward<kCell_##name, kForward>))); \
-  m.impl(#name "_backward", TORCH_BOX((&backward<kCell_##name, kBackward>)));
+// engine; of these; or of those that take the product of their inputs, too.
 #define LRNN_REGISTER(name, header, engine, Cell) LRNN_REGISTER_##engine(name)
-
-template <auto kForward, auto kBackward>
-void register_cells(torch::stable::detail::StableLibrary& m) {
-#define LRNN_REGISTER_step(name) LRNN_REGISTER_OP(name, forward_op, backward_op)
+#define LRNN_REGISTER_OP(name, suffix, forward, backward)              \
+  m.impl(#name suffix, TORCH_BOX((&forward<kCell_##name, kForward>))); \
+  m.impl(#name suffix "_backward", TORCH_BOX((&backward<kCell_##name, kBackward>)));
 #define LRNN_REGISTER_affine LRNN_REGISTER_step
 #define LRNN_REGISTER_latch LRNN_REGISTER_step
+
+#define LRNN_REGISTER_step(name) LRNN_REGISTER_OP(name, "", forward_op, backward_op)
 #define LRNN_REGISTER_matrix(name)
-  LRNN_CELLS(LRNN_REGISTER)
-#undef LRNN_REGISTER_matrix
-#undef LRNN_REGISTER_latch
-#undef LRNN_REGISTER_affine
-#undef LRNN_REGISTER_step
-}
-
 template <auto kForward, auto kBackward>
-void register_matrix_cells(torch::stable::detail::StableLibrary& m) {
-#define LRNN_REGISTER_step(name)
-#define LRNN_REGISTER_affine(name)
-#define LRNN_REGISTER_latch(name)
-#define LRNN_REGISTER_matrix(name) LRNN_REGISTER_OP(name, matrix_forward_op, matrix_backward_op)
-  LRNN_CELLS(LRNN_REGISTER)
+void register_cells(torch::stable::detail::StableLibrary& m){LRNN_CELLS(LRNN_REGISTER)}
 #undef LRNN_REGISTER_matrix
+#undef LRNN_REGISTER_step
+
+#define LRNN_REGISTER_step(name)
+#define LRNN_REGISTER_matrix(name) LRNN_REGISTER_OP(name, "", matrix_forward_op, matrix_backward_op)
+template <auto kForward, auto kBackward>
+void register_matrix_cells(torch::stable::detail::StableLibrary& m){LRNN_CELLS(LRNN_REGISTER)}
+#undef LRNN_REGISTER_matrix
+
+#define LRNN_REGISTER_matrix(name) \
+  LRNN_REGISTER_OP(name, "_driven", matrix_forward_op, matrix_backward_op)
+template <auto kForward, auto kBackward>
+void register_driven_cells(torch::stable::detail::StableLibrary& m) {
+  LRNN_CELLS(LRNN_REGISTER)
+}
+#undef LRNN_REGISTER_matrix
+#undef LRNN_REGISTER_step
 #undef LRNN_REGISTER_latch
 #undef LRNN_REGISTER_affine
-#undef LRNN_REGISTER_step
-}
-
-#undef LRNN_REGISTER
 #undef LRNN_REGISTER_OP
+#undef LRNN_REGISTER
 
 }  // namespace lrnn

@@ -14,9 +14,19 @@ struct __attribute__((visibility("hidden"))) MatrixCall : Call {
   MatrixCall(const CellInfo& cell, const MatrixInfo& info, const Tensors& inputs,
              const Tensors& params, bool reverse)
       : Call(cell, inputs, {}, {}, reverse), info(info) {
+    set_params(params, 0);
+  }
+
+  // Of whose parameters nothing is known yet.
+  MatrixCall(const CellInfo& cell, const MatrixInfo& info, const Tensors& inputs, bool reverse)
+      : Call(cell, inputs, {}, {}, reverse), info(info) {}
+
+  // The parameters from the first one on.
+  void set_params(const Tensors& params, size_t first) {
     const int64_t C = args.C;
     int64_t rows = 0;
-    for (const Tensor& x : params) {
+    for (size_t i = first; i < params.size(); ++i) {
+      const Tensor& x = params[i];
       check_device(x, this->inputs[0], cell.name);
       STD_TORCH_CHECK(x.scalar_type() == carry, cell.name,
                       ": parameters must have the carry dtype");
@@ -62,6 +72,36 @@ struct __attribute__((visibility("hidden"))) MatrixCall : Call {
                     cell.name, "_backward: states must be what was saved of the forward pass");
     check_device(*states, inputs[0], cell.name);
     return *states;
+  }
+};
+
+// A call that takes the product of its inputs, too: inputs is x, (B,T,I), and before the other
+// parameters come the weight, (nC,I), and the bias, (nC,), of its n inputs.
+struct __attribute__((visibility("hidden"))) DrivenCall : MatrixCall {
+  Tensor weight, bias;
+
+  DrivenCall(const CellInfo& one_input, int inputs, const MatrixInfo& info, const Tensors& x,
+             const Tensors& params, bool reverse)
+      : MatrixCall(one_input, info, x, reverse) {
+    STD_TORCH_CHECK(info.drivable && params.size() > 2 && params[2].dim() == 2, cell.name,
+                    ": no operator takes the product of its inputs, or parameters are missing");
+    STD_TORCH_CHECK(type == carry, cell.name, ": x must have the carry dtype");
+    const int64_t channels = args.C;
+    args.C = params[2].size(1);
+    check_sizes();
+    weight = params[0];
+    bias = params[1];
+    STD_TORCH_CHECK(weight.dim() == 2 && weight.size(0) == inputs * args.C &&
+                        weight.size(1) == channels && weight.scalar_type() == carry &&
+                        bias.dim() == 1 && bias.size(0) == inputs * args.C &&
+                        bias.scalar_type() == carry,
+                    cell.name, ": expected a weight (", inputs * args.C, ", ", channels,
+                    ") and a bias (", inputs * args.C, ",)");
+    check_device(weight, this->inputs[0], cell.name);
+    check_device(bias, this->inputs[0], cell.name);
+    weight = without_gaps(weight);
+    bias = without_gaps(bias);
+    set_params(params, 2);
   }
 };
 

@@ -33,8 +33,9 @@ struct Block {
 
 MatrixKernels kernels_of(size_t cell, const Tensors& inputs) {
   const CellInfo& info = cell_info(cell);
-  const Call call(info, inputs, {}, {}, false);
-  const MatrixKernels kernels = find_matrix_kernels(cell, call.storage);
+  STD_TORCH_CHECK(!inputs.empty(), info.name, ": got no inputs");
+  const MatrixKernels kernels =
+      find_matrix_kernels(cell, storage_of(inputs[0].scalar_type(), false, info.name));
   STD_TORCH_CHECK(kernels.forward, info.name,
                   ": no CPU kernel for this dtype, or none for this processor (or LRNN_ISA)");
   return kernels;
@@ -48,19 +49,21 @@ struct Pass {
   MatrixArgs matrices;
   std::unique_ptr<Block> packed;
 
-  Pass(const MatrixKernels& kernels, const MatrixCall& call, bool backward)
+  Pass(const MatrixKernels& kernels, const MatrixCall& call, const Driven& driven, bool backward)
       : kernels(kernels), call(call), backward(backward) {
     const ScanArgs& args = call.args;
+    matrices.driven = driven;
     for (int i = 0; i < call.info.terms; ++i) matrices.blocks[i] = call.block(i);
     if (!backward && args.B * args.T < kRowsWorthPacking) return;
-    packed = std::make_unique<Block>(kernels.packed_bytes(args.C, backward));
+    packed = std::make_unique<Block>(kernels.packed_bytes(args.C, driven.channels, backward));
+    const int blocks = call.info.terms + (driven.channels ? 1 : 0);
     const auto pack = [&](int64_t i) {
       kernels.pack(matrices, args.C, backward, static_cast<int>(i), packed->data);
     };
     if (parts() > 1)
-      parallel_for(call.info.terms, pack);
+      parallel_for(blocks, pack);
     else
-      for (int i = 0; i < call.info.terms; ++i) pack(i);
+      for (int i = 0; i < blocks; ++i) pack(i);
     matrices.packed = packed->data;
   }
 
@@ -78,7 +81,8 @@ struct Pass {
   template <class Run>
   void over_batch(const Run& run) const {
     const int64_t B = call.args.B, n = parts();
-    const int64_t bytes = kernels.memory_bytes((B + n - 1) / n, call.args.C, backward);
+    const int64_t bytes =
+        kernels.memory_bytes((B + n - 1) / n, call.args.C, matrices.driven.channels, backward);
     const Block memory(n * bytes);
     parallel_for(n, [&](int64_t i) {
       run(i, MatrixTask{B * i / n, B * (i + 1) / n, memory.data + i * bytes});
@@ -86,17 +90,22 @@ struct Pass {
   }
 };
 
-std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, size_t cell, const Tensors& inputs,
-                                               const Tensors& params, const Optional& h0,
-                                               const Optional& reset, const Optional& h_reset,
-                                               bool reverse, bool save) {
-  const MatrixKernels kernels = kernels_of(cell, inputs);
-  MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
-  call.set_states(h0, reset, h_reset);
+// What a driven call adds to a pass.
+Driven driven_of(const DrivenCall& call) {
+  Driven driven;
+  driven.channels = call.weight.size(1);
+  driven.x = stream<const void>(call.inputs[0], 1, 0);
+  driven.w = call.weight.const_data_ptr();
+  driven.bias = call.bias.const_data_ptr();
+  return driven;
+}
+
+std::tuple<Tensor, Tensor, Tensor> forward_of(Watch& watch, const MatrixKernels& kernels,
+                                              MatrixCall& call, const Driven& driven, bool save) {
   const Outputs made(call, false);
   const Tensor saved = call.new_saved(save);
   if (save) call.args.saved = stream<void>(saved, 1, call.args.C);
-  const Pass pass(kernels, call, false);
+  const Pass pass(kernels, call, driven, false);
   pass.over_batch([&](int64_t, const MatrixTask& task) {
     kernels.forward(call.args, pass.matrices, task, watch);
   });
@@ -119,59 +128,69 @@ void copy_rows(const From* from, int64_t row, Tensor& to, int64_t C) {
     for (int64_t c = 0; c < C; ++c) data[i * C + c] = static_cast<R>(from[i * row + c]);
 }
 
-// What the parts of a batch have added to gradients that they share, each for itself.
+// A gradient that the parts of a batch add to, each to a sum of its own, as rows of T.
+template <class T>
 struct Sums {
-  std::vector<std::unique_ptr<Block>> matrices, params;
+  std::vector<std::unique_ptr<Block>> parts;
+  int64_t rows, row;
 
-  explicit Sums(int64_t parts) : matrices(parts), params(parts) {}
-  // Makes those of a part: by the thread that adds to them.
-  void begin(int64_t part, MatrixTask& task, int64_t matrix_bytes, int64_t param_bytes) {
-    matrices[part] = std::make_unique<Block>(matrix_bytes);
-    params[part] = std::make_unique<Block>(param_bytes);
-    matrices[part]->clear();
-    params[part]->clear();
-    task.dmatrices = matrices[part]->data;
-    task.dparams = reinterpret_cast<double*>(params[part]->data);
+  Sums(int64_t parts, int64_t rows, int64_t row) : parts(parts), rows(rows), row(row) {}
+  // That of a part, at zero: made by the thread that adds to it.
+  T* begin(int64_t part) {
+    parts[part] = std::make_unique<Block>(rows * row * static_cast<int64_t>(sizeof(T)));
+    parts[part]->clear();
+    return reinterpret_cast<T*>(parts[part]->data);
   }
-  // All of them in those of the first part, in their order.
-  template <class R>
-  void join() {
-    for (size_t i = 1; i < matrices.size(); ++i) {
-      add<R>(matrices[0]->data, matrices[i]->data, matrices[0]->bytes / sizeof(R));
-      add<double>(params[0]->data, params[i]->data, params[0]->bytes / sizeof(double));
-    }
+  // All of them in that of the first part, in their order.
+  const T* join() {
+    for (size_t i = 1; i < parts.size(); ++i) add<T>(parts[0]->data, parts[i]->data, rows * row);
+    return reinterpret_cast<const T*>(parts[0]->data);
   }
 };
 
 template <class R>
 Tensors backward_of(Watch& watch, const MatrixKernels& kernels, MatrixCall& call,
-                    const Optional& states, const Optional& dy, const Optional& dh_last) {
+                    const DrivenCall* driven_call, const Optional& states, const Optional& dy,
+                    const Optional& dh_last) {
   ScanArgs& args = call.args;
   const int64_t C = args.C, row = kernels.row(C);
   const Tensor saved = call.saved(states);
   args.states = stream<const void>(saved, 1, C);
   const Gradients gradients(call, {}, dy, dh_last);
-  const int64_t width = call.state_channels();
+  Driven driven;
+  if (driven_call) driven = driven_of(*driven_call);
+  driven.dx = args.dinputs[0];
+  const int64_t width = call.state_channels(), channels = driven.channels,
+                inputs = channels ? driven_call->weight.size(0) : 0;
   Tensor dreset = new_zeros({call.h_reset ? args.B : 0, width}, call.carry);
-  const Pass pass(kernels, call, true);
-  Sums sums(pass.parts());
+  const Pass pass(kernels, call, driven, true);
+  Sums<R> dmatrices(pass.parts(), call.info.terms * C, row),
+      dw(pass.parts(), inputs, kernels.row(channels));
+  Sums<double> dparams(pass.parts(), call.info.params, row), dbias(pass.parts(), 1, inputs);
   pass.over_batch([&](int64_t part, MatrixTask task) {
-    sums.begin(part, task, call.info.terms * C * row * sizeof(R),
-               call.info.params * row * sizeof(double));
+    task.dmatrices = dmatrices.begin(part);
+    task.dparams = dparams.begin(part);
+    task.dw = dw.begin(part);
+    task.dbias = dbias.begin(part);
     task.dreset = call.h_reset ? dreset.mutable_data_ptr() : nullptr;
     kernels.backward(args, pass.matrices, task, watch);
   });
   if (watch.stopped()) throw Interrupted();
-  sums.join<R>();
 
   Tensors result = gradients.inputs;
-  const R* dw = reinterpret_cast<const R*>(sums.matrices[0]->data);
+  if (driven_call) {
+    result.push_back(new_contiguous({inputs, channels}, call.carry));
+    copy_rows<R>(dw.join(), dw.row, result.back(), channels);
+    result.push_back(new_contiguous({inputs}, call.carry));
+    copy_rows<R>(dbias.join(), inputs, result.back(), inputs);
+  }
+  const R* from = dmatrices.join();
   for (const Tensor& w : call.matrices) {
     result.push_back(new_contiguous({w.size(0), C}, call.carry));
-    copy_rows<R>(dw, row, result.back(), C);
-    dw += w.size(0) * row;
+    copy_rows<R>(from, row, result.back(), C);
+    from += w.size(0) * row;
   }
-  const auto* dp = reinterpret_cast<const double*>(sums.params[0]->data);
+  const double* const dp = dparams.join();
   for (int i = 0; i < call.info.params; ++i) {
     result.push_back(new_contiguous({C}, call.carry));
     copy_rows<R>(dp + i * row, row, result.back(), C);
@@ -190,12 +209,19 @@ Tensors backward_of(Watch& watch, const MatrixKernels& kernels, MatrixCall& call
   return result;
 }
 
+auto backward_for(const Call& call) {
+  return call.carry == ScalarType::Double ? backward_of<double> : backward_of<float>;
+}
+
 std::tuple<Tensor, Tensor, Tensor> forward(size_t cell, const Tensors& inputs,
                                            const Tensors& params, const Optional& h0,
                                            const Optional& reset, const Optional& h_reset,
                                            bool reverse, bool save) {
   return run_operator(cell_info(cell).name, "", [&](Watch& watch) {
-    return run_forward(watch, cell, inputs, params, h0, reset, h_reset, reverse, save);
+    const MatrixKernels kernels = kernels_of(cell, inputs);
+    MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
+    call.set_states(h0, reset, h_reset);
+    return forward_of(watch, kernels, call, {}, save);
   });
 }
 
@@ -206,13 +232,48 @@ Tensors backward(size_t cell, const Tensors& inputs, const Tensors& params, cons
     const MatrixKernels kernels = kernels_of(cell, inputs);
     MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
     call.set_states(h0, reset, h_reset);
-    const auto of = call.carry == ScalarType::Double ? backward_of<double> : backward_of<float>;
-    return of(watch, kernels, call, states, dy, dh_last);
+    return backward_for(call)(watch, kernels, call, nullptr, states, dy, dh_last);
+  });
+}
+
+// Of a call that takes the product of its inputs, too: one input.
+CellInfo driven_info(size_t cell) {
+  CellInfo info = cell_info(cell);
+  info.inputs = 1;
+  return info;
+}
+
+std::tuple<Tensor, Tensor, Tensor> driven_forward(size_t cell, const Tensors& inputs,
+                                                  const Tensors& params, const Optional& h0,
+                                                  const Optional& reset, const Optional& h_reset,
+                                                  bool reverse, bool save) {
+  return run_operator(cell_info(cell).name, "", [&](Watch& watch) {
+    const MatrixKernels kernels = kernels_of(cell, inputs);
+    const CellInfo info = driven_info(cell);
+    DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
+    call.set_states(h0, reset, h_reset);
+    return forward_of(watch, kernels, call, driven_of(call), save);
+  });
+}
+
+Tensors driven_backward(size_t cell, const Tensors& inputs, const Tensors& params,
+                        const Optional& h0, const Optional& reset, const Optional& h_reset,
+                        bool reverse, const Optional& states, const Optional& dy,
+                        const Optional& dh_last) {
+  return run_operator(cell_info(cell).name, "_backward", [&](Watch& watch) {
+    const MatrixKernels kernels = kernels_of(cell, inputs);
+    const CellInfo info = driven_info(cell);
+    DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
+    call.set_states(h0, reset, h_reset);
+    return backward_for(call)(watch, kernels, call, &call, states, dy, dh_last);
   });
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) { register_matrix_cells<forward, backward>(m); }
+STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
+  register_matrix_cells<forward, backward>(m);
+  register_driven_cells<driven_forward, driven_backward>(m);
+}
 
 }  // namespace lrnn

@@ -37,6 +37,9 @@ STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 #:              cells of n states, side by side: (B,nC), (nC,).
 #:     save     whether a backward pass will follow; saved is what it needs beyond y (empty for most
 #:              cells)
+#: NAME_driven(...)
+#:     of the matrix engine, where inputs are one x, (B,T,I), and params have a weight (nC,I) and a
+#:     bias (nC,) first: it takes the product that makes the n streams as well
 #: NAME_backward(..., states, dy, dh_last) -> [inputs' gradients..., params' gradients..., dh0,
 #: dh_reset]
 #:     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset
@@ -65,7 +68,8 @@ def define(library: torch.library.Library, name: str, tags: tuple[torch.Tag, ...
 
 def names() -> list[str]:
     """Every operator that a library of kernels implements."""
-    return [name for kernel in KERNELS for name in (kernel, f"{kernel}_backward")] + ["plan"]
+    driven = [kernel.driven for kernel in KERNELS.values() if kernel.driven]
+    return [name for op in [*KERNELS, *driven] for name in (op, f"{op}_backward")] + ["plan"]
 
 
 def declare(kernels: Mapping[str, Kernel]) -> None:
@@ -75,6 +79,9 @@ def declare(kernels: Mapping[str, Kernel]) -> None:
     define_all(NAMESPACE)
     register(NAMESPACE, KERNELS)
     register_varying(NAMESPACE, KERNELS)
+    for kernel in KERNELS.values():
+        if kernel.driven:
+            _describe(NAMESPACE, kernel.driven, kernel, loops=True, driven=True)
 
 
 def define_all(namespace: str) -> None:
@@ -83,6 +90,10 @@ def define_all(namespace: str) -> None:
     _definitions.append(library)
     for kernel in KERNELS:
         define(library, kernel)
+    if namespace == NAMESPACE:
+        for kernel in KERNELS.values():
+            if kernel.driven:
+                define(library, kernel.driven)
     library.define(_PLAN)
 
 
@@ -107,12 +118,12 @@ def register_varying(namespace: str, kernels: Iterable[str]) -> None:
         _describe(namespace, name, kernel, loops=True)
 
 
-def _describe(namespace: str, name: str, kernel: Kernel, loops: bool) -> None:
+def _describe(namespace: str, name: str, kernel: Kernel, loops: bool, driven: bool = False) -> None:
     """Registers the fakes and batching rules of an operator that has a kernel's shapes; loops:
     over what is mapped."""
     forward, backward = f"{namespace}::{name}", f"{namespace}::{name}_backward"
-    torch.library.register_fake(forward, _forward_fake(kernel))
-    torch.library.register_fake(backward, _backward_fake(kernel))
+    torch.library.register_fake(forward, _forward_fake(kernel, driven))
+    torch.library.register_fake(backward, _backward_fake(kernel, driven))
     rules = {
         forward: _looped(forward) if loops else _forward_vmap(forward),
         backward: _looped(backward) if loops else _backward_vmap(backward),
@@ -136,8 +147,10 @@ def new_rows(like: Tensor, channels: int) -> Tensor:
     return like.new_empty((B, T, channels))
 
 
-def _channels(kernel: Kernel, inputs) -> int:
+def _channels(kernel: Kernel, inputs, params, driven: bool) -> int:
     """Channels of y."""
+    if driven:
+        return params[2].shape[1]  # of a (nC,C) matrix
     channels = inputs[0].shape[2]
     return channels // kernel.streams if len(inputs) == 1 else channels
 
@@ -155,11 +168,11 @@ def saved_shape(kernel: Kernel, B: int, T: int, C: int, options) -> tuple[int, .
     return (B, kernel.states, T // interval + 2, C) if interval else (B, kernel.saved, T, C)
 
 
-def _forward_fake(kernel: Kernel):
+def _forward_fake(kernel: Kernel, driven: bool):
     def fake(inputs, params, options, h0, reset, h_reset, reverse, save):
         first = inputs[0]
         B, T, _ = first.shape
-        C, carry = _channels(kernel, inputs), carry_dtype(first.dtype)
+        C, carry = _channels(kernel, inputs, params, driven), carry_dtype(first.dtype)
         h_last = first.new_empty((B, kernel.states * C), dtype=carry)
         saved = saved_shape(kernel, B, T, C, options) if save else (0,)
         steps = save and kernel.saves == "states"
@@ -172,11 +185,11 @@ def _forward_fake(kernel: Kernel):
     return fake
 
 
-def _backward_fake(kernel: Kernel):
+def _backward_fake(kernel: Kernel, driven: bool):
     def fake(inputs, params, options, h0, reset, h_reset, reverse, states, dy, dh_last):
         first = inputs[0]
         carry = carry_dtype(first.dtype)
-        width = kernel.states * _channels(kernel, inputs)
+        width = kernel.states * _channels(kernel, inputs, params, driven)
         has_reset = reset is not None and h_reset is not None
         return [
             *(new_rows(first, x.shape[2]) for x in inputs),

@@ -53,6 +53,14 @@ class Layout:
         self.param = COMPLEX_OF.get(self.carry, self.carry) if self.split else self.carry
 
 
+def driven_layout(cell: Cell, x: Tensor, C: int) -> Layout:
+    """Of a call that makes its streams of C channels from x, (B,T,I)."""
+    layout = Layout(cell, [x], [], packed=False)
+    layout.C = layout.y_width = C
+    layout.width = len(cell.states) * C
+    return layout
+
+
 Signature = tuple[Any, ...]
 
 

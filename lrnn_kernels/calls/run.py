@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..backends import choose, interrupts
+from ..backends.operators import NAMESPACE as CPU
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
 from ..options import constant
@@ -142,6 +144,54 @@ def run(
     )
 
 
+def run_driven(
+    row: Cell,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    params: list[Tensor],
+    options: Mapping[str, Any],
+    *,
+    h0: Tensor | None = None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
+    backend: str = "auto",
+    **others,
+) -> tuple[Tensor, Tensor]:
+    """``run`` of a cell with matrices whose streams are x weight' + bias, side by side: x (B,T,I),
+    weight (nC,I), bias (nC,) or None.
+
+    Where one operator takes that product as well, no stream is ever in memory, nor is its gradient:
+    on the CPU, where all is of one dtype.
+    """
+    kernel = row.kernel(options, reset is not None)
+    if not _drives(kernel, x, [weight, *params], backend):
+        states = {"h0": h0, "reset": reset, "h_reset": h_reset}
+        drive = F.linear(x, weight, bias)
+        return run(row, [drive], params, options, **states, backend=backend, packed=True, **others)
+    layout = arguments.driven_layout(row, x, params[0].shape[1])
+    h0, h_reset = _check_states(layout, x, h0, reset, h_reset)
+    reverse, time_first = others.get("reverse", False), others.get("time_first", False)
+    if bias is None:
+        bias = weight.new_zeros(weight.shape[0])
+    numbers = row.numbers(options)
+    static = Static(CPU, kernel.driven, numbers, kernel.saves, kernel.linear, 1, reverse)
+    h_reset = h_reset if reset is not None else others.get("reached")
+    return autograd.apply(static, reset, h0, h_reset, [x, weight, bias, *params], time_first)
+
+
+def _drives(kernel: Kernel, x: Tensor, weights: list[Tensor], backend: str) -> bool:
+    """Whether an operator runs that takes the product of its inputs, too."""
+    return (
+        bool(kernel.driven)
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and all(w.dtype == x.dtype and w.device == x.device for w in weights)
+        and not torch.is_autocast_enabled("cpu")
+        and choose.choose(backend, x.device, kernel, weights[1].shape[1]).backend == "cpu"
+    )
+
+
 def _key(row: Cell, inputs, params, options, h0, reset, h_reset, backend: str, packed: bool):
     """What the choice of an operator rests on; None where a call is not to be run at once."""
     if forward_ad._current_level >= 0 or not isinstance(backend, str):
@@ -169,6 +219,12 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
         ]
     else:
         params = [arguments.vector(name, x, layout, first) for name, x in named]
+    return layout, inputs, params, *_check_states(layout, first, h0, reset, h_reset)
+
+
+def _check_states(layout, first: Tensor, h0, reset, h_reset) -> tuple[Tensor | None, Tensor | None]:
+    """Checks h0, reset and h_reset against a call's first stream; returns h0 and h_reset, widened
+    to the dtype of states."""
     if h0 is not None:
         h0 = arguments.per_sequence(
             "h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False
@@ -190,7 +246,7 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
             per_batch=True,
             shared=True,
         )
-    return layout, inputs, params, h0, h_reset
+    return h0, h_reset
 
 
 def _reference(

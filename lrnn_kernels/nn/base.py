@@ -79,6 +79,7 @@ class Recurrent(nn.Module):
     """
 
     cell: Cell  # the row of the scan; its states are what is carried from step to step
+    takes_input = False  # whether ``_scan_input`` scans x itself, with the product that drives it
     default_bias = True
     default_initial_state = "zero"
 

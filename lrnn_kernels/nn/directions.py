@@ -13,6 +13,9 @@ from torch.autograd import forward_ad
 #: What is told of each layer and direction: its parameters, and what its scan is driven with.
 Watch = Callable[[Mapping[str, Tensor], Tensor], None]
 
+#: ``_scan`` or ``_scan_input`` of a layer.
+Scan = Callable[..., tuple[Tensor, Tensor]]
+
 
 def stack(
     layers: nn.Module,
@@ -116,8 +119,11 @@ def _direction(
     batch_first: bool,
     watch: Watch | None,
 ) -> tuple[Tensor, Tensor]:
-    # In the order of x, so that the GEMM reads and writes rows as they lie.
-    drive = _drive(layers, x, p)
+    if layers.takes_input and watch is None and not _constant(x):
+        scan, drive = layers._scan_input, x
+    else:
+        # In the order of x, so that the GEMM reads and writes rows as they lie.
+        scan, drive = layers._scan, _drive(layers, x, p)
     drive = drive if batch_first else drive.transpose(0, 1)
     if watch is not None:
         watch(p, drive)
@@ -136,7 +142,7 @@ def _direction(
         at_reset = h0 if initial is None else torch.where(mask.new_ones(()), h0, initial)
     if last is None or reverse:
         first = not batch_first
-        y, h = layers._scan(
+        y, h = scan(
             drive,
             p,
             h0=h0,
@@ -148,12 +154,10 @@ def _direction(
         )
         return layers._read_out(y, x, p), h
     if len(layers.cell.states) == 1:
-        y, h = layers._scan(
-            drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False, reached=reached
-        )
+        y, h = scan(drive, p, h0=h0, reset=mask, h_reset=at_reset, reverse=False, reached=reached)
         h = y[torch.arange(y.shape[0], device=y.device), last].to(h.dtype)
     else:
-        y, h = _scan_to_each_end(layers, drive, p, h0, mask, at_reset, last, reached)
+        y, h = _scan_to_each_end(scan, drive, p, h0, mask, at_reset, last, reached)
     y = y if batch_first else y.transpose(0, 1)
     return layers._read_out(y, x, p), h
 
@@ -161,13 +165,18 @@ def _direction(
 def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
     """What the scan is driven with. A row that x holds for all steps, or for all sequences, as
     expand makes it, is multiplied once."""
-    constant = [dim for dim in (0, 1) if x.stride(dim) == 0 and x.shape[dim] > 1]
-    if not constant or x.requires_grad or _is_transformed():
-        return layers._drive(x, p)
     row = x
-    for dim in constant:
+    for dim in _constant(x):
         row = row.narrow(dim, 0, 1)
-    return layers._drive(row, p).expand(*x.shape[:2], -1)
+    drive = layers._drive(row, p)
+    return drive if row is x else drive.expand(*x.shape[:2], -1)
+
+
+def _constant(x: Tensor) -> list[int]:
+    """The dimensions along which x holds one row for all."""
+    if x.requires_grad or _is_transformed():
+        return []
+    return [dim for dim in (0, 1) if x.stride(dim) == 0 and x.shape[dim] > 1]
 
 
 def _is_transformed() -> bool:
@@ -180,7 +189,14 @@ def _is_transformed() -> bool:
 
 
 def _scan_to_each_end(
-    layers: nn.Module, drive: Tensor, p, h0, mask, at_reset, last: Tensor, reached: Tensor | None
+    scan: Callable[..., tuple[Tensor, Tensor]],
+    drive: Tensor,
+    p,
+    h0,
+    mask,
+    at_reset,
+    last: Tensor,
+    reached: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """A forward scan that stops wherever sequences end, for the states there, which the
     outputs do not tell."""
@@ -193,7 +209,7 @@ def _scan_to_each_end(
     running = B
     for piece, start, stop in zip(pieces, starts, stops, strict=True):
         reset = None if mask is None else mask[:running, start:stop]
-        y, h = layers._scan(
+        y, h = scan(
             piece[:running],
             p,
             h0=h0,

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..cells import gru
-from .base import Recurrent
+from .driven import Driven
 from .init import recurrent_uniform_
 
 
-class GRU(Recurrent):
+class GRU(Driven):
     """The gated recurrent unit (Cho et al. 2014), as torch.nn.GRU has it, parameters and
     initialization included: either loads the other's state_dict.
 
@@ -61,8 +61,8 @@ class GRU(Recurrent):
     def _init(self, p: Mapping[str, Tensor]) -> None:
         recurrent_uniform_(p, self.hidden_size)
 
-    def _drive(self, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-        return F.linear(x, p["weight_ih"], self._input_bias(p))
+    def _weights(self, p: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        return p["weight_ih"], self._input_bias(p)
 
     def _input_bias(self, p: Mapping[str, Tensor]) -> Tensor | None:
         """All biases but the candidate's recurrent one."""

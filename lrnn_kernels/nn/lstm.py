@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..cells import lstm
-from .base import Recurrent
+from .driven import Driven
 from .init import recurrent_uniform_
 
 
-class LSTM(Recurrent):
+class LSTM(Driven):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000),
     as torch.nn.LSTM has it, parameters and initialization included: either loads the other's
     state_dict.
@@ -51,8 +50,8 @@ class LSTM(Recurrent):
     def _init(self, p: Mapping[str, Tensor]) -> None:
         recurrent_uniform_(p, self.hidden_size)
 
-    def _drive(self, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-        return F.linear(x, p["weight_ih"], p["bias_ih"] + p["bias_hh"] if self.bias else None)
+    def _weights(self, p: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        return p["weight_ih"], p["bias_ih"] + p["bias_hh"] if self.bias else None
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         return [p["weight_hh"]]

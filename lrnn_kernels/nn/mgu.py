@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from ..cells import mgu
-from .base import Recurrent
+from .driven import Driven
 from .init import recurrent_uniform_
 
 
-class MGU(Recurrent):
+class MGU(Driven):
     """The minimal gated unit (Zhou, Wu, Zhang and Zhou 2016): a GRU whose one gate both resets and
     updates.
 

@@ -53,15 +53,32 @@ struct Matrix {
   static int64_t packed_numbers(int64_t C, bool backward, int terms) {
     return backward ? P::packed_size(terms * C, C) : P::packed_size(C, terms * C);
   }
-  static int64_t packed_bytes(int64_t C, bool backward) {
-    return (packed_numbers(C, backward, kEarly) + packed_numbers(C, backward, kLate)) *
-           static_cast<int64_t>(sizeof(R));
+  static int64_t packed_before_drive(int64_t C, bool backward) {
+    return packed_numbers(C, backward, kEarly) + packed_numbers(C, backward, kLate);
+  }
+  static int64_t packed_bytes(int64_t C, int64_t channels, bool backward) {
+    const int64_t drive =
+        backward ? P::packed_size(kInputs * C, channels) : P::packed_size(channels, kInputs * C);
+    return (packed_before_drive(C, backward) + drive) * static_cast<int64_t>(sizeof(R));
   }
   static const R* packed_early(const MatrixArgs& m) { return static_cast<const R*>(m.packed); }
   static const R* packed_late(const MatrixArgs& m, int64_t C, bool backward) {
     return packed_early(m) + packed_numbers(C, backward, kEarly);
   }
+  static const R* packed_drive(const MatrixArgs& m, int64_t C, bool backward) {
+    return packed_early(m) + packed_before_drive(C, backward);
+  }
   static void pack(const MatrixArgs& m, int64_t C, bool backward, int block, void* to) {
+    if (block == kTerms) {
+      const int64_t I = m.driven.channels;
+      R* const packed = static_cast<R*>(to) + packed_before_drive(C, backward);
+      const R* const w = static_cast<const R*>(m.driven.w);
+      if (backward)
+        for (int64_t k = 0; k < kInputs * C; ++k) P::pack_row(w + k * I, kInputs * C, I, k, packed);
+      else
+        P::pack_columns({w, 1, I}, I, kInputs * C, 0, kInputs * C, packed);
+      return;
+    }
     const bool late = kLate > 0 && block >= kEarly;
     const int terms = late ? kLate : kEarly, i = late ? block - kEarly : block;
     R* const packed = static_cast<R*>(to) + (late ? packed_numbers(C, backward, kEarly) : 0);
@@ -78,27 +95,31 @@ struct Matrix {
   static int64_t row(int64_t C) { return padded<R>(C); }
 
   struct ForwardRows {
-    int64_t state_row, early_row, late_row, gates_row;
-    R *h, *early, *inner, *late, *gates;
-    ForwardRows(Arena& arena, int64_t batch, int64_t C)
+    int64_t state_row, early_row, late_row, gates_row, drive_row;
+    R *h, *early, *inner, *late, *gates, *drive;
+    ForwardRows(Arena& arena, int64_t batch, int64_t C, int64_t channels)
         : state_row(kStates * row(C)),
           early_row(row(kEarly * C)),
           late_row(row(kLate * C)),
           gates_row(kGates * C),
+          drive_row(channels ? row(kInputs * C) : 0),
           h(arena.take<R>(batch * state_row)),
           early(arena.take<R>(batch * early_row)),
           inner(arena.take<R>(kLate ? batch * row(C) : 0)),
           late(arena.take<R>(batch * late_row)),
-          gates(arena.take<R>(batch * gates_row)) {}
+          gates(arena.take<R>(batch * gates_row)),
+          drive(arena.take<R>(batch * drive_row)) {}
   };
 
   struct BackwardRows {
-    int64_t state_row, term_row, capacity;
+    int64_t state_row, term_row, drive_row, capacity;
     R *adjoint, *dlate, *dterms, *multiplied, *inner, *inner_row, *dparams;
+    R *ddrive, *x, *dx;  // of a driven pass
     int64_t gathered = 0;
-    BackwardRows(Arena& arena, int64_t batch, int64_t C)
+    BackwardRows(Arena& arena, int64_t batch, int64_t C, int64_t channels)
         : state_row(kStates * row(C)),
           term_row(row(kTerms * C)),
+          drive_row(channels ? row(kInputs * C) : 0),
           capacity(kGathered / batch * batch),
           adjoint(arena.take<R>(batch * state_row)),
           dlate(arena.take<R>(kLate ? batch * row(C) : 0)),
@@ -106,17 +127,20 @@ struct Matrix {
           multiplied(arena.take<R>(P::packed_size(kGathered, C))),
           inner(arena.take<R>(kLate ? P::packed_size(kGathered, C) : 0)),
           inner_row(arena.take<R>(kLate ? row(C) : 0)),
-          dparams(arena.take<R>(kParams * row(C))) {}
+          dparams(arena.take<R>(kParams * row(C))),
+          ddrive(arena.take<R>(kGathered * drive_row)),
+          x(arena.take<R>(P::packed_size(kGathered, channels))),
+          dx(arena.take<R>(kGathered * row(channels))) {}
   };
 
-  static int64_t memory_bytes(int64_t batch, int64_t C, bool backward) {
+  static int64_t memory_bytes(int64_t batch, int64_t C, int64_t channels, bool backward) {
     if (batch == 0) return 0;
     const int64_t together = batch < kTogether ? batch : kTogether;
     Arena arena{0};
     if (backward)
-      BackwardRows(arena, together, C);
+      BackwardRows(arena, together, C, channels);
     else
-      ForwardRows(arena, together, C);
+      ForwardRows(arena, together, C, channels);
     return static_cast<int64_t>(arena.at);
   }
 
@@ -230,11 +254,41 @@ struct Matrix {
     });
   }
 
-  static void forward_some(const ScanArgs& args, const MatrixArgs& m, int64_t b0, int64_t batch,
+  // Rows of a buffer as streams, which then hold one step: of batch elements from b0 on.
+  template <class Void>
+  static void stream_rows(Stream<Void>* streams, R* rows, int64_t row, int64_t b0, int64_t C) {
+    for (int i = 0; i < kInputs; ++i)
+      streams[i] = {
+          reinterpret_cast<Void*>(reinterpret_cast<uintptr_t>(rows + i * C) - b0 * row * sizeof(R)),
+          row, 0, 0};
+  }
+
+  // The inputs of a step, x w' + bias.
+  static void drive(const MatrixArgs& m, int64_t C, int64_t b0, int64_t t, int64_t batch,
+                    const ForwardRows& rows) {
+    const Driven& d = m.driven;
+    const R* const x = at<R>(d.x, b0, t);
+    const int64_t width = kInputs * C;
+    if (m.packed) {
+      for (int64_t i = 0; i < batch; ++i)
+        __builtin_memcpy(rows.drive + i * rows.drive_row, d.bias, width * sizeof(R));
+      P::multiply({x, d.x.stride_b, 1}, batch, d.channels, packed_drive(m, C, false), d.channels,
+                  width, rows.drive, rows.drive_row, true);
+      return;
+    }
+    P::multiply_few(x, d.x.stride_b, batch, d.channels, static_cast<const R*>(d.w), d.channels,
+                    width, rows.drive, rows.drive_row);
+    for (int64_t i = 0; i < batch; ++i)
+      for (int64_t c = 0; c < width; ++c)
+        rows.drive[i * rows.drive_row + c] += static_cast<const R*>(d.bias)[c];
+  }
+
+  static void forward_some(ScanArgs args, const MatrixArgs& m, int64_t b0, int64_t batch,
                            void* memory, Watch& watch) {
-    const int64_t C = args.C;
+    const int64_t C = args.C, channels = m.driven.channels;
     Arena arena{reinterpret_cast<uintptr_t>(memory)};
-    const ForwardRows rows(arena, batch, C);
+    const ForwardRows rows(arena, batch, C, channels);
+    if (channels) stream_rows(args.inputs, rows.drive, rows.drive_row, b0, C);
     for (int64_t i = 0; i < batch; ++i)
       load_states(args, args.h0, b0 + i, rows.h + i * rows.state_row);
     for (int64_t s = 0; s < args.T && watch.go_on(work(batch, C)); ++s) {
@@ -248,6 +302,7 @@ struct Matrix {
       for (int64_t i = 0; i < batch; ++i)
         if (is_reset(args, b0 + i, t))
           load_states(args, args.h_reset, b0 + i, rows.h + i * rows.state_row);
+      if (channels) drive(m, C, b0, t, batch, rows);
       multiply(m, C, 0, kEarly, rows.h, rows.state_row, batch, rows.early, rows.early_row);
       if constexpr (kLate > 0) {
         for (int64_t i = 0; i < batch; ++i)
@@ -257,8 +312,11 @@ struct Matrix {
       }
       const int64_t next = s + 1 < args.T ? time_at(args, s + 1) : t;
       for (int64_t i = 0; i < batch; ++i) {
-        for (int j = 0; j < kInputs; ++j)
-          prefetch(at<S>(args.inputs[j], b0 + i, next), C * sizeof(S));
+        if (channels)
+          prefetch(at<S>(m.driven.x, b0 + i, next), channels * sizeof(S));
+        else
+          for (int j = 0; j < kInputs; ++j)
+            prefetch(at<S>(args.inputs[j], b0 + i, next), C * sizeof(S));
         if (args.saved.data)
           prefetch_to_write(at<R>(args.saved, b0 + i, next), (kSaved + kStates) * C * sizeof(R));
         forward_row(args, b0 + i, t, rows.h + i * rows.state_row, rows.early + i * rows.early_row,
@@ -320,8 +378,12 @@ struct Matrix {
     });
   }
 
-  // Multiplies what is gathered into the gradients of the matrices, and adds those of parameters.
-  static void flush(BackwardRows& rows, const MatrixTask& k, int64_t C) {
+  // Multiplies what is gathered into the gradients of the matrices, and adds those of parameters;
+  // s: the last step that is gathered.
+  static void flush(const ScanArgs& args, const MatrixArgs& m, BackwardRows& rows,
+                    const MatrixTask& k, int64_t b0, int64_t batch, int64_t s) {
+    const int64_t C = args.C;
+    if (m.driven.channels) flush_drive(args, m, rows, k, b0, batch, s);
     R* const dw = static_cast<R*>(k.dmatrices);
     P::multiply({rows.dterms, 1, rows.term_row}, kEarly * C, rows.gathered, rows.multiplied,
                 rows.capacity, C, dw, row(C), true);
@@ -337,18 +399,42 @@ struct Matrix {
       }
   }
 
-  static void backward_some(const ScanArgs& args, const MatrixArgs& m, const MatrixTask& k,
-                            int64_t b0, int64_t batch, Watch& watch) {
-    const int64_t C = args.C;
+  // The same of the inputs' product, and the gradient of x.
+  static void flush_drive(const ScanArgs& args, const MatrixArgs& m, const BackwardRows& rows,
+                          const MatrixTask& k, int64_t b0, int64_t batch, int64_t s) {
+    const int64_t C = args.C, I = m.driven.channels, width = kInputs * C;
+    P::multiply({rows.ddrive, 1, rows.drive_row}, width, rows.gathered, rows.x, rows.capacity, I,
+                static_cast<R*>(k.dw), row(I), true);
+    P::multiply({rows.ddrive, rows.drive_row, 1}, rows.gathered, width, packed_drive(m, C, true),
+                width, I, rows.dx, row(I), false);
+    for (int64_t g = 0; g < rows.gathered; ++g) {
+      const int64_t t = time_at(args, s + (rows.gathered - 1 - g) / batch);
+      __builtin_memcpy(at<R>(m.driven.dx, b0 + g % batch, t), rows.dx + g * row(I), I * sizeof(R));
+    }
+    for_lanes<R>(width, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
+      V<N> sum{};
+      for (int64_t g = 0; g < rows.gathered; ++g)
+        sum += load_raw<V<N>>(rows.ddrive + g * rows.drive_row + c);
+      double* const total = k.dbias + c;
+      store_raw(total, load_raw<Vec<double, N>>(total) + convert<double, N>(sum));
+    });
+  }
+
+  static void backward_some(ScanArgs args, const MatrixArgs& m, const MatrixTask& k, int64_t b0,
+                            int64_t batch, Watch& watch) {
+    const int64_t C = args.C, channels = m.driven.channels;
     Arena arena{reinterpret_cast<uintptr_t>(k.memory)};
-    BackwardRows rows(arena, batch, C);
+    BackwardRows rows(arena, batch, C, channels);
     __builtin_memset(rows.adjoint, 0, batch * rows.state_row * sizeof(R));
     __builtin_memset(rows.dparams, 0, kParams * row(C) * sizeof(R));
     for (int64_t i = 0; i < batch; ++i)
       load_states(args, args.dh_last, b0 + i, rows.adjoint + i * rows.state_row);
     for (int64_t s = args.T - 1; s >= 0 && watch.go_on(work(batch, C)); --s) {
       const int64_t t = time_at(args, s);
-      if (rows.gathered + batch > rows.capacity) flush(rows, k, C);
+      if (rows.gathered + batch > rows.capacity) flush(args, m, rows, k, b0, batch, s + 1);
+      if (channels)
+        stream_rows(args.dinputs, rows.ddrive + rows.gathered * rows.drive_row, rows.drive_row, b0,
+                    C);
       R* const dterms = rows.dterms + rows.gathered * rows.term_row;
       const auto kept = [&](int64_t i) { return at<R>(args.states, b0 + i, t); };
       if constexpr (kLate > 0) {
@@ -364,8 +450,14 @@ struct Matrix {
       for (int64_t i = 0; i < batch; ++i) {
         prefetch(at<R>(args.states, b0 + i, next), (kSaved + kStates) * C * sizeof(R));
         prefetch(at<S>(args.dy, b0 + i, next), C * sizeof(S));
-        for (int j = 0; j < kInputs; ++j)
-          prefetch_to_write(at<S>(args.dinputs[j], b0 + i, next), C * sizeof(S));
+        if (channels) {
+          P::pack_row(at<R>(m.driven.x, b0 + i, t), rows.capacity, channels, rows.gathered + i,
+                      rows.x);
+          prefetch(at<R>(m.driven.x, b0 + i, next), channels * sizeof(R));
+        } else {
+          for (int j = 0; j < kInputs; ++j)
+            prefetch_to_write(at<S>(args.dinputs[j], b0 + i, next), C * sizeof(S));
+        }
         backward_row(args, b0 + i, t, kept(i), rows.adjoint + i * rows.state_row,
                      rows.dlate + i * row(C), dterms + i * rows.term_row, rows.dparams);
         P::pack_row(kept(i) + kSaved * C, rows.capacity, C, rows.gathered + i, rows.multiplied);
@@ -376,7 +468,7 @@ struct Matrix {
       for (int64_t i = 0; i < batch; ++i)
         if (is_reset(args, b0 + i, t)) restart(args, k, b0 + i, rows.adjoint + i * rows.state_row);
     }
-    flush(rows, k, C);
+    if (!watch.stopped()) flush(args, m, rows, k, b0, batch, 0);
     for (int64_t i = 0; i < batch; ++i)
       store_states(args, rows.adjoint + i * rows.state_row, args.dh0, b0 + i);
   }
