@@ -45,16 +45,14 @@ template <class R, bool kTransposed>
 void all_panels(Strided<R> x, int64_t rows, int64_t inner, const R* w, int64_t packed_rows,
                 int64_t columns, R* y, int64_t y_row, bool add) {
   using P = Products<R>;
-  for (int64_t panel = 0; panel * P::kWidth < columns; ++panel) {
-    const R* const part = w + P::place(packed_rows, columns, panel, 0);
-    R* const to = y + panel * P::kWidth;
-    const int64_t left = padded<R>(columns) - panel * P::kWidth;
-    if (left >= P::kWidth)
-      rows_of_panel<R, kPanel, kTransposed>(x, rows, inner, part, to, y_row, add);
-    else if (left == 2 * kLanesOf<R>)
-      rows_of_panel<R, 2, kTransposed>(x, rows, inner, part, to, y_row, add);
-    else
-      rows_of_panel<R, 1, kTransposed>(x, rows, inner, part, to, y_row, add);
+  for (int64_t i = 0; i < P::panels(columns); ++i) {
+    const Panel panel = P::panel(columns, i);
+    const R* const part = w + P::place(packed_rows, panel, 0);
+    R* const to = y + panel.first * P::kLanes;
+    const auto multiply = panel.count == 3   ? rows_of_panel<R, 3, kTransposed>
+                          : panel.count == 2 ? rows_of_panel<R, 2, kTransposed>
+                                             : rows_of_panel<R, 1, kTransposed>;
+    multiply(x, rows, inner, part, to, y_row, add);
   }
 }
 
@@ -72,24 +70,25 @@ void Products<R>::pack_columns(Strided<R> w, int64_t inner, int64_t count, int64
                                int64_t columns, R* packed) {
   // The last column brings those that fill its register.
   const int64_t end = first + count == columns ? padded<R>(columns) : first + count;
-  for (int64_t from = first; from < end;) {
-    const int64_t panel = from / kWidth, place_in = from % kWidth,
-                  to = (panel + 1) * kWidth < end ? (panel + 1) * kWidth : end;
-    for (int64_t k = 0; k < inner; ++k) {
-      R* const line = packed + place(inner, columns, panel, k) + place_in;
+  for (int64_t i = 0; i < panels(columns); ++i) {
+    const Panel part = panel(columns, i);
+    const int64_t begins = part.first * kLanes, ends = begins + part.count * kLanes,
+                  from = begins > first ? begins : first, to = ends < end ? ends : end;
+    for (int64_t k = 0; from < to && k < inner; ++k) {
+      R* const line = packed + place(inner, part, k) - begins;
       for (int64_t j = from; j < to; ++j)
-        line[j - from] = j < columns ? w.data[k * w.row + (j - first) * w.column] : R(0);
+        line[j] = j < columns ? w.data[k * w.row + (j - first) * w.column] : R(0);
     }
-    from = to;
   }
 }
 
 template <class R>
 void Products<R>::pack_row(const R* row, int64_t inner, int64_t columns, int64_t k, R* packed) {
-  for (int64_t from = 0; from < columns; from += kWidth) {
-    const int64_t left = columns - from, width = left < kWidth ? left : kWidth,
-                  whole = padded<R>(width);
-    R* const line = packed + place(inner, columns, from / kWidth, k);
+  for (int64_t i = 0; i < panels(columns); ++i) {
+    const Panel part = panel(columns, i);
+    const int64_t from = part.first * kLanes, whole = part.count * kLanes, left = columns - from,
+                  width = left < whole ? left : whole;
+    R* const line = packed + place(inner, part, k);
     __builtin_memcpy(line, row + from, width * sizeof(R));
     for (int64_t j = width; j < whole; ++j) line[j] = R(0);
   }

@@ -31,18 +31,34 @@ struct Strided {
   int64_t row, column;
 };
 
+// Registers [first, first + count) of a row of columns.
+struct Panel {
+  int64_t first, count;
+};
+
 template <class R>
 struct Products {
-  static constexpr int64_t kWidth = kPanel * kLanesOf<R>;  // columns of a panel
+  static constexpr int64_t kLanes = kLanesOf<R>;
 
+  static constexpr int64_t panels(int64_t columns) {
+    return (padded<R>(columns) / kLanes + kPanel - 1) / kPanel;
+  }
+  // All have kPanel registers but the last, or the last two, which share four: one register alone
+  // would wait for its loads.
+  static constexpr Panel panel(int64_t columns, int64_t i) {
+    const int64_t registers = padded<R>(columns) / kLanes, full = registers / kPanel,
+                  left = registers - i * kPanel;
+    if (registers % kPanel == 1 && full > 0 && i >= full - 1)
+      return {(full - 1) * kPanel + (i - full + 1) * 2, 2};
+    return {i * kPanel, left < kPanel ? left : kPanel};
+  }
   // Numbers of a packed (inner, columns) matrix.
   static constexpr int64_t packed_size(int64_t inner, int64_t columns) {
     return inner * padded<R>(columns);
   }
   // Where row k of a panel begins.
-  static constexpr int64_t place(int64_t inner, int64_t columns, int64_t panel, int64_t k) {
-    const int64_t left = padded<R>(columns) - panel * kWidth;
-    return inner * panel * kWidth + k * (left < kWidth ? left : kWidth);
+  static constexpr int64_t place(int64_t inner, Panel panel, int64_t k) {
+    return (inner * panel.first + k * panel.count) * kLanes;
   }
 
   // Packs columns [first, first + count) of an (inner, columns) matrix: those of w, (inner, count).

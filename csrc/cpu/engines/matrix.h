@@ -7,202 +7,21 @@
 // are kGathered of them.
 #pragma once
 
-#include "../../cells/matrix_cell.h"
-#include "../lanes/rows.h"
-#include "../matrix.h"
-#include "../products.h"
+#include "matrix_rows.h"
 
 namespace lrnn::LRNN_ISA {
 
-// Batch elements that go through time together: their rows stay in cache.
-inline constexpr int64_t kTogether = 32;
-// Rows gathered before they are multiplied: a panel of so many lies in the L1 cache.
-inline constexpr int64_t kGathered = 128;
-static_assert(kTogether <= kGathered);
-
-// Memory, handed out in whole cache lines.
-struct Arena {
-  uintptr_t at;
-  template <class R>
-  R* take(int64_t count) {
-    const uintptr_t taken = at;
-    at += (count * sizeof(R) + 63) / 64 * 64;
-    return reinterpret_cast<R*>(taken);
-  }
-};
-
-// The size of an array that may be empty.
-constexpr int some(int count) { return count > 0 ? count : 1; }
-
 template <template <class> class CellOf, class S, class R>
-struct Matrix {
-  using Cell = CellOf<R>;
-  using P = Products<R>;
+struct Matrix : MatrixRows<CellOf, S, R> {
+  using Rows = MatrixRows<CellOf, S, R>;
+  using Rows::kTerms, Rows::kLate, Rows::kEarly, Rows::kStates, Rows::kSaved, Rows::kGates,
+      Rows::kInputs, Rows::kParams;
+  using Rows::row, Rows::is_reset, Rows::load_states, Rows::store_states, Rows::work,
+      Rows::packed_early, Rows::packed_late, Rows::packed_drive;
+  using typename Rows::Cell, typename Rows::P, typename Rows::ForwardRows,
+      typename Rows::BackwardRows;
   template <int N>
   using V = Vec<R, N>;
-
-  static constexpr int kTerms = Cell::kTerms, kLate = Cell::kLate, kEarly = kTerms - kLate,
-                       kStates = Cell::kStates, kSaved = Cell::kSaved, kGates = Cell::kGates,
-                       kInputs = Cell::kInputs, kParams = Cell::kParams;
-  static_assert(kTerms <= kMaxTerms && kInputs <= kMaxInputs);
-
-  // The matrices. Forward, a row of states is multiplied with their transpose, (C, terms C);
-  // backward, a row of gradients of terms with themselves, (terms C, C). Those of the late terms
-  // lie behind the others.
-
-  static int64_t packed_numbers(int64_t C, bool backward, int terms) {
-    return backward ? P::packed_size(terms * C, C) : P::packed_size(C, terms * C);
-  }
-  static int64_t packed_before_drive(int64_t C, bool backward) {
-    return packed_numbers(C, backward, kEarly) + packed_numbers(C, backward, kLate);
-  }
-  static int64_t packed_bytes(int64_t C, int64_t channels, bool backward) {
-    const int64_t drive =
-        backward ? P::packed_size(kInputs * C, channels) : P::packed_size(channels, kInputs * C);
-    return (packed_before_drive(C, backward) + drive) * static_cast<int64_t>(sizeof(R));
-  }
-  static const R* packed_early(const MatrixArgs& m) { return static_cast<const R*>(m.packed); }
-  static const R* packed_late(const MatrixArgs& m, int64_t C, bool backward) {
-    return packed_early(m) + packed_numbers(C, backward, kEarly);
-  }
-  static const R* packed_drive(const MatrixArgs& m, int64_t C, bool backward) {
-    return packed_early(m) + packed_before_drive(C, backward);
-  }
-  static void pack(const MatrixArgs& m, int64_t C, bool backward, int block, void* to) {
-    if (block == kTerms) {
-      const int64_t I = m.driven.channels;
-      R* const packed = static_cast<R*>(to) + packed_before_drive(C, backward);
-      const R* const w = static_cast<const R*>(m.driven.w);
-      if (backward)
-        for (int64_t k = 0; k < kInputs * C; ++k) P::pack_row(w + k * I, kInputs * C, I, k, packed);
-      else
-        P::pack_columns({w, 1, I}, I, kInputs * C, 0, kInputs * C, packed);
-      return;
-    }
-    const bool late = kLate > 0 && block >= kEarly;
-    const int terms = late ? kLate : kEarly, i = late ? block - kEarly : block;
-    R* const packed = static_cast<R*>(to) + (late ? packed_numbers(C, backward, kEarly) : 0);
-    const R* const w = static_cast<const R*>(m.blocks[block]);
-    if (backward)
-      for (int64_t k = 0; k < C; ++k) P::pack_row(w + k * C, terms * C, C, i * C + k, packed);
-    else
-      P::pack_columns({w, 1, C}, C, C, i * C, terms * C, packed);
-  }
-
-  // Rows. A state, a term or a parameter takes row(C) numbers, or a whole row of products does: the
-  // products write whole registers.
-
-  static int64_t row(int64_t C) { return padded<R>(C); }
-
-  struct ForwardRows {
-    int64_t state_row, early_row, late_row, gates_row, drive_row;
-    R *h, *early, *inner, *late, *gates, *drive;
-    ForwardRows(Arena& arena, int64_t batch, int64_t C, int64_t channels)
-        : state_row(kStates * row(C)),
-          early_row(row(kEarly * C)),
-          late_row(row(kLate * C)),
-          gates_row(kGates * C),
-          drive_row(channels ? row(kInputs * C) : 0),
-          h(arena.take<R>(batch * state_row)),
-          early(arena.take<R>(batch * early_row)),
-          inner(arena.take<R>(kLate ? batch * row(C) : 0)),
-          late(arena.take<R>(batch * late_row)),
-          gates(arena.take<R>(batch * gates_row)),
-          drive(arena.take<R>(batch * drive_row)) {}
-  };
-
-  struct BackwardRows {
-    int64_t state_row, term_row, drive_row, capacity;
-    R *adjoint, *dlate, *dterms, *multiplied, *inner, *inner_row, *dparams;
-    R *ddrive, *x, *dx;  // of a driven pass
-    int64_t gathered = 0;
-    BackwardRows(Arena& arena, int64_t batch, int64_t C, int64_t channels)
-        : state_row(kStates * row(C)),
-          term_row(row(kTerms * C)),
-          drive_row(channels ? row(kInputs * C) : 0),
-          capacity(kGathered / batch * batch),
-          adjoint(arena.take<R>(batch * state_row)),
-          dlate(arena.take<R>(kLate ? batch * row(C) : 0)),
-          dterms(arena.take<R>(kGathered * term_row)),
-          multiplied(arena.take<R>(P::packed_size(kGathered, C))),
-          inner(arena.take<R>(kLate ? P::packed_size(kGathered, C) : 0)),
-          inner_row(arena.take<R>(kLate ? row(C) : 0)),
-          dparams(arena.take<R>(kParams * row(C))),
-          ddrive(arena.take<R>(kGathered * drive_row)),
-          x(arena.take<R>(P::packed_size(kGathered, channels))),
-          dx(arena.take<R>(kGathered * row(channels))) {}
-  };
-
-  static int64_t memory_bytes(int64_t batch, int64_t C, int64_t channels, bool backward) {
-    if (batch == 0) return 0;
-    const int64_t together = batch < kTogether ? batch : kTogether;
-    Arena arena{0};
-    if (backward)
-      BackwardRows(arena, together, C, channels);
-    else
-      ForwardRows(arena, together, C, channels);
-    return static_cast<int64_t>(arena.at);
-  }
-
-  template <class T, class Void>
-  static auto* at(const Stream<Void>& x, int64_t b, int64_t t) {
-    using Element = std::conditional_t<std::is_const_v<Void>, const T, T>;
-    return static_cast<Element*>(x.data) + (b * x.stride_b + t * x.stride_t);
-  }
-
-  static bool is_reset(const ScanArgs& args, int64_t b, int64_t t) {
-    return args.reset.data && *at<uint8_t>(args.reset, b, t);
-  }
-
-  // States of batch element b, zero where there are none, into a row; and back.
-  static void load_states(const ScanArgs& args, const Input& states, int64_t b, R* to) {
-    for (int i = 0; i < kStates; ++i, to += row(args.C)) {
-      if (states.data)
-        __builtin_memcpy(to, at<R>(states, b, 0) + i * args.C, args.C * sizeof(R));
-      else
-        __builtin_memset(to, 0, args.C * sizeof(R));
-    }
-  }
-  static void store_states(const ScanArgs& args, const R* from, const Output& states, int64_t b) {
-    for (int i = 0; i < kStates; ++i, from += row(args.C))
-      __builtin_memcpy(at<R>(states, b, 0) + i * args.C, from, args.C * sizeof(R));
-  }
-
-  // Asks for a row of so many bytes, which is walked a step later: rows of a batch element lie side
-  // by side in memory, but there are too many of them for the hardware to see it.
-  LRNN_HD static void prefetch(const void* row, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64)
-      __builtin_prefetch(static_cast<const char*>(row) + i, 0, 2);
-  }
-  LRNN_HD static void prefetch_to_write(const void* row, int64_t bytes) {
-    for (int64_t i = 0; i < bytes; i += 64)
-      __builtin_prefetch(static_cast<const char*>(row) + i, 1, 2);
-  }
-
-  // What a step takes, in the watch's elements.
-  static int64_t work(int64_t batch, int64_t C) {
-    constexpr int64_t kProducts = 50;  // a nanosecond
-    return batch * C * (8 + kTerms * C / kProducts);
-  }
-
-  // Values of several planes at channel c.
-  template <int N, int kCount>
-  LRNN_HD static void load_planes(const R* from, int64_t plane, int64_t c, V<N>* to) {
-    for (int i = 0; i < kCount; ++i) to[i] = load_raw<V<N>>(from + i * plane + c);
-  }
-  template <int N, int kCount>
-  LRNN_HD static void store_planes(const V<N>* from, R* to, int64_t plane, int64_t c) {
-    for (int i = 0; i < kCount; ++i) store_raw(to + i * plane + c, from[i]);
-  }
-  template <int N>
-  LRNN_HD static void load_inputs(const ScanArgs& args, int64_t b, int64_t t, int64_t c, V<N>* x) {
-    for (int i = 0; i < kInputs; ++i) x[i] = load<V<N>>(at<S>(args.inputs[i], b, t) + c);
-  }
-  template <int N>
-  LRNN_HD static void load_params(const ScanArgs& args, int64_t c, V<N>* p) {
-    for (int i = 0; i < kParams; ++i)
-      p[i] = load_raw<V<N>>(static_cast<const R*>(args.params[i].data) + c);
-  }
 
   // Products of all rows x with the blocks [first, first + terms), forward.
   static void multiply(const MatrixArgs& m, int64_t C, int first, int terms, const R* x,
@@ -222,11 +41,11 @@ struct Matrix {
     const int64_t C = args.C;
     for_lanes<R>(C, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       V<N> x[kInputs], q[kTerms], before[kStates], saved[some(kSaved)];
-      load_inputs<N>(args, b, t, c, x);
-      load_planes<N, kEarly>(early, C, c, q);
-      load_planes<N, kStates>(h, row(C), c, before);
+      load_inputs<kInputs, S>(args, b, t, c, x);
+      load_planes<kEarly>(early, C, c, q);
+      load_planes<kStates>(h, row(C), c, before);
       Cell::gates(x, q, saved);
-      store_planes<N, kGates>(saved, gates, C, c);
+      store_planes<kGates>(saved, gates, C, c);
       store_raw(inner + c, Cell::late(saved, before));
     });
   }
@@ -238,18 +57,18 @@ struct Matrix {
     for_lanes<R>(C, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       V<N> x[kInputs], q[kTerms], p[some(kParams)], before[kStates], after[kStates], y,
           saved[some(kSaved)];
-      load_inputs<N>(args, b, t, c, x);
-      load_planes<N, kEarly>(early, C, c, q);
-      load_planes<N, kLate>(late, C, c, q + kEarly);
-      load_params<N>(args, c, p);
-      load_planes<N, kStates>(h, row(C), c, before);
-      load_planes<N, kGates>(gates, C, c, saved);
+      load_inputs<kInputs, S>(args, b, t, c, x);
+      load_planes<kEarly>(early, C, c, q);
+      load_planes<kLate>(late, C, c, q + kEarly);
+      load_params<kParams>(args, c, p);
+      load_planes<kStates>(h, row(C), c, before);
+      load_planes<kGates>(gates, C, c, saved);
       Cell::step(x, q, p, before, after, y, saved);
-      store_planes<N, kStates>(after, h, row(C), c);
+      store_planes<kStates>(after, h, row(C), c);
       store(y_row + c, y);
       if (kept) {
-        store_planes<N, kSaved - kGates>(saved + kGates, kept + kGates * C, C, c);
-        store_planes<N, kStates>(before, kept + kSaved * C, C, c);
+        store_planes<kSaved - kGates>(saved + kGates, kept + kGates * C, C, c);
+        store_planes<kStates>(before, kept + kSaved * C, C, c);
       }
     });
   }
@@ -340,13 +159,13 @@ struct Matrix {
     for_lanes<R>(C, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       V<N> x[kInputs] = {}, p[some(kParams)], saved[some(kSaved)], before[kStates], after[kStates],
            dq[kTerms];
-      if (Cell::kPullsInputs) load_inputs<N>(args, b, t, c, x);
-      load_params<N>(args, c, p);
-      load_planes<N, kSaved>(kept, C, c, saved);
-      load_planes<N, kStates>(kept + kSaved * C, C, c, before);
-      load_planes<N, kStates>(adjoint, row(C), c, after);
+      if (Cell::kPullsInputs) load_inputs<kInputs, S>(args, b, t, c, x);
+      load_params<kParams>(args, c, p);
+      load_planes<kSaved>(kept, C, c, saved);
+      load_planes<kStates>(kept + kSaved * C, C, c, before);
+      load_planes<kStates>(adjoint, row(C), c, after);
       Cell::pull_late(x, p, saved, before, load<V<N>>(dy_row + c), after, dq);
-      store_planes<N, kLate>(dq + kEarly, dterms + kEarly * C, C, c);
+      store_planes<kLate>(dq + kEarly, dterms + kEarly * C, C, c);
       store_raw(inner + c, Cell::late(saved, before));
     });
   }
@@ -358,18 +177,18 @@ struct Matrix {
     for_lanes<R>(C, false, [&]<int N>(int64_t c) __attribute__((always_inline)) {
       V<N> x[kInputs] = {}, p[some(kParams)], saved[some(kSaved)], before[kStates], d[kStates],
            through = {}, dx[kInputs], dq[kTerms], dp[some(kParams)];
-      if (Cell::kPullsInputs) load_inputs<N>(args, b, t, c, x);
-      load_params<N>(args, c, p);
-      load_planes<N, kSaved>(kept, C, c, saved);
-      load_planes<N, kStates>(kept + kSaved * C, C, c, before);
-      load_planes<N, kStates>(adjoint, row(C), c, d);
+      if (Cell::kPullsInputs) load_inputs<kInputs, S>(args, b, t, c, x);
+      load_params<kParams>(args, c, p);
+      load_planes<kSaved>(kept, C, c, saved);
+      load_planes<kStates>(kept + kSaved * C, C, c, before);
+      load_planes<kStates>(adjoint, row(C), c, d);
       if (kLate > 0) {
-        load_planes<N, kLate>(dterms + kEarly * C, C, c, dq + kEarly);
+        load_planes<kLate>(dterms + kEarly * C, C, c, dq + kEarly);
         through = load_raw<V<N>>(dlate + c);
       }
       Cell::pullback(x, p, saved, before, through, load<V<N>>(dy_row + c), d, dx, dq, dp);
-      store_planes<N, kStates>(d, adjoint, row(C), c);
-      store_planes<N, kEarly>(dq, dterms, C, c);
+      store_planes<kStates>(d, adjoint, row(C), c);
+      store_planes<kEarly>(dq, dterms, C, c);
       for (int i = 0; i < kInputs; ++i) store(at<S>(args.dinputs[i], b, t) + c, dx[i]);
       for (int i = 0; i < kParams; ++i) {
         R* const sum = dparams + i * row(C) + c;
@@ -491,7 +310,13 @@ struct Matrix {
   }
 
   static MatrixKernels kernels() {
-    return {matrix_shape<CellOf>(), row, packed_bytes, pack, memory_bytes, forward, backward};
+    return {matrix_shape<CellOf>(),
+            row,
+            Rows::packed_bytes,
+            Rows::pack,
+            Rows::memory_bytes,
+            forward,
+            backward};
   }
 };
 
