@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import fixed_point, steps, tables
+from . import fixed_point, steps, tables, twins
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     subjects = parser.add_subparsers(dest="subject", required=True)
     subjects.add_parser("fixed-point", help=fixed_point.__doc__.split("\n\n")[0])
     subjects.add_parser("steps", help=steps.__doc__.replace("\n", " "))
+    twin = subjects.add_parser("twins", help=twins.__doc__.replace("\n", " "))
+    twin.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
     show = subjects.add_parser("tables", help="The tables of a file of results.")
     show.add_argument("file", type=Path, help="a JSON that python -m benchmarks wrote")
     show.add_argument(
@@ -26,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if args.subject == "steps":
         steps.main()
+        return 0
+    if args.subject == "twins":
+        twins.main(args.threads)
         return 0
     try:
         content = json.loads(args.file.read_text())

@@ -59,7 +59,7 @@ def _passes(row: Cell, shape: Shape) -> dict[str, tuple[Callable, Callable]]:
     call = ([packed], weights, row.numbers(row.options), None, None, None, False)
     y, _, saved = forward(*call, True)
     dy = torch.randn_like(y)
-    stacked, h = torch.cat(weights), torch.randn(B, C)
+    stacked, h = torch.cat([w for w in weights if w.dim() == 2]), torch.randn(B, C)
     width = len(stacked)
     gates, dgates, dh = torch.empty(B, width), torch.randn(B, width), torch.empty(B, C)
     all_h, all_dgates = torch.randn(B * T, C), torch.randn(B * T, width)

@@ -24,8 +24,7 @@ struct Driven {
 // step side by side. All is of the carry type.
 struct MatrixArgs {
   const void* blocks[kMaxTerms] = {};  // (C,C), contiguous
-  const void* packed = nullptr;        // the same, as the pass wants them; a forward pass may do
-                                       // without, where packing would take longer than it saves
+  const void* packed = nullptr;        // the same, as the pass wants them
   Driven driven;
 };
 

@@ -56,28 +56,53 @@ void all_panels(Strided<R> x, int64_t rows, int64_t inner, const R* w, int64_t p
   }
 }
 
-template <class R>
-R sum_of(Vec<R, kLanesOf<R>> v) {
-  R sum = 0;
-  for (int64_t i = 0; i < kLanesOf<R>; ++i) sum += v[i];
-  return sum;
+// Swaps blocks of kBlock by kBlock next to the diagonal, for all sizes from 1 on: a transpose.
+template <int kBlock, class V>
+LRNN_HD void transpose(V (&rows)[kLanes<V>]) {
+  constexpr int kSize = kLanes<V>;
+  if constexpr (kBlock < kSize) {
+    [&]<int... i>(Indices<i...>) __attribute__((always_inline)) {
+      for (int row = 0; row < kSize; ++row) {
+        if (row & kBlock) continue;
+        const V a = rows[row], b = rows[row + kBlock];
+        rows[row] = __builtin_shufflevector(a, b, (i & kBlock ? kSize + i - kBlock : i)...);
+        rows[row + kBlock] =
+            __builtin_shufflevector(a, b, (i & kBlock ? kSize + i : i + kBlock)...);
+      }
+    }(MakeIndices<kSize>{});
+    transpose<2 * kBlock>(rows);
+  }
 }
 
 }  // namespace
 
 template <class R>
-void Products<R>::pack_columns(Strided<R> w, int64_t inner, int64_t count, int64_t first,
+void Products<R>::pack_columns(const R* w, int64_t inner, int64_t count, int64_t first,
                                int64_t columns, R* packed) {
+  using V = Vec<R, kLanesOf<R>>;
+  constexpr int64_t kSize = kLanesOf<R>;
   // The last column brings those that fill its register.
   const int64_t end = first + count == columns ? padded<R>(columns) : first + count;
   for (int64_t i = 0; i < panels(columns); ++i) {
     const Panel part = panel(columns, i);
-    const int64_t begins = part.first * kLanes, ends = begins + part.count * kLanes,
-                  from = begins > first ? begins : first, to = ends < end ? ends : end;
-    for (int64_t k = 0; from < to && k < inner; ++k) {
-      R* const line = packed + place(inner, part, k) - begins;
-      for (int64_t j = from; j < to; ++j)
-        line[j] = j < columns ? w.data[k * w.row + (j - first) * w.column] : R(0);
+    for (int64_t j = 0; j < part.count; ++j) {
+      const int64_t begins = (part.first + j) * kSize, ends = begins + kSize,
+                    from = begins > first ? begins : first, to = ends < end ? ends : end;
+      if (from >= to) continue;
+      R* const lines = packed + place(inner, part, 0) + j * kSize;
+      const int64_t line = part.count * kSize;
+      int64_t k = 0;
+      if (from == begins && to == ends && ends <= first + count)
+        for (; k + kSize <= inner; k += kSize) {
+          V tile[kSize];
+          for (int64_t l = 0; l < kSize; ++l)
+            tile[l] = load_raw<V>(w + (begins - first + l) * inner + k);
+          transpose<1>(tile);
+          for (int64_t l = 0; l < kSize; ++l) store_raw(lines + (k + l) * line, tile[l]);
+        }
+      for (; k < inner; ++k)
+        for (int64_t c = from; c < to; ++c)
+          lines[k * line + c - begins] = c < columns ? w[(c - first) * inner + k] : R(0);
     }
   }
 }
@@ -101,33 +126,6 @@ void Products<R>::multiply(Strided<R> x, int64_t rows, int64_t inner, const R* w
     all_panels<R, false>(x, rows, inner, w, packed_rows, columns, y, y_row, add);
   else
     all_panels<R, true>(x, rows, inner, w, packed_rows, columns, y, y_row, add);
-}
-
-template <class R>
-void Products<R>::multiply_few(const R* x, int64_t x_row, int64_t rows, int64_t inner, const R* w,
-                               int64_t w_row, int64_t columns, R* y, int64_t y_row) {
-  using V = Vec<R, kLanesOf<R>>;
-  constexpr int64_t kLanes = kLanesOf<R>;
-  constexpr int kColumns = 4;
-  const int64_t whole = inner - inner % kLanes;
-  const auto some = [&]<int kCount>(int64_t row, int64_t column) {
-    const R* const a = x + row * x_row;
-    V sums[kCount] = {};
-    for (int64_t k = 0; k < whole; k += kLanes) {
-      const V value = load_raw<V>(a + k);
-      for (int i = 0; i < kCount; ++i) sums[i] += value * load_raw<V>(w + (column + i) * w_row + k);
-    }
-    for (int i = 0; i < kCount; ++i) {
-      R sum = sum_of<R>(sums[i]);
-      for (int64_t k = whole; k < inner; ++k) sum += a[k] * w[(column + i) * w_row + k];
-      y[row * y_row + column + i] = sum;
-    }
-  };
-  int64_t column = 0;
-  for (; column + kColumns <= columns; column += kColumns)
-    for (int64_t row = 0; row < rows; ++row) some.template operator()<kColumns>(row, column);
-  for (; column < columns; ++column)
-    for (int64_t row = 0; row < rows; ++row) some.template operator()<1>(row, column);
 }
 
 template struct Products<float>;

@@ -61,9 +61,10 @@ struct Products {
     return (inner * panel.first + k * panel.count) * kLanes;
   }
 
-  // Packs columns [first, first + count) of an (inner, columns) matrix: those of w, (inner, count).
-  static void pack_columns(Strided<R> w, int64_t inner, int64_t count, int64_t first,
-                           int64_t columns, R* packed);
+  // Packs columns [first, first + count) of an (inner, columns) matrix: the rows of w, (count,
+  // inner), contiguous.
+  static void pack_columns(const R* w, int64_t inner, int64_t count, int64_t first, int64_t columns,
+                           R* packed);
   // Packs row k.
   static void pack_row(const R* row, int64_t inner, int64_t columns, int64_t k, R* packed);
 
@@ -72,11 +73,6 @@ struct Products {
   // count.
   static void multiply(Strided<R> x, int64_t rows, int64_t inner, const R* w, int64_t packed_rows,
                        int64_t columns, R* y, int64_t y_row, bool add);
-
-  // y (rows, columns) = x (rows, inner) w' of a matrix w (columns, inner) as it lies, where packing
-  // it would cost more than the product.
-  static void multiply_few(const R* x, int64_t x_row, int64_t rows, int64_t inner, const R* w,
-                           int64_t w_row, int64_t columns, R* y, int64_t y_row);
 };
 
 extern template struct Products<float>;

@@ -15,9 +15,6 @@
 namespace lrnn {
 namespace {
 
-// A forward pass of fewer rows than this takes the matrices as they lie.
-constexpr int64_t kRowsWorthPacking = 32;
-
 // Memory of the operators' own, and its numbers.
 struct Block {
   Tensor tensor;
@@ -54,7 +51,6 @@ struct Pass {
     const ScanArgs& args = call.args;
     matrices.driven = driven;
     for (int i = 0; i < call.info.terms; ++i) matrices.blocks[i] = call.block(i);
-    if (!backward && args.B * args.T < kRowsWorthPacking) return;
     packed = std::make_unique<Block>(kernels.packed_bytes(args.C, driven.channels, backward));
     const int blocks = call.info.terms + (driven.channels ? 1 : 0);
     const auto pack = [&](int64_t i) {

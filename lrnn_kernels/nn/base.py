@@ -181,7 +181,7 @@ class Recurrent(nn.Module):
 
     def _store(self, h: State) -> Tensor:
         """A user's states as the scan stores them: one tensor, with the channels last."""
-        return torch.cat(h, -1) if isinstance(h, tuple) else h
+        return h if isinstance(h, Tensor) else torch.cat(h, -1)
 
     def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
         """The inverse of ``_store``, of all layers' and directions' states at once; join:

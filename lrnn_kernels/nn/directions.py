@@ -95,8 +95,9 @@ def one_step(
         if layer and layers.dropout:
             x = F.dropout(x, layers.dropout, layers.training)
         p = layers._parameters_of(layer, False)
-        y, h = layers._scan(
-            layers._drive(x, p),
+        scan, drive = _scan_of(layers, x, p)
+        y, h = scan(
+            drive,
             p,
             h0=h_0[layer],
             reset=reset,
@@ -119,10 +120,9 @@ def _direction(
     batch_first: bool,
     watch: Watch | None,
 ) -> tuple[Tensor, Tensor]:
-    if layers.takes_input and watch is None and not _constant(x):
-        scan, drive = layers._scan_input, x
+    if watch is None:
+        scan, drive = _scan_of(layers, x, p)
     else:
-        # In the order of x, so that the GEMM reads and writes rows as they lie.
         scan, drive = layers._scan, _drive(layers, x, p)
     drive = drive if batch_first else drive.transpose(0, 1)
     if watch is not None:
@@ -160,6 +160,14 @@ def _direction(
         y, h = _scan_to_each_end(scan, drive, p, h0, mask, at_reset, last, reached)
     y = y if batch_first else y.transpose(0, 1)
     return layers._read_out(y, x, p), h
+
+
+def _scan_of(layers: nn.Module, x: Tensor, p) -> tuple[Scan, Tensor]:
+    """A layer's scan, and what it takes: x, or what the scan is driven with, in the order of x, so
+    that the GEMM reads and writes rows as they lie."""
+    if layers.takes_input and not _constant(x):
+        return layers._scan_input, x
+    return layers._scan, _drive(layers, x, p)
 
 
 def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:

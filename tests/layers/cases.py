@@ -3,11 +3,12 @@ must compute."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lrnn_kernels import nn
 from lrnn_kernels.cell import Heaviside, Sign
-from lrnn_kernels.cells import brc, fq_bmru, hysteresis, min_gru, nbrc, src
+from lrnn_kernels.cells import brc, fq_bmru, gru, hysteresis, lstm, min_gru, nbrc, src
 
 #: Every layer by its name: what lrnn_kernels.nn exports.
 PLAIN = {
@@ -31,6 +32,11 @@ OPTIONS = {
     "SRC-spikes": {"threshold": 0.5, "surrogate": "triangle", "width": 0.7, "max_bias": 0.0},
     "BRC": {"initial_state": "learned"},
     "NBRC": {"initial_state": "learned"},
+    "GRU": {"initial_state": "learned"},
+    "GRU-reset_before": {"reset_after": False, "candidate_bias": False},
+    "LSTM": {"initial_state": "learned"},
+    "MGU": {"initial_state": "learned"},
+    "MGU-reset_after": {"reset_after": True},
 }
 #: name -> (class, keyword options): each layer, and its further forms.
 LAYERS = {name: (PLAIN[name.split("-")[0]], OPTIONS.get(name, {})) for name in {**PLAIN, **OPTIONS}}
@@ -119,6 +125,15 @@ def one_step(layer, suffix: str, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             bias = bias - (bias - layer.max_bias).clamp(min=0).detach()
         states, y = src.step(h.chunk(3), u, bias, **layer.options)
         return y, torch.cat(states)
+    if isinstance(layer, nn.GRU):
+        b_ih, b_hh = (F.pad(p[name], (0, 3 * H - len(p[name]))) for name in ("bias_ih", "bias_hh"))
+        gates = u + b_ih + torch.cat([b_hh[: 2 * H], torch.zeros(H, dtype=u.dtype)])
+        _, h = gru.step((h,), *gates.chunk(3), p["weight_hh"], b_hh[2 * H :], **layer.options)
+        return h, h
+    if isinstance(layer, nn.LSTM):
+        gates = u + p["bias_ih"] + p["bias_hh"]
+        states, y = lstm.step(h.chunk(2), *gates.chunk(4), p["weight_hh"])
+        return y, torch.cat(states)
     u = u + p.get("bias_ih", 0)
     if isinstance(layer, nn.LRU):
         lam = torch.exp(torch.complex(-p["nu"].exp(), p["theta"].exp()))
@@ -187,9 +202,8 @@ def gradients(outputs, tensors) -> list[Tensor]:
     loss = 0
     for out in flat(outputs):
         parts = torch.view_as_real(out) if out.is_complex() else out
-        loss = (
-            loss + (parts * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)).sum()
-        )
+        weights = torch.randn(parts.shape, generator=generator, dtype=torch.float64)
+        loss = loss + (parts * weights.to(parts.dtype)).sum()
     return list(torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True))
 
 

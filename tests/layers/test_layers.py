@@ -202,6 +202,9 @@ def test_autocast_gives_16_bit_outputs_and_float32_states(name, input_size):
         "MinGRU",
         "BRC",
         "NBRC",
+        "GRU",
+        "LSTM",
+        "MGU",
     ):  # smooth, so that rounding to 8 bits stays small; a unit that steps may take another level
         expected, h_expected = layer(x)
         assert_same((out.float(), h_n), (expected, h_expected), rtol=0.05, atol=0.1)

@@ -20,6 +20,9 @@ KEYS = {
     "SRC": ["weight_ih_l0", "bias_l0"],
     "BRC": ["weight_ih_l0", "bias_ih_l0", "w_a_l0", "w_c_l0"],
     "NBRC": ["weight_ih_l0", "bias_ih_l0", "w_a_l0", "w_c_l0"],
+    "GRU": ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"],
+    "LSTM": ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"],
+    "MGU": ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0"],
 }
 SHAPES = {  # of a layer with 5 inputs and 8 units, where the key alone does not tell
     "BMRU": {"weight_ih": (16, 5), "bias_ih": (16,)},
@@ -31,6 +34,9 @@ SHAPES = {  # of a layer with 5 inputs and 8 units, where the key alone does not
     "SRC": {"weight_ih": (8, 5)},
     "BRC": {"weight_ih": (24, 5), "bias_ih": (16,)},
     "NBRC": {"weight_ih": (24, 5), "bias_ih": (16,), "w_a": (8, 8), "w_c": (8, 8)},
+    "GRU": {"weight_ih": (24, 5), "weight_hh": (24, 8), "bias_ih": (24,), "bias_hh": (24,)},
+    "LSTM": {"weight_ih": (32, 5), "weight_hh": (32, 8), "bias_ih": (32,), "bias_hh": (32,)},
+    "MGU": {"weight_ih": (16, 5), "weight_hh": (16, 8), "bias_ih": (16,)},
 }
 hysteresis = pytest.mark.parametrize("cls", [nn.BMRU, nn.CMRU, nn.FQBMRU])
 

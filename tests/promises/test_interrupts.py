@@ -36,10 +36,7 @@ def _streams(cell: str, B: int, T: int, C: int, gradients: bool = False, **optio
         torch.full((1,), 0.3, dtype=torch.float16).expand(B, T, C).requires_grad_(gradients)
         for _ in entry.inputs
     ]
-    params = [
-        torch.full((C, C) if entry.matrices else (C,), 0.01).requires_grad_(gradients)
-        for _ in entry.params
-    ]
+    params = [torch.full(shape, 0.01).requires_grad_(gradients) for shape in entry.param_shapes(C)]
     return run_cell(entry, inputs, params, {**entry.options, **options})
 
 

@@ -29,8 +29,7 @@ torch.set_num_threads(1)
 def call(cell, B, T, C, options=None, gradients=False):
     entry = CELLS[cell]
     inputs = [torch.zeros(1, dtype=entry.dtypes[0]).expand(B, T, C) for _ in entry.inputs]
-    shape = (C, C) if entry.matrices else (C,)
-    params = [torch.zeros(shape, dtype=entry.dtypes[0]) for _ in entry.params]
+    params = [torch.zeros(shape, dtype=entry.dtypes[0]) for shape in entry.param_shapes(C)]
     if gradients:
         inputs = [x.requires_grad_() for x in inputs]
         params = [x.requires_grad_() for x in params]
@@ -162,10 +161,7 @@ def test_sizes_beyond_64_bits_are_refused(cell, options):
             continue  # no matrix of that size can be made
         dtype = entry.dtypes[0]
         inputs = [torch.zeros(1, dtype=dtype).expand(B, T, C) for _ in entry.inputs]
-        params = [
-            torch.zeros(1, dtype=dtype).expand(*((C, C) if entry.matrices else (C,)))
-            for _ in entry.params
-        ]
+        params = [torch.zeros(1, dtype=dtype).expand(shape) for shape in entry.param_shapes(C)]
         before = memory.stats()
         with pytest.raises(
             RuntimeError, match=r"inputs of shape \(\d+, \d+, \d+\) are too large|2\^63"

@@ -175,16 +175,27 @@ def test_threads_over_batch_and_channels_change_nothing(cell, options, shape):
         assert_same(testing.run(call), one)
 
 
-@over("dtype", CELLS["nbrc"].dtypes)
-@pytest.mark.parametrize("shape", [(1, 9, 300), (3, 40, 150), (5, 200, 96)], ids=str)
-def test_threads_over_the_batch_of_matrix_products(shape, dtype):
-    """A product of fewer rows may be summed in another order, and so may the weights' gradients:
-    rounding apart; the same every time."""
-    call = testing.random_call("nbrc", *shape, dtype=dtype, reset=True)
+@over(
+    ("cell", "options", "dtype"),
+    [
+        (cell, options, dtype)
+        for cell, options in VARIANTS
+        if CELLS[cell].matrices
+        for dtype in CELLS[cell].dtypes
+    ],
+)
+@pytest.mark.parametrize("shape", [(1, 9, 300), (3, 40, 150), (5, 200, 96), (70, 9, 33)], ids=str)
+def test_threads_over_the_batch_of_matrix_products(shape, cell, options, dtype):
+    """A batch element's values and gradients are the same on any thread; those of parameters are
+    sums of each thread's, the same every time."""
+    call = testing.random_call(cell, *shape, dtype=dtype, options=options, reset=True)
     with testing.threads(1):
         one = testing.run(call)
     two = testing.run(call)
     _assert_close(two, one, call)
+    sums = {f"d_{name}" for name in (*CELLS[cell].params, "h_reset")}
+    for name in one.keys() - sums:
+        assert testing.bits_equal(one[name], two[name]), name
     assert_same(testing.run(call), two)
 
 

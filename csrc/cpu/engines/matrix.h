@@ -26,14 +26,8 @@ struct Matrix : MatrixRows<CellOf, S, R> {
   // Products of all rows x with the blocks [first, first + terms), forward.
   static void multiply(const MatrixArgs& m, int64_t C, int first, int terms, const R* x,
                        int64_t x_row, int64_t batch, R* y, int64_t y_row) {
-    if (m.packed) {
-      const R* const w = first ? packed_late(m, C, false) : packed_early(m);
-      P::multiply({x, x_row, 1}, batch, C, w, C, terms * C, y, y_row, false);
-      return;
-    }
-    for (int i = 0; i < terms; ++i)
-      P::multiply_few(x, x_row, batch, C, static_cast<const R*>(m.blocks[first + i]), C, C,
-                      y + i * C, y_row);
+    const R* const w = first ? packed_late(m, C, false) : packed_early(m);
+    P::multiply({x, x_row, 1}, batch, C, w, C, terms * C, y, y_row, false);
   }
 
   static void forward_gates(const ScanArgs& args, int64_t b, int64_t t, const R* h, const R* early,
@@ -88,18 +82,10 @@ struct Matrix : MatrixRows<CellOf, S, R> {
     const Driven& d = m.driven;
     const R* const x = at<R>(d.x, b0, t);
     const int64_t width = kInputs * C;
-    if (m.packed) {
-      for (int64_t i = 0; i < batch; ++i)
-        __builtin_memcpy(rows.drive + i * rows.drive_row, d.bias, width * sizeof(R));
-      P::multiply({x, d.x.stride_b, 1}, batch, d.channels, packed_drive(m, C, false), d.channels,
-                  width, rows.drive, rows.drive_row, true);
-      return;
-    }
-    P::multiply_few(x, d.x.stride_b, batch, d.channels, static_cast<const R*>(d.w), d.channels,
-                    width, rows.drive, rows.drive_row);
     for (int64_t i = 0; i < batch; ++i)
-      for (int64_t c = 0; c < width; ++c)
-        rows.drive[i * rows.drive_row + c] += static_cast<const R*>(d.bias)[c];
+      __builtin_memcpy(rows.drive + i * rows.drive_row, d.bias, width * sizeof(R));
+    P::multiply({x, d.x.stride_b, 1}, batch, d.channels, packed_drive(m, C, false), d.channels,
+                width, rows.drive, rows.drive_row, true);
   }
 
   static void forward_some(ScanArgs args, const MatrixArgs& m, int64_t b0, int64_t batch,

@@ -107,7 +107,7 @@ struct MatrixRows {
       if (backward)
         for (int64_t k = 0; k < kInputs * C; ++k) P::pack_row(w + k * I, kInputs * C, I, k, packed);
       else
-        P::pack_columns({w, 1, I}, I, kInputs * C, 0, kInputs * C, packed);
+        P::pack_columns(w, I, kInputs * C, 0, kInputs * C, packed);
       return;
     }
     const bool late = kLate > 0 && block >= kEarly;
@@ -117,7 +117,7 @@ struct MatrixRows {
     if (backward)
       for (int64_t k = 0; k < C; ++k) P::pack_row(w + k * C, terms * C, C, i * C + k, packed);
     else
-      P::pack_columns({w, 1, C}, C, C, i * C, terms * C, packed);
+      P::pack_columns(w, C, C, i * C, terms * C, packed);
   }
 
   // Rows. A state, a term or a parameter takes row(C) numbers, or a whole row of products does: the
