@@ -26,7 +26,6 @@ struct MatrixInfo {
   int terms, late;  // blocks of (C,C); those of them, the last ones, that multiply a later vector
   int params;       // vectors
   int saved;        // values per channel and step, the states before it being the last of them
-  bool drivable;    // its backward pass does not read the inputs
 };
 
 }  // namespace lrnn

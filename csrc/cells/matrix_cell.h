@@ -69,8 +69,7 @@ constexpr CellInfo matrix_info(const char* name) {
 template <template <class> class CellOf>
 constexpr MatrixInfo matrix_shape() {
   using Cell = CellOf<float>;
-  return {Cell::kTerms, Cell::kLate, Cell::kParams, Cell::kSaved + Cell::kStates,
-          !Cell::kPullsInputs};
+  return {Cell::kTerms, Cell::kLate, Cell::kParams, Cell::kSaved + Cell::kStates};
 }
 
 }  // namespace lrnn::LRNN_ISA

@@ -43,6 +43,7 @@ struct MatrixTask {
 
 struct MatrixKernels {
   MatrixInfo info{};
+  bool drivable = false;  // its backward pass does not read the inputs: it may take their product
   int64_t (*row)(int64_t C) = nullptr;
   // Of the matrices and, in a driven pass of so many channels, of the inputs' weight.
   int64_t (*packed_bytes)(int64_t C, int64_t channels, bool backward) = nullptr;

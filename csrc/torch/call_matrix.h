@@ -83,8 +83,8 @@ struct __attribute__((visibility("hidden"))) DrivenCall : MatrixCall {
   DrivenCall(const CellInfo& one_input, int inputs, const MatrixInfo& info, const Tensors& x,
              const Tensors& params, bool reverse)
       : MatrixCall(one_input, info, x, reverse) {
-    STD_TORCH_CHECK(info.drivable && params.size() > 2 && params[2].dim() == 2, cell.name,
-                    ": no operator takes the product of its inputs, or parameters are missing");
+    STD_TORCH_CHECK(params.size() > 2 && params[2].dim() == 2, cell.name,
+                    ": parameters are missing");
     STD_TORCH_CHECK(type == carry, cell.name, ": x must have the carry dtype");
     const int64_t channels = args.C;
     args.C = params[2].size(1);

@@ -233,8 +233,9 @@ Tensors backward(size_t cell, const Tensors& inputs, const Tensors& params, cons
 }
 
 // Of a call that takes the product of its inputs, too: one input.
-CellInfo driven_info(size_t cell) {
+CellInfo driven_info(size_t cell, const MatrixKernels& kernels) {
   CellInfo info = cell_info(cell);
+  STD_TORCH_CHECK(kernels.drivable, info.name, ": no operator takes the product of its inputs");
   info.inputs = 1;
   return info;
 }
@@ -245,7 +246,7 @@ std::tuple<Tensor, Tensor, Tensor> driven_forward(size_t cell, const Tensors& in
                                                   bool reverse, bool save) {
   return run_operator(cell_info(cell).name, "", [&](Watch& watch) {
     const MatrixKernels kernels = kernels_of(cell, inputs);
-    const CellInfo info = driven_info(cell);
+    const CellInfo info = driven_info(cell, kernels);
     DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
     call.set_states(h0, reset, h_reset);
     return forward_of(watch, kernels, call, driven_of(call), save);
@@ -258,7 +259,7 @@ Tensors driven_backward(size_t cell, const Tensors& inputs, const Tensors& param
                         const Optional& dh_last) {
   return run_operator(cell_info(cell).name, "_backward", [&](Watch& watch) {
     const MatrixKernels kernels = kernels_of(cell, inputs);
-    const CellInfo info = driven_info(cell);
+    const CellInfo info = driven_info(cell, kernels);
     DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
     call.set_states(h0, reset, h_reset);
     return backward_for(call)(watch, kernels, call, &call, states, dy, dh_last);

@@ -297,6 +297,7 @@ struct Matrix : MatrixRows<CellOf, S, R> {
 
   static MatrixKernels kernels() {
     return {matrix_shape<CellOf>(),
+            !Cell::kPullsInputs,
             row,
             Rows::packed_bytes,
             Rows::pack,
