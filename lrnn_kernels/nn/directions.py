@@ -75,7 +75,7 @@ def is_plain(layers: nn.Module) -> bool:
     waits for it."""
     return not (
         torch.is_grad_enabled()
-        or _is_transformed()
+        or is_transformed()
         or layers._forward_hooks
         or layers._forward_pre_hooks
         or nn.modules.module._has_any_global_hook()
@@ -162,7 +162,7 @@ def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
     """What the scan is driven with. A row that x holds for all steps, or for all sequences, as
     expand makes it, is multiplied once."""
     constant = [dim for dim in (0, 1) if x.stride(dim) == 0 and x.shape[dim] > 1]
-    if not constant or x.requires_grad or _is_transformed():
+    if not constant or x.requires_grad or is_transformed():
         return layers._drive(x, p)
     row = x
     for dim in constant:
@@ -170,7 +170,7 @@ def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
     return layers._drive(row, p).expand(*x.shape[:2], -1)
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether what x shows may not be all there is of it: a tangent, a batch, a symbol."""
     return (
         torch.compiler.is_compiling()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..cells import src
 from ..options import number
-from .base import Recurrent, State
+from .base import Recurrent
 from .surrogate import ceiling
 
 #: The bias that the paper starts from: without input the neuron rests; it spikes while x is held at
@@ -115,17 +114,6 @@ class SRC(Recurrent):
 
     def _scan_options(self) -> dict[str, Any]:
         return self.options
-
-    def _store(self, h: State) -> Tensor:
-        return torch.cat(h, -1)
-
-    def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
-        parts = [
-            part for kind in zip(*(h.chunk(3, -1) for h in states), strict=True) for part in kind
-        ]
-        return torch.unsafe_chunk(
-            join(parts), 3
-        )  # i, h, h_s, one behind the other; nobody has what they are chunks of
 
     def _extra_options(self) -> dict[str, Any]:
         shown = {"gradient": self.options["gradient"], "max_bias": self.max_bias}
