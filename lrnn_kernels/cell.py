@@ -99,6 +99,9 @@ class Cell:
     #: The public function's arguments other than states, resets, direction and backend, by name, as
     #: (row, inputs, params, options): where two rows share a function, this tells them apart.
     arguments: Callable[..., tuple[Cell, list, list, Mapping]] | None = None
+    #: The operator of a step of its layer, where that makes its parameters of others, and an output
+    #: of C channels: see OWN_STEPS in backends/operators.py. By default the kernel's.
+    layer_step: str = ""
     #: Options as the kernel's plain numbers.
     numbers: Callable[[Mapping[str, Any]], list[float]] = lambda options: []
     dtypes: tuple[torch.dtype, ...] = REAL
@@ -150,6 +153,11 @@ class Cell:
         blocks = self.kernels[0].blocks
         vectors = len(self.params) - len(blocks)
         return [(n * C, C) for n in blocks] + [(C,)] * vectors
+
+    @property
+    def complex(self) -> bool:
+        """Whether its states are complex, whatever its streams are."""
+        return all(dtype.is_complex for dtype in self.dtypes)
 
     @property
     def linear(self) -> bool:

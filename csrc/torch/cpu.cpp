@@ -1,5 +1,7 @@
 // The CPU implementation of every operator but the nBRC's: describes the call to the kernels, plans
 // it, and runs it on torch's threads.
+#include "cpu.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -76,6 +78,8 @@ CarryType carry_row(const Call& call) {
 // Streamed stores need every row on a cache line.
 bool on_lines(const Output& x) { return reinterpret_cast<uintptr_t>(x.data) % 64 == 0; }
 
+}  // namespace
+
 std::tuple<Tensor, Tensor, Tensor> run_forward_of(Watch& watch, const CellInfo& cell,
                                                   const Tensors& inputs, const Tensors& params,
                                                   const std::vector<double>& options,
@@ -109,6 +113,8 @@ std::tuple<Tensor, Tensor, Tensor> run_forward_of(Watch& watch, const CellInfo& 
     }
   return {out.y, out.h_last, out.saved};
 }
+
+namespace {
 
 // Adds the partial sums of the slots in a fixed order, per batch element where out is (B,C), into
 // real or complex out.

@@ -10,6 +10,7 @@
 #include "../cpu/kernels.h"
 #include "../cpu/matrix.h"
 #include "call_matrix.h"
+#include "cpu.h"
 #include "operator.h"
 
 namespace lrnn {
@@ -267,6 +268,8 @@ Tensors driven_backward(size_t cell, const Tensors& inputs, const Tensors& param
 }
 
 }  // namespace
+
+bool is_drivable(size_t cell) { return find_matrix_kernels(cell, Storage::f32).drivable; }
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
   register_matrix_cells<forward, backward>(m);

@@ -67,7 +67,7 @@ inline int64_t tensor_bytes(const std::vector<int64_t>& sizes, ScalarType type) 
 struct Beside {
   struct Rows {
     const void* first;
-    int64_t step;              // bytes from one to the next
+    int64_t step;             // bytes from one to the next
   } streams[kMaxInputs + 2];  // inputs, dy, states
   int count = 0;
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..cell import Kernel
+from ..cell import Cell, Kernel
 from . import cpu, cuda, operators, triton
 from .contract import Backend
 
@@ -34,10 +34,10 @@ _CPU = torch.device("cpu")
 _ON_CPU = Choice("cpu", "the inputs are on the CPU, which has compiled kernels")
 
 
-def load(kernels: Mapping[str, Kernel]) -> None:
+def load(kernels: Mapping[str, Kernel], own_steps: Mapping[str, Cell]) -> None:
     """What importing the package does: operators are defined, and loaded where nothing need be
     compiled for that."""
-    operators.declare(kernels)
+    operators.declare(kernels, own_steps)
     for module in BACKENDS.values():
         module.load()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from ..cell import Kernel, carry_dtype
+from ..cell import Cell, Kernel, carry_dtype
 from . import autograd_vmap, varying
 
 #: The namespaces of the C++ and of the Triton operators in torch.ops.
@@ -57,6 +57,28 @@ _PLAN = (
     "plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]"
 )
 
+#: What is added to a kernel's name for the operator of a layer's step, on the CPU alone; it has no
+#: gradients, and no batching rule.
+#:
+#: NAME_layer_step(x, weights, params, options, states, layer, layers, reset, initial) -> [y,
+#: states...]
+#:     x        (B,in) or (in,); reset (B,) or () bool
+#:     weights  of the product of x, (rows,in), and its bias, of the first rows, where it has one
+#:     params   those of the kernel. An operator of OWN_STEPS takes weights and parameters as its
+#:              layer has them
+#:     states   a (layers,B,C) or (layers,C) tensor for each state of the cell, of which the one of
+#:              layer is read; none: the initial state
+#:     initial  the initial state, as h_reset above; zero without it
+#: The states returned are new, (1,B,C) or (1,C). Nothing is returned where the tensors are not
+#: those of a right call that needs no conversion.
+LAYER_STEP = "_layer_step"
+_LAYER_STEP = (
+    "(Tensor x, Tensor[] weights, Tensor[] params, float[] options, Tensor[] states, int layer, "
+    "int layers, Tensor? reset, Tensor? initial) -> Tensor[]"
+)
+#: The rows whose layers have an operator of their own, by its name (``Cell.layer_step``).
+OWN_STEPS: dict[str, Cell] = {}
+
 _definitions: list[torch.library.Library] = []  # an operator lives as long as its library object
 
 
@@ -69,14 +91,20 @@ def define(library: torch.library.Library, name: str, tags: tuple[torch.Tag, ...
 def names() -> list[str]:
     """Every operator that a library of kernels implements."""
     driven = [kernel.driven for kernel in KERNELS.values() if kernel.driven]
-    return [name for op in [*KERNELS, *driven] for name in (op, f"{op}_backward")] + ["plan"]
+    return [
+        *(name for op in [*KERNELS, *driven] for name in (op, f"{op}_backward")),
+        *(name + LAYER_STEP for name in (*KERNELS, *OWN_STEPS)),
+        "plan",
+    ]
 
 
-def declare(kernels: Mapping[str, Kernel]) -> None:
+def declare(kernels: Mapping[str, Kernel], own_steps: Mapping[str, Cell]) -> None:
     """Takes the rows of all kernels, and defines the operators that libraries of C++ kernels
     implement."""
     KERNELS.update(kernels)
+    OWN_STEPS.update(own_steps)
     define_all(NAMESPACE)
+    define_layer_steps()
     register(NAMESPACE, KERNELS)
     register_varying(NAMESPACE, KERNELS)
     for kernel in KERNELS.values():
@@ -95,6 +123,35 @@ def define_all(namespace: str) -> None:
             if kernel.driven:
                 define(library, kernel.driven)
     library.define(_PLAN)
+
+
+def define_layer_steps() -> None:
+    """Defines the operators of layers' steps. Only a CPU has them: elsewhere they do nothing."""
+    library = torch.library.Library(NAMESPACE, "FRAGMENT")
+    _definitions.append(library)
+    for name in (*KERNELS, *OWN_STEPS):
+        operator = name + LAYER_STEP
+        library.define(operator + _LAYER_STEP)
+        library.impl(operator, lambda *call: [], "CompositeExplicitAutograd")
+        torch.library.register_fake(f"{NAMESPACE}::{operator}", _layer_step_fake(name))
+
+
+def _layer_step_fake(name: str):
+    own = OWN_STEPS.get(name)
+    kernel = KERNELS[name] if own is None else own.kernels[0]
+
+    def fake(x, weights, params, options, states, layer, layers, reset, initial):
+        given = [*weights, *params, *states, *(t for t in (reset, initial) if t is not None)]
+        if any(t.device != x.device for t in given):
+            return []
+        is_complex = any(p.is_complex() for p in params) if own is None else own.complex
+        width, carry = weights[0].shape[0] // kernel.streams, carry_dtype(x.dtype)
+        C, dtype = (width // 2, carry.to_complex()) if is_complex else (width, carry)
+        y = x.new_empty((*x.shape[:-1], width if own is None else C))
+        last = [x.new_empty((1, *x.shape[:-1], C), dtype=dtype) for _ in range(kernel.states)]
+        return [y, *last]
+
+    return fake
 
 
 def register(namespace: str, kernels: Iterable[str]) -> None:

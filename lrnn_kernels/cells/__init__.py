@@ -88,7 +88,7 @@ KERNELS: dict[str, Kernel] = {
     kernel.name: kernel for row in CELLS.values() for kernel in row.kernels
 }
 
-choose.load(KERNELS)
+choose.load(KERNELS, {row.layer_step: row for row in CELLS.values() if row.layer_step})
 
 
 def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:

@@ -146,6 +146,7 @@ FQ_BMRU = Cell(
     kernels=(Kernel("fq_bmru", streams=1, reads=("x",), varying=EPS),),
     function=fq_bmru,
     streaming=fq_bmru_step,
+    layer_step="fq_bmru_thresholds",
     options={"eps": 0.0, "width": 1.0},
     check=eps_and_width,
     numbers=numbers,

@@ -63,6 +63,7 @@ LRU = Cell(
     kernels=(KERNEL_PER_CHANNEL,),
     function=lru,
     streaming=lru_step,
+    layer_step="lru",
     dtypes=COMPLEX,
     draw=draw_per_channel,
 )

@@ -241,10 +241,9 @@ def src_step(
 ) -> tuple[Tensor, States]:
     """One step of ``src``: u (B,C), state (i, h, h_s) or None for zero; options are those of
     ``src``. Returns (y, state)."""
-    unknown = options.keys() - OPTIONS.keys()
-    if unknown:
+    if unknown := options.keys() - OPTIONS.keys():
         raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
-    checked = src_options(**{**OPTIONS, **options})
+    checked = src_options(**{**OPTIONS, **options}) if options else OPTIONS
     h0 = joined("state", state, u, SRC, shared=False)
     resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
     y, last = run_step(SRC, [u], [bias], checked, h0, **resets, backend=backend)

@@ -16,7 +16,7 @@ from ..calls.autograd import owned
 from ..calls.run import run
 from ..cell import Cell
 from ..options import number, one_of
-from . import checks, directions, final, signature
+from . import checks, directions, final, signature, stepping, storage
 from .checks import State
 from .directions import Watch
 
@@ -79,7 +79,8 @@ class Recurrent(nn.Module):
     """
 
     cell: Cell  # the row of the scan; its states are what is carried from step to step
-    takes_input = False  # whether ``_scan_input`` scans x itself, with the product that drives it
+    takes_input = False  # whether its kernels have an operator that makes their streams of x
+    step_operator = ""  # a layer's own for a step, by name, where its kernel's does not do
     default_bias = True
     default_initial_state = "zero"
 
@@ -89,6 +90,10 @@ class Recurrent(nn.Module):
             cls.__signature__ = signature.constructor(cls, Recurrent)
         elif "__signature__" not in vars(cls):
             cls.__signature__ = signature.without_self(cls.__init__)
+        if not vars(cls).keys().isdisjoint(("_drive", "_streams", "_scan")):
+            cls.takes_input = False
+        if "_step_tensors" in vars(cls):
+            cls._step_parts = stepping.parts(cls, Recurrent)
 
     def __init__(
         self,
@@ -112,18 +117,9 @@ class Recurrent(nn.Module):
         bias = self.default_bias if bias is None else bias
         initial_state = self.default_initial_state if initial_state is None else initial_state
         super().__init__()
-        for name, value in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
+        self.input_size = checks.size("input_size", input_size)
+        self.hidden_size = checks.size("hidden_size", hidden_size)
+        self.num_layers = checks.size("num_layers", num_layers)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
         self.dropout = number("dropout", dropout, 0.0, 1.0)
@@ -153,8 +149,16 @@ class Recurrent(nn.Module):
         raise NotImplementedError
 
     def _drive(self, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-        """The scan's packed input from x, both with the channels last."""
-        return F.linear(x, p["weight_ih"], p.get("bias_ih"))
+        """The scan's packed input from x, both with the channels last. A bias shorter than the
+        weight is that of its first rows."""
+        weight, *bias = self._weights(p)
+        if bias and bias[0].shape[0] < weight.shape[0]:
+            bias = [F.pad(bias[0], (0, weight.shape[0] - bias[0].shape[0]))]
+        return F.linear(x, weight, *bias)
+
+    def _weights(self, p: Mapping[str, Tensor]) -> list[Tensor]:
+        """Of ``_drive``'s product: the weight, and the bias where there is one."""
+        return [p["weight_ih"], p["bias_ih"]] if "bias_ih" in p else [p["weight_ih"]]
 
     def _streams(self, drive: Tensor) -> list[Tensor]:
         """The scan's inputs from ``_drive``'s output: itself, packed, or the streams one by one."""
@@ -181,20 +185,11 @@ class Recurrent(nn.Module):
 
     def _store(self, h: State) -> Tensor:
         """A user's states as the scan stores them: one tensor, with the channels last."""
-        return h if isinstance(h, Tensor) else torch.cat(h, -1)
+        return storage.store(h, len(self.cell.states))
 
-    def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
-        """The inverse of ``_store``, of all layers' and directions' states at once; join:
-        torch.stack, or torch.cat without a batch.
-
-        Gives contiguous tensors that are no views, and nobody else's: users may change them in
-        place.
-        """
-        count = len(self.cell.states)
-        if count == 1:
-            return join(states)
-        kinds = zip(*(h.chunk(count, -1) for h in states), strict=True)
-        return torch.unsafe_chunk(join([part for kind in kinds for part in kind]), count)
+    def _load(self, stored: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> State:
+        """The inverse of ``_store``, of all layers' and directions' states: ``storage.load``."""
+        return storage.load(stored, join, len(self.cell.states))
 
     def _scan(self, drive: Tensor, p: Mapping[str, Tensor], **states) -> tuple[Tensor, Tensor]:
         """(y, h_last) of one direction, (B,T,C) and (B,C), from ``_drive``'s output; states:
@@ -211,6 +206,24 @@ class Recurrent(nn.Module):
             **states,
         )
 
+    def _takes_input(self) -> bool:
+        """Whether one operator takes ``_drive``'s product as well as the scan: ``takes_input``, and
+        nobody has put methods of another kind in the place of those that the operator is for."""
+        return self.takes_input and (torch.compiler.is_compiling() or stepping.is_as_built(self))
+
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]] | None:
+        """What the operator of a step takes (``stepping``): weights, of ``_drive``'s product, and
+        the scan's parameters. None where another way must be gone.
+
+        A layer with a ``_drive``, ``_streams`` or ``_read_out`` of its own goes it, unless it has
+        this method too.
+        """
+        return self._weights(p), self._scan_params(p)
+
+    def _finish_step(self, y: Tensor, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
+        """The output from what a ``step_operator`` gives."""
+        return y
+
     # Parameters.
 
     def _build(self, device, dtype) -> None:
@@ -218,11 +231,7 @@ class Recurrent(nn.Module):
         self._suffixes: list[list[str]] = []  # [layer][direction]
         self._names: list[list[str]] = []  # [layer]
         for layer in range(self.num_layers):
-            shapes = self._shapes(
-                self.input_size
-                if layer == 0
-                else self.hidden_size * (2 if self.bidirectional else 1)
-            )
+            shapes = self._shapes(self.output_size if layer else self.input_size)
             self._suffixes.append(
                 [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
             )
@@ -343,26 +352,9 @@ class Recurrent(nn.Module):
         Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a
         bidirectional layer.
         """
-        if self.bidirectional:
-            raise RuntimeError(
-                "step is for one direction: a bidirectional layer's output needs the steps to come"
-            )
-        arguments.tensor("x", x)
-        checks.shape(self, x, "B", "")
-        batch = tuple(x.shape[:-1])
-        checks.state(self, "state", state, batch)
-        checks.reset(reset, batch)
-        plain = type(self).forward is Recurrent.forward
-        if state is not None and x.dim() == 2 and plain and directions.is_plain(self):
-            mask = None if reset is None else reset.unsqueeze(1)
-            out, states = directions.one_step(self, x.unsqueeze(1), self._store(state), mask)
-            alone = len(states) == len(self.cell.states) == 1
-            return owned(out.squeeze(1)), self._load(states, _alone if alone else torch.stack)
-        time = x.dim() - 1 if self.batch_first else 0
-        out, state = self(
-            x.unsqueeze(time), state, None if reset is None else reset.unsqueeze(time)
-        )
-        return owned(out.squeeze(time)), state
+        if (done := stepping.by_operator(self, x, state, reset)) is not None:
+            return done
+        return stepping.by_parts(self, x, state, reset)
 
     def _forward_packed(
         self, x: PackedSequence, h_0: State | None, reset: Tensor | None
@@ -399,6 +391,4 @@ class Recurrent(nn.Module):
         )
 
 
-def _alone(states: list[Tensor]) -> Tensor:
-    """One state, (B,C), as that of a stack of one layer, without a copy."""
-    return states[0].unsqueeze_(0)
+Recurrent._step_parts = stepping.parts(Recurrent, Recurrent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..cells import brc, nbrc
@@ -60,10 +59,6 @@ class BRC(Recurrent):
 
     def _init_recurrent(self, w: Tensor) -> None:
         w.fill_(1.0)
-
-    def _drive(self, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
-        bias = F.pad(p["bias_ih"], (0, self.hidden_size)) if self.bias else None
-        return F.linear(x, p["weight_ih"], bias)
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         return [p["w_a"], p["w_c"]]

@@ -4,16 +4,19 @@ several lengths. ``layers`` is a ``base.Recurrent``."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from ..calls.run import run_driven
+
 #: What is told of each layer and direction: its parameters, and what its scan is driven with.
 Watch = Callable[[Mapping[str, Tensor], Tensor], None]
 
-#: ``_scan`` or ``_scan_input`` of a layer.
+#: What runs a layer and direction: (drive or x, parameters, **states) -> (y, h_last).
 Scan = Callable[..., tuple[Tensor, Tensor]]
 
 
@@ -78,7 +81,7 @@ def is_plain(layers: nn.Module) -> bool:
     waits for it."""
     return not (
         torch.is_grad_enabled()
-        or _is_transformed()
+        or is_transformed()
         or layers._forward_hooks
         or layers._forward_pre_hooks
         or nn.modules.module._has_any_global_hook()
@@ -165,9 +168,18 @@ def _direction(
 def _scan_of(layers: nn.Module, x: Tensor, p) -> tuple[Scan, Tensor]:
     """A layer's scan, and what it takes: x, or what the scan is driven with, in the order of x, so
     that the GEMM reads and writes rows as they lie."""
-    if layers.takes_input and not _constant(x):
-        return layers._scan_input, x
+    if layers._takes_input() and not _constant(x):
+        return partial(_scan_input, layers), x
     return layers._scan, _drive(layers, x, p)
+
+
+def _scan_input(layers: nn.Module, x: Tensor, p, **states) -> tuple[Tensor, Tensor]:
+    """``_scan`` of what ``_drive`` would make of x, (B,T,in)."""
+    weight, *bias = layers._weights(p)
+    params, options = layers._scan_params(p), layers._scan_options()
+    bias = bias[0] if bias else None
+    backend = layers.backend
+    return run_driven(layers.cell, x, weight, bias, params, options, backend=backend, **states)
 
 
 def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
@@ -182,12 +194,12 @@ def _drive(layers: nn.Module, x: Tensor, p) -> Tensor:
 
 def _constant(x: Tensor) -> list[int]:
     """The dimensions along which x holds one row for all."""
-    if x.requires_grad or _is_transformed():
+    if x.requires_grad or is_transformed():
         return []
     return [dim for dim in (0, 1) if x.stride(dim) == 0 and x.shape[dim] > 1]
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether what x shows may not be all there is of it: a tangent, a batch, a symbol."""
     return (
         torch.compiler.is_compiling()

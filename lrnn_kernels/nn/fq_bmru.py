@@ -45,6 +45,8 @@ class FQBMRU(Recurrent, Annealed, Gated):
 
     cell = fq_bmru.FQ_BMRU
 
+    step_operator = cell.layer_step
+
     default_initial_state = "learned"
 
     def _set_options(
@@ -86,6 +88,9 @@ class FQBMRU(Recurrent, Annealed, Gated):
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         beta_lo = p["p1"].abs()
         return [beta_lo, beta_lo + p["p2"].abs(), p["alpha"]]
+
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        return self._weights(p), [p["p1"], p["p2"], p["alpha"]]
 
     def _gate(self, p: Mapping[str, Tensor], drive: Tensor) -> Tensor:
         u = drive.relu()

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..cells import gru
-from .driven import Driven
+from .base import Recurrent
 from .init import recurrent_uniform_
 
 
-class GRU(Driven):
+class GRU(Recurrent):
     """The gated recurrent unit (Cho et al. 2014), as torch.nn.GRU has it, parameters and
     initialization included: either loads the other's state_dict.
 
@@ -43,6 +43,7 @@ class GRU(Driven):
     """
 
     cell = gru.GRU
+    takes_input = True
 
     def _set_options(self, *, reset_after: bool = True, candidate_bias: bool = True) -> None:
         self.options = gru.gru_options(reset_after)
@@ -61,17 +62,14 @@ class GRU(Driven):
     def _init(self, p: Mapping[str, Tensor]) -> None:
         recurrent_uniform_(p, self.hidden_size)
 
-    def _weights(self, p: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        return p["weight_ih"], self._input_bias(p)
-
-    def _input_bias(self, p: Mapping[str, Tensor]) -> Tensor | None:
-        """All biases but the candidate's recurrent one."""
+    def _weights(self, p: Mapping[str, Tensor]) -> list[Tensor]:
+        """The bias is all but the candidate's recurrent one."""
         if not self.bias:
-            return None
-        H = self.hidden_size
+            return [p["weight_ih"]]
+        H, b_ih, b_hh = self.hidden_size, p["bias_ih"], p["bias_hh"]
         if self.candidate_bias:
-            return p["bias_ih"] + F.pad(p["bias_hh"][: 2 * H], (0, H))
-        return F.pad(p["bias_ih"] + p["bias_hh"], (0, H))
+            b_hh = F.pad(b_hh[: 2 * H], (0, H))
+        return [p["weight_ih"], F.pad(b_ih + b_hh, (0, 3 * H - b_ih.shape[0]))]
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         w, H = p["weight_hh"], self.hidden_size

@@ -212,6 +212,9 @@ class AlphaCMRU(Recurrent, Drifting):
     def _streams(self, drive: Tensor) -> list[Tensor]:
         return self._parts(drive) if self.absolute else [drive]
 
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]] | None:
+        return None if self.absolute else super()._step_tensors(p)
+
     def _parts(self, drive: Tensor) -> list[Tensor]:
         c, beta, alpha = drive.chunk(3, -1)
         return [c, beta, alpha.abs() if self.absolute else alpha]

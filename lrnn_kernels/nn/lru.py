@@ -46,6 +46,8 @@ class LRU(Recurrent):
 
     cell = lru.LRU
 
+    step_operator = cell.layer_step
+
     default_bias = False
 
     def _set_options(
@@ -102,6 +104,16 @@ class LRU(Recurrent):
             q.to(out.dtype) for q in (x.flatten(0, 1), skip)
         )  # in-place products are not autocast
         return out.addmm_(rows, skip.t()).unflatten(0, x.shape[:2])
+
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        weights = [p["weight_ih"], p["weight_ho"], p["skip"]]
+        if "bias_ho" in p:
+            weights.append(p["bias_ho"])
+        return weights, [p["nu"], p["theta"], p["gamma"]]
+
+    def _finish_step(self, y: Tensor, x: Tensor, p: Mapping[str, Tensor]) -> Tensor:
+        skip = p["skip"]
+        return y.addcmul_(x, skip) if skip.dim() == 1 else y
 
     def _store(self, h: Tensor) -> Tensor:
         if not h.is_complex():

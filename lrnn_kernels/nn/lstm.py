@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..cells import lstm
-from .driven import Driven
+from .base import Recurrent
 from .init import recurrent_uniform_
 
 
-class LSTM(Driven):
+class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000),
     as torch.nn.LSTM has it, parameters and initialization included: either loads the other's
     state_dict.
@@ -37,6 +37,7 @@ class LSTM(Driven):
     """
 
     cell = lstm.LSTM
+    takes_input = True
 
     def _shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
         H = self.hidden_size
@@ -50,8 +51,8 @@ class LSTM(Driven):
     def _init(self, p: Mapping[str, Tensor]) -> None:
         recurrent_uniform_(p, self.hidden_size)
 
-    def _weights(self, p: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        return p["weight_ih"], p["bias_ih"] + p["bias_hh"] if self.bias else None
+    def _weights(self, p: Mapping[str, Tensor]) -> list[Tensor]:
+        return [p["weight_ih"]] + ([p["bias_ih"] + p["bias_hh"]] if self.bias else [])
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         return [p["weight_hh"]]

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from ..cells import mgu
-from .driven import Driven
+from .base import Recurrent
 from .init import recurrent_uniform_
 
 
-class MGU(Driven):
+class MGU(Recurrent):
     """The minimal gated unit (Zhou, Wu, Zhang and Zhou 2016): a GRU whose one gate both resets and
     updates.
 
@@ -36,6 +36,7 @@ class MGU(Driven):
     """
 
     cell = mgu.MGU
+    takes_input = True
 
     def _set_options(self, *, reset_after: bool = False) -> None:
         self.options = mgu.mgu_options(reset_after)

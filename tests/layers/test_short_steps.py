@@ -1,20 +1,21 @@
-"""A step without gradients takes a short way: its numbers are those of the long one, and nothing
-that a layer may have become is missed."""
+"""A step without gradients takes a short way, most often one operator a layer: its numbers are
+those of the long one, and nothing that a layer may have become is missed."""
 
 import pytest
 import torch
 from torch.nn.utils import parametrize
 
 from lrnn_kernels import nn
-from lrnn_kernels.nn import directions
+from lrnn_kernels.nn import directions, stepping
 from tests.layers.cases import assert_same, each, every_layer, flat, make, random_state
+from tests.layers.test_step_operators import operators_of
 
 B = 3
 
 
 @pytest.fixture
 def short_ways(monkeypatch) -> list[int]:
-    """How often the short way was taken."""
+    """How often the layer's methods were called one by one."""
     taken, way = [], directions.one_step
 
     def counted(*args):
@@ -37,19 +38,46 @@ def each_detached(outputs):
     return out.detach(), each(torch.Tensor.detach, state)
 
 
+def with_parts(layer, *args):
+    """A step by the layer's methods, one by one."""
+    return stepping.by_parts(layer, *args)
+
+
 @every_layer
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("with_reset", [False, True])
-def test_the_same_numbers(name, batch_first, with_reset, short_ways):
-    layer = make(name, 5, 4, 2, batch_first=batch_first).eval()
-    x, state = torch.randn(B, 5, dtype=torch.float64), random_state(layer, B)
+@pytest.mark.parametrize("input_size", [4, 5])
+def test_the_same_numbers(name, batch_first, with_reset, input_size, short_ways):
+    layer = make(name, input_size, 4, 2, batch_first=batch_first).eval()
+    x, state = torch.randn(B, input_size, dtype=torch.float64), random_state(layer, B)
     reset = torch.tensor([True, False, True]) if with_reset else None
     for _ in range(2):  # the second time everything is known
         short, long = both(layer, x, state, reset)
         assert_same(flat(short), flat(long), rtol=0, atol=0)
-    assert len(short_ways) == 2
     with torch.inference_mode():
         assert_same(flat(layer.step(x, state, reset)), flat(long), rtol=0, atol=0)
+        short_ways.clear()
+        assert_same(flat(with_parts(layer, x, state, reset)), flat(long), rtol=0, atol=0)
+        assert len(short_ways) == 1
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("batch", [(), (1,), (B,), (0,)], ids=str)
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("started", [False, True])
+def test_the_same_numbers_of_other_dtypes_and_forms(name, dtype, batch, layers, started):
+    """Of the operator and of a sequence of one step."""
+    layer = make(name, 5, 6, layers).eval().to(dtype)
+    carry = torch.complex64 if isinstance(layer, nn.LRU) else torch.float32
+    state = each(lambda h: h.to(carry), random_state(layer, *batch)) if started else None
+    for reset in (None, torch.rand(batch) < 0.5):
+        x = torch.randn(*batch, 5).to(dtype)
+        with torch.no_grad():
+            got = layer.step(x, state, reset)
+            out, last = layer(x[None], state, None if reset is None else reset[None])
+        assert_same(flat(got), flat((out.squeeze(0), last)), rtol=0, atol=0)
+        assert not any(h._is_view() for h in flat(got))
 
 
 def update(layer) -> None:
@@ -82,8 +110,17 @@ def parametrized(layer) -> None:
         parametrize.register_parametrization(layer, name, Shifted())
 
 
+def plain_attributes(layer) -> None:
+    """As some wrappers of modules leave them."""
+    for name, p in list(layer.named_parameters()):
+        delattr(layer, name)
+        setattr(layer, name, p.detach() + 0.1)
+
+
 @every_layer
-@pytest.mark.parametrize("change", [update, load, set_data, optimize, parametrized])
+@pytest.mark.parametrize(
+    "change", [update, load, set_data, optimize, parametrized, plain_attributes]
+)
 def test_what_changes_a_parameter_is_seen_at_once(name, change):
     layer = make(name, 5, 4, 2)
     x, state = torch.randn(B, 5, dtype=torch.float64), random_state(layer, B)
@@ -148,8 +185,7 @@ def test_hooks_and_gradients_take_the_long_way(short_ways):
     assert seen == ["hook"]
     assert not short_ways
     with torch.no_grad():
-        layer.step(x, state)
-    assert short_ways
+        assert operators_of(lambda: layer.step(x, state))
 
 
 def test_under_autocast_and_vmap():

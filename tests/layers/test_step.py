@@ -97,6 +97,15 @@ def test_a_bias_acts_up_to_its_limit_and_learns_beyond():
     assert (layer.bias_l0 < -4).all()
 
 
+def test_the_limit_is_met_exactly():
+    layer = nn.SRC(5, 200, max_bias=0.1)
+    torch.nn.init.uniform_(layer.bias_l0, 0.1, 1e9)
+    (bias,) = layer._scan_params({"bias": layer.bias_l0})
+    assert (bias == torch.tensor(0.1)).all()
+    (gradient,) = torch.autograd.grad(bias.sum(), layer.bias_l0)
+    assert (gradient == 1).all()
+
+
 def test_no_limit_and_other_limits():
     x = torch.zeros(60, 1, 5)
     for limit, spikes in ((-4.0, True), (-6.0, False), (None, True)):

@@ -12,7 +12,7 @@ import pytest
 PARENT = """
 import multiprocessing, os, signal
 import numpy as np, torch, lrnn_kernels
-from lrnn_kernels import fixed_point, memory, testing
+from lrnn_kernels import fixed_point, memory, nn, testing
 from lrnn_kernels.cells import CELLS
 
 def limit_time(*_):
@@ -29,11 +29,18 @@ calls = {
     )
     for cell, row in CELLS.items()
 }
+# Those whose states do not jump by rounding.
+layers = {
+    name: getattr(nn, name)(64, 256) for name in ("BRC", "LRU", "MinGRU", "NBRC", "SRC")
+}
+rows = torch.randn(2000, 64)
 # Copied by torch, in parallel if it may.
 strided = [torch.randn(8, 160, 600).transpose(1, 2) for _ in range(2)]
 
 def results(gradients=False):
     found = {cell: testing.run(call, "cpu", gradients=gradients) for cell, call in calls.items()}
+    with torch.no_grad():
+        found |= {f"step of {name}": {"y": layer.step(rows)[0]} for name, layer in layers.items()}
     found["strided"] = {"y": lrnn_kernels.min_gru(*strided)[0]}
     found = {
         name: {key: x.detach().numpy() for key, x in result.items()}

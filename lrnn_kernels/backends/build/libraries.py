@@ -37,7 +37,7 @@ COMMON = (
     "cells/index.cpp",
     "watch.cpp",
     *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
-    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_matrix", "operator", "outputs")),
+    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_matrix", "cpu_step", "operator", "outputs")),
 )
 CUDA_COMMON = (
     "cells/index.cpp",
