@@ -16,7 +16,7 @@ std::tuple<Tensor, Tensor, Tensor> run_forward_of(Watch& watch, const CellInfo& 
                                                   const Optional& h0, const Optional& reset,
                                                   const Optional& h_reset, bool reverse, bool save);
 
-// Whether a cell of the matrix engine has an operator that takes the product of its inputs, too.
-bool is_drivable(size_t cell);
+// Of a cell of the matrix engine that has an operator which takes the product of its inputs, too.
+std::optional<MatrixInfo> drivable(size_t cell);
 
 }  // namespace lrnn

@@ -269,7 +269,10 @@ Tensors driven_backward(size_t cell, const Tensors& inputs, const Tensors& param
 
 }  // namespace
 
-bool is_drivable(size_t cell) { return find_matrix_kernels(cell, Storage::f32).drivable; }
+std::optional<MatrixInfo> drivable(size_t cell) {
+  const MatrixKernels kernels = find_matrix_kernels(cell, Storage::f32);
+  return kernels.drivable ? std::optional(kernels.info) : std::nullopt;
+}
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
   register_matrix_cells<forward, backward>(m);

@@ -72,21 +72,48 @@ std::tuple<Tensor, Tensor> scan(Watch& watch, const CellInfo& cell, const Given&
 // the scan's are the layer's.
 using Prepare = Tensors(const Tensors& params, const Form& form);
 
-// weights: of the input's product, and its bias where it has one; params: the scan's, or what a
-// layer makes them of.
+// The parameters of the operator of a matrix cell that takes the product of its inputs, too; none
+// where there is no such operator. A second bias, torch's bias_hh, is added to the first, but for
+// its last vectors, which are the cell's own.
+std::optional<Tensors> driven_params(size_t cell, const Tensors& weights, const Tensors& params,
+                                     const Form& form) {
+  const std::optional<MatrixInfo> info = drivable(cell);
+  if (!info || form.type != form.carry) return {};
+  const int64_t width = weights[0].size(0), own = info->params * form.C;
+  Tensors all{weights[0]};
+  if (weights.size() == 2) all.push_back(weights[1]);
+  if (weights.size() != 2) all.push_back(new_zeros({width}, form.type));
+  all.insert(all.end(), params.begin(), params.end());
+  if (weights.size() < 3) return all;
+  const Tensor &b_ih = weights[1], &b_hh = weights[2];
+  if (!is_vector(b_ih, width) || !is_vector(b_hh, width) || b_hh.scalar_type() != form.type)
+    throw Unreadable();
+  as_real(form.type, [&](auto zero) {
+    using R = decltype(zero);
+    R* const sum = mutable_data<R>(all[1]);
+    for (int64_t i = 0; i < width; ++i)
+      sum[i] = data<R>(b_ih)[i] + (i < width - own ? data<R>(b_hh)[i] : zero);
+  });
+  for (int64_t at = width - own; at < width; at += form.C)
+    all.push_back(seen_as(b_hh, {form.C}, {1}, at));
+  return all;
+}
+
+// weights: of the input's product, and its bias where it has one, or two; params: the scan's, or
+// what a layer makes them of.
 template <size_t kCell, Forward kForward, Prepare* kPrepare = nullptr>
 Tensors step(Tensor x, Tensors weights, Tensors params, Options options, Tensors states,
              int64_t layer, int64_t layers, Optional reset, Optional initial) {
   const CellInfo& cell = cell_info(kCell);
   return run_operator(cell.name, "_layer_step", [&](Watch& watch) -> Tensors {
     const Given given{x, weights, params, states, reset, initial, {layer, layers}};
-    if (weights.empty() || weights.size() > 2) return {};
-    const Optional bias = weights.size() == 2 ? Optional(weights[1]) : Optional();
+    constexpr bool kMatrices = kForward == call_forward;  // their shapes are checked there
+    if (weights.empty() || weights.size() > (kMatrices ? 3 : 2)) return {};
+    const Optional bias = weights.size() > 1 ? Optional(weights[1]) : Optional();
     const bool complex = cell.complex && !params.empty() && is_complex(params[0].scalar_type());
     const std::optional<Form> form = given.form(cell, weights[0], bias, complex);
     if (!form) return {};
     if (kPrepare != nullptr && static_cast<int>(params.size()) != cell.params) return {};
-    constexpr bool kMatrices = kForward == call_forward;  // their shapes are checked there
     Tensors ready;
     for (const Tensor& p : params) {
       if ((!kMatrices && !is_vector(p, form->C)) || is_complex(p.scalar_type()) != complex ||
@@ -100,13 +127,11 @@ Tensors step(Tensor x, Tensors weights, Tensors params, Options options, Tensors
     }
     const Tensor rows = rows_of(given, *form);
     const auto run = [&] {
-      if constexpr (kMatrices)
-        if (is_drivable(kCell) && form->type == form->carry) {
-          const int64_t width = weights[0].size(0);
-          ready.insert(ready.begin(), bias ? *bias : new_zeros({width}, form->carry));
-          ready.insert(ready.begin(), weights[0]);
-          return scan<call_driven>(watch, cell, given, *form, rows, ready, options);
-        }
+      if constexpr (kMatrices) {
+        if (const auto all = driven_params(kCell, weights, ready, *form))
+          return scan<call_driven>(watch, cell, given, *form, rows, *all, options);
+        if (weights.size() > 2) throw Unreadable();
+      }
       const Tensor drive = product(rows, weights[0], bias);
       return scan<kForward>(watch, cell, given, *form, drive, ready, options);
     };

@@ -76,6 +76,12 @@ class GRU(Recurrent):
         has_bias = self.bias and self.candidate_bias
         return [w, p["bias_hh"][2 * H :] if has_bias else torch.zeros_like(w[0])]
 
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        if not (self.bias and self.candidate_bias):
+            return super()._step_tensors(p)
+        # The operator adds the biases, all but b_hn, which it takes from the second.
+        return [p["weight_ih"], p["bias_ih"], p["bias_hh"]], [p["weight_hh"]]
+
     def _scan_options(self) -> dict[str, Any]:
         return self.options
 

@@ -56,3 +56,7 @@ class LSTM(Recurrent):
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         return [p["weight_hh"]]
+
+    def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        biases = [p["bias_ih"], p["bias_hh"]] if self.bias else []  # which the operator adds
+        return [p["weight_ih"], *biases], [p["weight_hh"]]
