@@ -9,12 +9,24 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from tests.layers.cases import TOLERANCE, each, every_layer, make
+from lrnn_kernels import nn
+from tests.layers.cases import TOLERANCE, every_layer, make
 
 B, T, INPUT = 4, 9, 3
+COMPOSITIONS = {"Stack": nn.Stack, "Parallel": nn.Parallel}
+
+
+def hybrid(kind: type[torch.nn.Module]) -> torch.nn.Module:
+    """A composition of ours and torch's, of one width."""
+    torch.manual_seed(0)
+    theirs = torch.nn.LSTM(INPUT, INPUT, batch_first=True, dtype=torch.float64)
+    ours = [make(name, INPUT, INPUT, batch_first=True) for name in ("LRU", "BMRU", "GRU")]
+    return kind(*ours, theirs)
 
 
 def build(name: str, bidirectional: bool = False) -> torch.nn.Module:
+    if name in COMPOSITIONS:
+        return hybrid(COMPOSITIONS[name])
     return make(name, INPUT, 8, 2, batch_first=True, bidirectional=bidirectional)
 
 
@@ -34,7 +46,11 @@ def windows(layer: torch.nn.Module, x: Tensor) -> None:
         reset = torch.arange(part.shape[1]).expand(part.shape[:2]) == 2 if number % 3 == 1 else None
         out, state = layer(part, state, reset)
         out.square().mean().backward()
-        state = each(Tensor.detach, state)
+        state = detached(state)
+
+
+def detached(state):
+    return state.detach() if isinstance(state, Tensor) else tuple(map(detached, state))
 
 
 def packed_windows(layer: torch.nn.Module, x: Tensor) -> None:
@@ -49,7 +65,7 @@ def packed_windows(layer: torch.nn.Module, x: Tensor) -> None:
             state,
         )
         out.data.square().mean().backward()
-        state = each(Tensor.detach, state)
+        state = detached(state)
 
 
 #: What is trained, and whether in both directions.
@@ -96,9 +112,19 @@ def found(tmp_path_factory, request):
     return [torch.load(f"{folder}/{rank}.pt") for rank in range(2)]
 
 
+@pytest.mark.parametrize("name", COMPOSITIONS)
+@pytest.mark.parametrize("training", ["one sequence", "windows"])
+def test_halves_of_a_batch_of_a_composition(name, training, found):
+    check(name, training, found)
+
+
 @every_layer
 @pytest.mark.parametrize("training", TRAINING)
 def test_halves_of_a_batch_have_the_gradients_of_the_whole(name, training, found):
+    check(name, training, found)
+
+
+def check(name: str, training: str, found) -> None:
     train, bidirectional = TRAINING[training]
     expected = gradients(build(name, bidirectional), train, batch())
     for process in found:
