@@ -97,7 +97,8 @@ class Cell:
     #: The public function's options, by name, as options of the cell: checked.
     check: Callable[..., Mapping[str, Any]] = dict
     #: The public function's arguments other than states, resets, direction and backend, by name, as
-    #: (row, inputs, params, options): where two rows share a function, this tells them apart.
+    #: (row, inputs, params, options): where two rows share a function, this tells them apart; and
+    #: where one may be left out, what it then is.
     arguments: Callable[..., tuple[Cell, list, list, Mapping]] | None = None
     #: The operator of a step of its layer, where that makes its parameters of others, and an output
     #: of C channels: see OWN_STEPS in backends/operators.py. By default the kernel's.

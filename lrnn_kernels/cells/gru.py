@@ -107,6 +107,17 @@ def gru_options(reset_after: bool) -> dict[str, Any]:
     return {"reset_after": boolean("reset_after", reset_after)}
 
 
+def _given(
+    p_r: Tensor,
+    p_z: Tensor,
+    p_n: Tensor,
+    w_hh: Tensor,
+    b_hn: Tensor | None,
+    reset_after: bool,
+) -> tuple[Cell, list[Tensor], list[Tensor], Mapping[str, Any]]:
+    return GRU, [p_r, p_z, p_n], _params(p_r, w_hh, b_hn), gru_options(reset_after)
+
+
 def _params(p_r: Tensor, w_hh: Tensor, b_hn: Tensor | None) -> list[Tensor]:
     if b_hn is None and isinstance(w_hh, Tensor):
         b_hn = w_hh.new_zeros(w_hh.shape[-1:])
@@ -143,5 +154,6 @@ GRU = Cell(
     streaming=gru_step,
     options={"reset_after": True},
     check=gru_options,
+    arguments=_given,
     variants=({}, {"reset_after": False}),
 )

@@ -13,7 +13,7 @@ from lrnn_kernels import testing
 from lrnn_kernels.calls.run import run_driven
 from lrnn_kernels.cells import CELLS
 from tests.conftest import VARIANTS, over
-from tests.layers.cases import PLAIN, flat, gradients
+from tests.layers.cases import PLAIN, assert_same, flat, gradients
 
 DRIVEN = [(cell, options) for cell, options in VARIANTS if CELLS[cell].kernels[0].driven]
 LAYERS = [name for name, layer in PLAIN.items() if layer.takes_input]
@@ -187,6 +187,14 @@ def test_gradients_are_those_of_differences(name):
         return tuple(flat(out))
 
     assert torch.autograd.gradcheck(call, (x, *weights.values()))
+
+
+def test_a_bias_left_out_is_zero():
+    p, w, zero = torch.randn(3, 2, 5, 4), torch.randn(12, 4), torch.zeros(4)
+    for function in (lrnn_kernels.gru, lambda *args: lrnn_kernels.explain("gru", *args)):
+        assert str(function(*p, w)) == str(function(*p, w, zero))
+    step = lrnn_kernels.gru_step(*p[:, :, 0], w, None, p[0, :, 1])
+    assert_same(step, lrnn_kernels.gru_step(*p[:, :, 0], w, zero, p[0, :, 1]), rtol=0, atol=0)
 
 
 def test_what_does_not_fit_is_named():
