@@ -8,19 +8,24 @@
 namespace lrnn {
 namespace {
 
-GpuMatrixKernels kernels_of(size_t cell, const Call& call) {
-  const char* const name = cell_info(cell).name;
+const Tensor& first_of(size_t cell, const Tensors& inputs) {
+  STD_TORCH_CHECK(!inputs.empty(), cell_info(cell).name, ": got no inputs");
+  return inputs[0];
+}
+
+// The same for every storage.
+MatrixInfo info_of(size_t cell) {
+  return find_gpu_matrix_kernels(cell_info(cell).name, Storage::f32).info;
+}
+
+GpuMatrixKernels kernels_of(const Call& call) {
+  const char* const name = call.cell.name;
   const GpuMatrixKernels kernels = find_gpu_matrix_kernels(name, call.storage);
   STD_TORCH_CHECK(kernels.forward, name, ": no CUDA kernel for this dtype");
   STD_TORCH_CHECK(call.args.C <= kGpuMatrixChannels, name,
                   ": the CUDA kernel holds matrices of up to ", kGpuMatrixChannels,
                   " channels, got ", call.args.C);
   return kernels;
-}
-
-// Of tensors that are looked at for their shape and dtype alone.
-GpuMatrixKernels kernels_of(size_t cell, const Tensors& inputs) {
-  return kernels_of(cell, Call(cell_info(cell), inputs, {}, {}, false));
 }
 
 GpuMatrixLayout layout_of(const GpuMatrixKernels& kernels, const Call& call,
@@ -47,9 +52,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(size_t cell, const Tensors& inputs,
                                            const Tensors& params, const Optional& h0,
                                            const Optional& reset, const Optional& h_reset,
                                            bool reverse, bool save) {
-  const DeviceScope device(inputs.at(0));
-  const GpuMatrixKernels kernels = kernels_of(cell, inputs);
-  MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
+  const DeviceScope device(first_of(cell, inputs));
+  MatrixCall call(cell_info(cell), info_of(cell), inputs, params, reverse);
+  const GpuMatrixKernels kernels = kernels_of(call);
   call.set_states(h0, reset, h_reset);
   const Outputs out(call, false);
   const Tensor saved = call.new_saved(save);
@@ -96,9 +101,9 @@ Tensors matrix_gradients(const MatrixCall& call, Tensor saved, Tensor gathered) 
 Tensors backward(size_t cell, const Tensors& inputs, const Tensors& params, const Optional& h0,
                  const Optional& reset, const Optional& h_reset, bool reverse,
                  const Optional& states, const Optional& dy, const Optional& dh_last) {
-  const DeviceScope device(inputs.at(0));
-  const GpuMatrixKernels kernels = kernels_of(cell, inputs);
-  MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
+  const DeviceScope device(first_of(cell, inputs));
+  MatrixCall call(cell_info(cell), info_of(cell), inputs, params, reverse);
+  const GpuMatrixKernels kernels = kernels_of(call);
   call.set_states(h0, reset, h_reset);
   ScanArgs& args = call.args;
   const int64_t C = args.C, width = call.state_channels(), vectors = call.info.params;
@@ -136,9 +141,9 @@ Tensors backward(size_t cell, const Tensors& inputs, const Tensors& params, cons
 }  // namespace
 
 std::vector<int64_t> gpu_matrix_layout(size_t cell, const Tensors& inputs) {
-  const DeviceScope device(inputs.at(0));
+  const DeviceScope device(first_of(cell, inputs));
   const Call call(cell_info(cell), inputs, {}, {}, false);
-  const GpuMatrixLayout layout = layout_of(kernels_of(cell, call), call, device);
+  const GpuMatrixLayout layout = layout_of(kernels_of(call), call, device);
   return {layout.blocks, layout.groups, layout.elements};
 }
 

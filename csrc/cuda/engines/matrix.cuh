@@ -106,22 +106,25 @@ struct MatrixThread {
         owns(part % 2 == 0 && part < 2 * kRows * kElements) {
     for (int i = 0; i < Cell::kParams; ++i)
       p[i] = channel < args.C ? static_cast<const R*>(args.params[i].data)[channel] : R(0);
+    // Offsets of 32 bits: those of 64 would take more registers here than the products do.
+    const int C = static_cast<int>(args.C), first_other = part * Piece::kCount;
 #pragma unroll
     for (int term = 0; term < kTerms; ++term)
 #pragma unroll
-      for (int row = 0; row < kRows; ++row)
+      for (int row = 0; row < kRows; ++row) {
+        const int mine = first_channel + row;
+        const R* const from = static_cast<const R*>(matrices.blocks[term]) +
+                              (kForward ? mine * C + first_other : first_other * C + mine);
 #pragma unroll
         for (int piece = 0; piece < kPieces; ++piece)
 #pragma unroll
           for (int i = 0; i < Piece::kCount; ++i) {
-            const int64_t mine = first_channel + row,
-                          other = (piece * kParts + part) * Piece::kCount + i;
-            const R* const block = static_cast<const R*>(matrices.blocks[term]);
-            w[term][row][piece].s[i] =
-                mine < args.C && other < args.C
-                    ? block[kForward ? mine * args.C + other : other * args.C + mine]
-                    : R(0);
+            const int further = piece * kParts * Piece::kCount + i;
+            w[term][row][piece].s[i] = mine < C && first_other + further < C
+                                           ? from[kForward ? further : further * C]
+                                           : R(0);
           }
+      }
   }
 
   // Calls walk() for all batch elements of the group, as many at a time as the layout says.

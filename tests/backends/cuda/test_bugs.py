@@ -134,8 +134,10 @@ BUGS = {
         "matrix.cuh", "w[kFirst + vector + result]", "w[vector + result]"
     ),
     "one state for all": Bug("matrix.cuh", "x.data ? get<R>(x, 0, i)", "x.data ? get<R>(x, 0, 0)"),
-    "a late vector that nobody waits for": Bug(
-        "matrix_passes.cuh", "k.template tell<1>(&late); k.template hear<1>();", "", *_RACE
+    "a late vector that nobody is told": Bug(
+        "matrix_passes.cuh",
+        "k.template tell<1>(&late); k.template hear<1>();",
+        "static_cast<void>(late);",
     ),
     "the state before for that after": Bug(
         "matrix_passes.cuh", "before[i] = h[i]", "before[i] = after[i]"
@@ -197,15 +199,15 @@ def run_check(library: executor.Executor) -> bool:
 
 
 def run_matrix_cells(library: executor.Executor) -> bool:
-    """Two groups of five blocks, one of which takes a turn more."""
+    """Five blocks, which take four batch elements at a time, and then two."""
     for seed in range(4):
         library.configure(resident=1, seed=seed)
         cell, options = (("lstm", {}), ("gru", {"reset_after": False}))[seed % 2]
         call = testing.random_call(
-            cell, 9, 5, 130, options=options, reset=True, h_reset="per_batch", seed=seed
+            cell, 6, 4, 130, options=options, reset=True, h_reset="per_batch", seed=seed
         )
         try:
-            if calls.errors(call, matrix_calls.run(call, library, multiprocessors=10)):
+            if calls.errors(call, matrix_calls.run(call, library, multiprocessors=5)):
                 return False
         except RuntimeError:  # they wait without end
             return False

@@ -193,12 +193,13 @@ def test_nothing_need_be_saved(cell, options):
 
 
 def run_every_kernel(library, number: int) -> None:
-    """For the sanitizers: a case per kernel, small and with tails. Wide ones have groups of several
-    blocks, and turns."""
-    cases = [(C, *of_grid) for C in (17, 33, 65, 130) for of_grid in GRID]
-    for case, (C, cell, options, dtype) in enumerate(cases):
+    """For the sanitizers: a case for every cell and width, of one type after another, small and
+    with tails. Wide ones have groups of several blocks, and turns."""
+    cases = [(C, *variant) for C in (17, 33, 65, 130) for variant in VARIANTS]
+    for case, (C, cell, options) in enumerate(cases):
+        dtype = REAL[(case + case // len(VARIANTS)) % len(REAL)]
         library.configure(resident=2, seed=number + case)
         if C < 65:
             check(a_call(case, cell, options, C, dtype, 5), library)
         else:
-            check(a_call(case, cell, options, C, dtype, 2, B=3), library, multiprocessors=10)
+            check(a_call(case, cell, options, C, dtype, 2, B=5), library, multiprocessors=9)

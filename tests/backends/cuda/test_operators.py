@@ -169,8 +169,9 @@ def test_errors_name_the_cell():
     op = torch.ops.lrnn_on_executor.linear
     with pytest.raises(RuntimeError, match="linear: input 1 differs from input 0"):
         op([a, b[..., :2]], [], [], None, None, None, False, True)
-    with pytest.raises(RuntimeError, match="linear: got no inputs"):
-        op([], [a], [], None, None, None, False, True)
+    for name in operators.KERNELS:
+        with pytest.raises(RuntimeError, match=f"{name}: got no inputs"):
+            getattr(torch.ops.lrnn_on_executor, name)([], [a], [0.0], None, None, None, False, True)
 
 
 def test_explain_shows_the_launch():
