@@ -116,6 +116,29 @@ def test_matrices_that_no_blocks_hold(cell, options):
 
 
 @over(("cell", "options"), WITH_MATRICES)
+def test_matrices_that_several_blocks_hold(cell, options, operators_on_executor):
+    """By a group that takes batch elements in turn; sums of elements have a row each."""
+    set_multiprocessors = operators_on_executor[0].library.lrnn_gpu_set_multiprocessors
+    features = {"h0": True, "reset": True, "per_batch": True}
+    set_multiprocessors(ctypes.c_int64(8))
+    try:
+        for number, h_reset in enumerate(("shared", "per_batch")):
+            call = testing.random_call(
+                cell,
+                5,
+                4,
+                200,
+                options=options or None,
+                h_reset=h_reset,
+                packed=number == 1,
+                **features,
+            )
+            check(call, "cuda")
+    finally:
+        set_multiprocessors(ctypes.c_int64(132))
+
+
+@over(("cell", "options"), WITH_MATRICES)
 def test_matrices_that_this_device_cannot_hold(cell, options, operators_on_executor):
     """A group's blocks wait for one another, so all of them must run."""
     set_multiprocessors = operators_on_executor[0].library.lrnn_gpu_set_multiprocessors
