@@ -13,10 +13,11 @@ and assumes of the device and of the code
   and a meeting of a block's groups takes MEETING; that a step of a step cell takes CHAIN forward,
   and backward half of it, which computes one function in three, unless nothing but y is saved, when
   it computes all; that a unit adjoint besides takes a quarter of CHAIN;
-- that a step of the nBRC, with matrices of float32, takes CHAIN, MEETING of its threads' sums,
+- that a step of a cell with matrices, of float32, takes CHAIN, MEETING of its threads' sums,
   PRODUCT of a cycle for every product that a multiprocessor takes (128 of a cycle, and a third of
   that for loads and sums), and, where several blocks hold the matrices, EXCHANGE: the way of a
-  store and a load through L2, and the half of another load that came too early;
+  store and a load through L2, and the half of another load that came too early; MEETING and
+  EXCHANGE once more where it has late terms;
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared
     memory and threads allow; whole waves;
 - that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are
@@ -54,7 +55,16 @@ from lrnn_kernels.testing.draw import Draw, anything
 from ..measure import report
 from ..measure.traffic import OPS, Op
 from ..resources import cuda
-from .plan import Gpu, NbrcLayout, Plan, Problem, StepPlan, StepProblem, plans
+from .plan import (
+    Gpu,
+    MatrixLayout,
+    MatrixProblem,
+    Plan,
+    Problem,
+    StepPlan,
+    StepProblem,
+    plans,
+)
 
 COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
 PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
@@ -64,7 +74,7 @@ ARCHITECTURE = "sm_90"
 ACCESS = 16
 
 SHAPES = ((8, 4096, 256), (32, 784, 256), (64, 4096, 256), (1, 65536, 64), (1, 65536, 256))
-NBRC_SHAPES = (
+MATRIX_SHAPES = (
     (8, 784, 64),
     (8, 784, 128),
     (8, 784, 256),
@@ -259,21 +269,52 @@ def _storage(dtype: torch.dtype) -> str:
     return {2: "__nv_bfloat16, float", 4: "float, float", 8: "double, double"}[dtype.itemsize]
 
 
-def predict_nbrc(shape: tuple[int, int, int]) -> tuple[NbrcLayout, float]:
-    """How a call of the nBRC with matrices of float32 lies over the device, and the seconds of a
-    pass, either way."""
+#: The kernels of cells with matrices by name, with the row and the options that reach them.
+MATRIX_KERNELS = {
+    name: (row, options)
+    for row in CELLS.values()
+    if row.matrices
+    for name, options in row.compiled.items()
+}
+
+
+@functools.cache
+def late_terms(name: str) -> int:
+    """Blocks of a cell's matrices that multiply something else than the state: of one step, the
+    gradient of a block is an outer product with what it multiplied."""
+    row, options = MATRIX_KERNELS[name]
+    channels = 8
+    draw = Draw(torch.Generator().manual_seed(0), 1, 1, channels, False)
+    streams, params = (row.draw or anything)(draw, row)
+    matrices = [w.requires_grad_() for w in params if w.dim() == 2]
+    states = [draw.normal((1, channels)) for _ in row.states]
+    after, _ = row.step(tuple(states), *(x[:, 0] for x in streams), *params, **options)
+    gradients = torch.autograd.grad(sum(x.sum() for x in after), matrices)
+    blocks = torch.cat(gradients).split(channels)
+    return sum(torch.linalg.matrix_rank(torch.cat([g, states[0]])) > 1 for g in blocks)
+
+
+def predict_matrix(name: str, shape: tuple[int, int, int]) -> tuple[MatrixLayout, float]:
+    """How a call of a kernel of a cell with matrices, of float32, lies over the device, and the
+    seconds of a pass, either way."""
     B, T, C = shape
-    layout = NbrcLayout()
-    plans().lrnn_nbrc_layout(*map(c_int64, (128, 64, B, C)), byref(H100), byref(layout))
-    held = next(width for width in (32, 64, 128, 256) if width >= C)  # the kernels' widths
-    step = (
-        CHAIN
-        + MEETING
-        + PRODUCT * layout.elements * 2 * held * min(held, 64 if layout.blocks > 1 else held)
-    )
+    terms, late = sum(_kernel(name).blocks), late_terms(name)
+    problem, layout = MatrixProblem(B, C, terms, max(terms - late, late), 4), MatrixLayout()
+    plans().lrnn_matrix_layout(byref(problem), byref(H100), byref(layout))
+    width = plans().lrnn_matrix_width(c_int64(C))
+    products = layout.elements * terms * width * plans().lrnn_matrix_slice(terms, width, 4)
+    rounds = 2 if late else 1
+    step = CHAIN + MEETING * rounds + PRODUCT * products
     if layout.blocks > 1:
-        return layout, LAUNCH + T * (step + EXCHANGE) * -(-B // (layout.groups * layout.elements))
+        step += EXCHANGE * rounds
+        return layout, LAUNCH + T * step * -(-B // (layout.groups * layout.elements))
     return layout, LAUNCH + T * step * -(-B // MULTIPROCESSORS)
+
+
+def _kernel(name: str) -> Kernel:
+    """Of a cell with matrices."""
+    (kernel,) = (k for k in MATRIX_KERNELS[name][0].kernels if k.name == name)
+    return kernel
 
 
 def _resources(
@@ -341,13 +382,12 @@ def main() -> int:
                 )
             )
     rows = []
-    for shape in NBRC_SHAPES:
-        layout, seconds = predict_nbrc(shape)
-        lies = f"{layout.groups} x {layout.blocks} blocks, {layout.elements} at a time"
-        rows.append(
-            [str(list(shape)), lies, f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"]
-        )
-    print(
-        report.table(["nbrc, float32", "groups", "ms, either way", "us a step"], rows, "the nBRC")
-    )
+    for name in MATRIX_KERNELS:
+        for shape in MATRIX_SHAPES:
+            layout, seconds = predict_matrix(name, shape)
+            lies = f"{layout.groups} x {layout.blocks} blocks, {layout.elements} at a time"
+            times = f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"
+            rows.append([name, str(list(shape)), lies, *times])
+    columns = ["operator", "float32", "groups", "ms, either way", "us a step"]
+    print(report.table(columns, rows, "cells with matrices"))
     return 0

@@ -1,5 +1,5 @@
 // The CUDA kernels' own plans, for plan.py through ctypes.
-#include "../../csrc/cuda/kernels.h"
+#include "../../csrc/cuda/plan.h"
 
 extern "C" {
 int lrnn_affine_tile(int accesses, int numbers) { return lrnn::affine_tile(accesses, numbers); }
@@ -13,9 +13,12 @@ void lrnn_step_plan(const lrnn::GpuStepProblem* problem, const lrnn::Gpu* gpu,
                     lrnn::GpuStepPlan* plan) {
   *plan = make_gpu_step_plan(*problem, *gpu);
 }
-// Of kernels that hold so many channels in one block, or a slice in each of several.
-void lrnn_nbrc_layout(int64_t block_channels, int64_t slice, int64_t B, int64_t C,
-                      const lrnn::Gpu* gpu, lrnn::GpuNbrcLayout* layout) {
-  *layout = lrnn::GpuNbrcKernels{block_channels, slice}.layout(B, C, gpu->multiprocessors);
+int lrnn_matrix_width(int64_t C) { return lrnn::matrix_width(C); }
+int lrnn_matrix_slice(int terms, int width, int number_bytes) {
+  return lrnn::matrix_slice(terms, width, number_bytes);
+}
+void lrnn_matrix_layout(const lrnn::GpuMatrixProblem* problem, const lrnn::Gpu* gpu,
+                        lrnn::GpuMatrixLayout* layout) {
+  *layout = make_gpu_matrix_layout(*problem, *gpu);
 }
 }

@@ -39,8 +39,14 @@ class StepProblem(Structure):
     ]
 
 
-class NbrcLayout(Structure):
-    """csrc/cuda/kernels.h."""
+class MatrixProblem(Structure):
+    """csrc/cuda/plan.h."""
+
+    _fields_ = [(name, c_int64) for name in ("B", "C", "terms", "vectors", "number_bytes")]
+
+
+class MatrixLayout(Structure):
+    """csrc/cuda/plan.h."""
 
     _fields_ = [(name, c_int64) for name in ("blocks", "groups", "elements")]
 

@@ -15,7 +15,7 @@ struct Brc {
   static constexpr int kInputs = 3, kParams = 2, kStates = 1, kSaved = 0, kGates = 0, kCarried = 1;
   static constexpr bool kPullsInputs = true;
 
-  explicit Brc(const double*) {}
+  LRNN_HD explicit Brc(const double*) {}
 
   template <class V>
   LRNN_HD void step(const V* x, const V* p, const V* before, V* after, V& y, V*, V*) const {

@@ -9,7 +9,7 @@ namespace lrnn {
 #define LRNN_DECLARE_affine(name) GpuKernels name##_gpu_kernels(Storage);
 #define LRNN_DECLARE_latch LRNN_DECLARE_affine
 #define LRNN_DECLARE_step(name) GpuStepKernels name##_gpu_kernels(Storage);
-#define LRNN_DECLARE_matrix(name) GpuNbrcKernels name##_gpu_kernels(Storage);
+#define LRNN_DECLARE_matrix(name) GpuMatrixKernels name##_gpu_kernels(Storage);
 #define LRNN_DECLARE(name, header, engine, Cell) \
   extern const CellInfo name##_info;             \
   LRNN_DECLARE_##engine(name)
@@ -49,8 +49,19 @@ GpuStepKernels find_gpu_step_kernels(const char* cell, Storage storage) {
 #define LRNN_FIND_matrix LRNN_SKIP
   LRNN_CELLS(LRNN_LINE)
   return {};
+#undef LRNN_FIND_matrix
+#undef LRNN_FIND_step
+#undef LRNN_FIND_latch
+#undef LRNN_FIND_affine
 }
 
-GpuNbrcKernels find_gpu_nbrc_kernels(Storage storage) { return nbrc_gpu_kernels(storage); }
+GpuMatrixKernels find_gpu_matrix_kernels(const char* cell, Storage storage) {
+#define LRNN_FIND_affine LRNN_SKIP
+#define LRNN_FIND_latch LRNN_SKIP
+#define LRNN_FIND_step LRNN_SKIP
+#define LRNN_FIND_matrix LRNN_FIND
+  LRNN_CELLS(LRNN_LINE)
+  return {};
+}
 
 }  // namespace lrnn

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "../args.h"
+#include "../cells/info.h"
 #include "plan.h"
 
 namespace lrnn {
@@ -69,44 +70,39 @@ struct GpuStepKernels {
   }
 };
 
-// How a call of the nBRC lies over a device: its blocks are groups * blocks. A group, whose blocks
-// share the channels, takes batch elements in turn, some at a time. Where it has several blocks,
-// all groups run at a time.
-struct GpuNbrcLayout {
-  int64_t blocks, groups, elements;
+// The blocks of a matrix cell's matrices, (C,C), contiguous, of the carry type.
+struct GpuMatrices {
+  const void* blocks[kGpuMatrixTerms] = {};
 };
-// The most elements of a group of several blocks, and the most channels.
-inline constexpr int kGpuNbrcElements = 4, kGpuNbrcChannels = 256;
 
-// The nBRC, whose matrices lie in registers. params are its matrices, stride_t numbers from row to
-// row; saved and states are (B,T,3C), one plane after another: both gates' whole pre-activations,
-// and the state before the step. The backward pass leaves the matrices' gradients to its caller, as
-// products of the gates' gradients and those states; where args.saved is given, (B,T,2C) of the
-// carry type, it gets the gates' gradients before they are rounded to the storage of dinputs.
-// dreset is [b][C].
-struct GpuNbrcKernels {
-  int64_t block_channels = 0;  // that one block holds whole
-  int64_t slice = 0;           // of channels, that each of several blocks holds
-  int64_t element_bytes = 0;   // of workspace per group and batch element at a time
+// Both directions of a matrix cell for a storage; its matrices lie in registers. saved and states
+// are (B,T,nC), n planes of C side by side, see cells/matrix_cell.h. The backward pass leaves the
+// matrices' gradients to its caller, as products over all steps: where args.saved is given, of the
+// carry type and (B,T,gathered C), it gets the gradients of the terms before they are rounded to
+// the storage of dinputs and, of a cell with late terms, what these multiplied. It writes every row
+// of partial sums of parameters in args, slot = b, and adds to those of h_reset, [b][states C],
+// which are zeroed by the caller.
+struct GpuMatrixKernels {
+  MatrixInfo info{};
+  GpuMatrixProblem shape{};   // of no call: B and C are 0
+  int64_t element_bytes = 0;  // of workspace per group and batch element at a time
   // workspace holds workspace_bytes().
-  int (*forward)(const ScanArgs& args, const GpuNbrcLayout& layout, void* workspace,
-                 void* stream) = nullptr;
-  int (*backward)(const ScanArgs& args, const GpuNbrcLayout& layout, void* workspace,
-                  void* stream) = nullptr;
+  int (*forward)(const ScanArgs& args, const GpuMatrices& matrices, const GpuMatrixLayout& layout,
+                 void* workspace, void* stream) = nullptr;
+  int (*backward)(const ScanArgs& args, const GpuMatrices& matrices, const GpuMatrixLayout& layout,
+                  void* workspace, void* stream) = nullptr;
+  int (*reduce)(const Sums& sums, void* out,
+                void* stream) = nullptr;  // into the real type of the carry
 
-  // No groups: the device has too few multiprocessors, on each of which a block runs. Rather
-  // another group than another element.
-  GpuNbrcLayout layout(int64_t B, int64_t C, int64_t multiprocessors) const {
-    if (C <= block_channels) return {1, B, 1};
-    const int64_t blocks = (C + slice - 1) / slice, most = multiprocessors / blocks;
-    if (most == 0 || B == 0) return {blocks, 0, 1};
-    const int64_t each = (B + most - 1) / most,
-                  elements = each < kGpuNbrcElements ? each : kGpuNbrcElements;
-    const int64_t groups = (B + elements - 1) / elements;
-    return {blocks, groups < most ? groups : most, elements};
+  int64_t gathered() const { return info.terms + (info.late > 0 ? 1 : 0); }
+  GpuMatrixProblem problem(const ScanArgs& args) const {
+    GpuMatrixProblem of_call = shape;
+    of_call.B = args.B;
+    of_call.C = args.C;
+    return of_call;
   }
-  int64_t workspace_bytes(const GpuNbrcLayout& layout) const {
-    return layout.blocks > 1 ? layout.groups * kGpuNbrcElements * element_bytes : 0;
+  int64_t workspace_bytes(const GpuMatrixLayout& layout) const {
+    return layout.blocks > 1 ? layout.groups * kGpuMatrixElements * element_bytes : 0;
   }
 };
 
@@ -114,6 +110,6 @@ struct GpuNbrcKernels {
 // storage.
 GpuKernels find_gpu_kernels(const char* cell, Storage storage);
 GpuStepKernels find_gpu_step_kernels(const char* cell, Storage storage);
-GpuNbrcKernels find_gpu_nbrc_kernels(Storage storage);
+GpuMatrixKernels find_gpu_matrix_kernels(const char* cell, Storage storage);
 
 }  // namespace lrnn

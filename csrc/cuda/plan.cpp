@@ -101,4 +101,16 @@ bool is_valid(const GpuStepPlan& plan, const GpuStepProblem& p) {
   return plan.blocks >= 1 && (plan.blocks >= needed || p.workspace_bytes > 0);
 }
 
+// Rather another group than another element.
+GpuMatrixLayout make_gpu_matrix_layout(const GpuMatrixProblem& p, const Gpu& gpu) {
+  const int terms = static_cast<int>(p.terms), bytes = static_cast<int>(p.number_bytes),
+            width = matrix_width(p.C), slice = matrix_slice(terms, width, bytes);
+  if (slice == width) return {1, p.B, 1};
+  const int64_t blocks = divide_up(p.C, slice), most = gpu.multiprocessors / blocks;
+  if (most == 0 || p.B == 0) return {blocks, 0, 1};
+  const int64_t at_a_time = matrix_elements(static_cast<int>(p.vectors), bytes),
+                elements = std::min(divide_up(p.B, most), at_a_time);
+  return {blocks, std::min(divide_up(p.B, elements), most), elements};
+}
+
 }  // namespace lrnn

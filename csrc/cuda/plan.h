@@ -8,6 +8,10 @@
 // Step cells. A thread walks all of the time of a lane, whose width is the choice: one channel, or
 // those of a 16-byte access of the carry. A backward pass that has the values of every step may be
 // cut in time, as an affine cell's.
+//
+// Matrix cells. A block walks all of the time of a batch element, where it holds all the matrices;
+// wider ones are held by the blocks of a group, a slice of the channels each, which take some
+// elements at a time.
 #pragma once
 
 #include <stdint.h>
@@ -85,5 +89,50 @@ struct GpuStepPlan {
 GpuStepPlan make_gpu_step_plan(const GpuStepProblem& problem, const Gpu& gpu);
 
 bool is_valid(const GpuStepPlan& plan, const GpuStepProblem& problem);
+
+// The most channels of a matrix cell, and the most blocks of (C,C) of its matrices; the most batch
+// elements that a group of several blocks takes at a time.
+inline constexpr int kGpuMatrixChannels = 256, kGpuMatrixTerms = 4, kGpuMatrixElements = 4;
+
+// Channels that kernels for C of them have room for: a power of two.
+constexpr int matrix_width(int64_t C) {
+  int width = 32;
+  while (width < C && width < kGpuMatrixChannels) width *= 2;
+  return width;
+}
+
+// Of so many, those that a block holds, a power of two: as much of the matrices as 128 KiB of
+// registers take. Where that is not all of them, rows are long, and 256 threads of double or 512 of
+// float share the slice.
+constexpr int matrix_slice(int terms, int width, int number_bytes) {
+  int slice = width;
+  while (terms * slice * width * number_bytes > 128 << 10) slice /= 2;
+  const int most = 256 / number_bytes;
+  return slice < width && slice > most ? most : slice;
+}
+
+// Batch elements that a group of several blocks takes at a time, whose vectors go round together:
+// 48 KiB of shared memory hold two rounds of them.
+constexpr int matrix_elements(int vectors, int number_bytes) {
+  int elements = kGpuMatrixElements;
+  while (2 * elements * vectors * kGpuMatrixChannels * number_bytes > 48 << 10) elements /= 2;
+  return elements;
+}
+
+struct GpuMatrixProblem {
+  int64_t B, C;
+  int64_t terms;         // blocks of (C,C) of the matrices
+  int64_t vectors;       // that go round at a time, at most
+  int64_t number_bytes;  // of the carry
+};
+
+// A call's blocks are groups * blocks. A group, whose blocks share the channels, takes batch
+// elements in turn, some at a time. Where it has several blocks, all groups run at a time; no
+// groups: the device has too few multiprocessors, on each of which a block runs.
+struct GpuMatrixLayout {
+  int64_t blocks, groups, elements;
+};
+
+GpuMatrixLayout make_gpu_matrix_layout(const GpuMatrixProblem& problem, const Gpu& gpu);
 
 }  // namespace lrnn

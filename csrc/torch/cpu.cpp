@@ -1,5 +1,5 @@
-// The CPU implementation of every operator but the nBRC's: describes the call to the kernels, plans
-// it, and runs it on torch's threads.
+// The CPU implementation of every operator but those of matrix cells: describes the call to the
+// kernels, plans it, and runs it on torch's threads.
 #include "cpu.h"
 
 #include <inttypes.h>

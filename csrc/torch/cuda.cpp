@@ -1,13 +1,10 @@
-// The CUDA implementation of every operator but the nBRC's: describes the call to the kernels,
-// plans it, and launches it on torch's stream.
+// The CUDA implementation of every operator but those of matrix cells: describes the call to the
+// kernels, plans it, and launches it on torch's stream.
 #include "cuda.h"
-
-#include <string.h>
 
 #include <string>
 
 #include "../cuda/kernels.h"
-#include "call_nbrc.h"
 #include "device.h"
 
 namespace lrnn {
@@ -138,10 +135,11 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
 
 std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward,
                              std::vector<double> options) {
-  if (cell == kNbrc.name) return gpu_nbrc_layout(inputs);
   const size_t index = cell_index(cell.c_str());
   STD_TORCH_CHECK(index < kCellCount && !inputs.empty(), "no cell is named ", cell,
                   ", or it got no inputs");
+  if (find_gpu_matrix_kernels(cell.c_str(), Storage::f32).forward)
+    return gpu_matrix_layout(index, inputs);
   const DeviceScope device(inputs[0]);
   if (options.empty()) options = {0};
   const Call call(cell_info(index), inputs, params, options, false);
@@ -152,7 +150,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
 
 void register_gpu_operators(torch::stable::detail::StableLibrary& m) {
   register_cells<forward, backward>(m);
-  register_gpu_nbrc(m);
+  register_gpu_matrix_cells(m);
   m.impl("plan", TORCH_BOX(&plan_op));
 }
 
@@ -162,10 +160,10 @@ void register_gpu_operators(torch::stable::detail::StableLibrary& m) {
 extern "C" {
 int lrnn_gpu_serves(const char* cell) {
   using lrnn::Storage;
-  if (strcmp(cell, lrnn::kNbrc.name) == 0) return 1;
   return lrnn::find_gpu_kernels(cell, Storage::f32).channels != 0 ||
-         lrnn::find_gpu_step_kernels(cell, Storage::f32).channels != 0;
+         lrnn::find_gpu_step_kernels(cell, Storage::f32).channels != 0 ||
+         lrnn::find_gpu_matrix_kernels(cell, Storage::f32).forward != nullptr;
 }
-// The channels of the widest nBRC.
-int64_t lrnn_gpu_nbrc_limit() { return lrnn::kGpuNbrcChannels; }
+// The channels of the widest matrix cell.
+int64_t lrnn_gpu_matrix_limit() { return lrnn::kGpuMatrixChannels; }
 }

@@ -9,11 +9,11 @@
 
 namespace lrnn {
 
-// All of them, the nBRC's included.
+// All of them, those of matrix cells included.
 void register_gpu_operators(torch::stable::detail::StableLibrary& m);
-void register_gpu_nbrc(torch::stable::detail::StableLibrary& m);
+void register_gpu_matrix_cells(torch::stable::detail::StableLibrary& m);
 
-// What the operator plan says of a forward pass of the nBRC.
-std::vector<int64_t> gpu_nbrc_layout(const Tensors& inputs);
+// What the operator plan says of a forward pass of a matrix cell.
+std::vector<int64_t> gpu_matrix_layout(size_t cell, const Tensors& inputs);
 
 }  // namespace lrnn

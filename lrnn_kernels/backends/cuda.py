@@ -46,7 +46,7 @@ def state_of(path: Path, reason: str) -> State:
     kernels = frozenset(
         name for name in operators.KERNELS if library.lrnn_gpu_serves(name.encode())
     )
-    return State(path, reason, kernels, library.lrnn_gpu_nbrc_limit())
+    return State(path, reason, kernels, library.lrnn_gpu_matrix_limit())
 
 
 def current() -> State:

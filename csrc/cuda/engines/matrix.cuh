@@ -1,71 +1,87 @@
-// The nBRC: all of its time in one launch, its matrices in registers, read once.
+// The matrix engine: all of a matrix cell's time in one launch, its matrices in registers, read
+// once. Here what its passes share: a thread's part of the products, and how vectors go round.
 //
 // A matrix product a step through a library would cost a launch or two a step, some 5 us, and read
-// the matrices from L2 each time. Here a block holds 128 KiB of them: both matrices up to 128
-// channels of float, 64 of double, and the state goes round in shared memory. Wider ones are cut by
-// channels over the blocks of a group, 64 channels of float or 32 of double each, 4 or 8 blocks for
-// 256, which tell one another their channels of the state once a step, see exchange.cuh. All blocks
-// of a launch must then run at a time, so groups take batch elements in turn; up to 4 elements at a
-// time, which share the way through L2.
+// the matrices from L2 each time. Here a block holds up to 128 KiB of them (matrix_slice): all
+// blocks of (C,C) of narrow cells, two up to 128 channels of float, and the state goes round in
+// shared memory. Wider ones are cut by channels over the blocks of a group, which tell one another
+// their channels of the state once a step, see exchange.cuh: for 256 channels of float 4 blocks of
+// 64 where there are two matrices, 8 of 32 where there are three or four. All blocks of a launch
+// must then run at a time, so groups take batch elements in turn; up to 4 elements at a time, which
+// share the way through L2. Of a cell with late terms a second vector goes round a step.
 //
-// What else was weighed, for 256 channels of float, 512 KiB: one block can hold 128 KiB in
-// registers and 160 KiB in shared memory (sm_80) and must read the rest, 224 KiB, from L2 every
-// step: 2.1 us at 60 bytes a cycle, and nearer 5 where all multiprocessors ask at a time. Four
-// blocks should take about 0.9 us a step for one batch element, 1.5 us for four. Clusters and their
-// distributed shared memory might save 0.3 us of either, from sm_90 on. 16-bit inputs change
+// What else was weighed, for 256 channels of float and two matrices, 512 KiB: one block can hold
+// 128 KiB in registers and 160 KiB in shared memory (sm_80) and must read the rest, 224 KiB, from
+// L2 every step: 2.1 us at 60 bytes a cycle, and nearer 5 where all multiprocessors ask at a time.
+// Four blocks should take about 0.9 us a step for one batch element, 1.5 us for four. Clusters and
+// their distributed shared memory might save 0.3 us of either, from sm_90 on. 16-bit inputs change
 // nothing: the matrices stay float.
 //
-// Nothing is added across batch elements, so the matrices' gradients are left to one product over
-// all of time: (gate gradients)' (states before), both of which are in memory. Sums are taken in
-// the same order wherever an element is.
+// Nothing is added across batch elements, so the matrices' gradients are left to products over all
+// of time: (gradients of terms)' (what they multiplied), both of which are in memory. Sums are
+// taken in the same order wherever an element is.
 #pragma once
 
-#include "../../cells/brc.h"
+#include "../../cells/matrix_cell.h"
 #include "../kernels.h"
 #include "../lanes/exchange.cuh"
 #include "../lanes/streams.cuh"
 
 namespace lrnn::LRNN_ISA {
 
-// How blocks hold both matrices of kC channels in all.
-template <class R, int kC>
-struct NbrcShape {
-  static constexpr int kBytes = 2 * kC * kC * int{sizeof(R)}, kBlockBytes = 128 << 10;
-  static constexpr bool kShared = kBytes > kBlockBytes;  // by the blocks of a group
-  static constexpr int kSlice = kShared ? kC * kBlockBytes / kBytes : kC;  // channels per block
-  static constexpr int kElements = kShared ? kGpuNbrcElements : 1;  // batch elements at a time
+// The size of an array that may be empty.
+template <int kCount>
+inline constexpr int kSome = kCount > 0 ? kCount : 1;
+
+// The vectors of a cell that go round at a time, at most: backward, the gradients of terms.
+template <class Cell>
+inline constexpr int kGradientVectors =
+    Cell::kTerms - Cell::kLate > Cell::kLate ? Cell::kTerms - Cell::kLate : Cell::kLate;
+
+// How blocks hold the matrices of a cell, of kC channels in all.
+template <class Cell, class R, int kC>
+struct MatrixShape {
+  static constexpr int kTerms = Cell::kTerms;
+  static constexpr int kSlice = matrix_slice(kTerms, kC, sizeof(R));  // channels per block
+  static constexpr bool kShared = kSlice < kC;                        // by the blocks of a group
+  // Batch elements at a time.
+  static constexpr int kElements = kShared ? matrix_elements(kGradientVectors<Cell>, sizeof(R)) : 1;
   // A thread holds a part of the rows of a few channels. Of wide rows a warp reads 512 bytes of the
-  // state side by side, for four channels at once; of narrow ones it reads 64 bytes, the same for
-  // each of its channels. Neither meets a bank twice.
-  static constexpr int kRows = kShared ? 4 : 1, kParts = kShared ? 32 : 4;
+  // state side by side, for four channels at once, or for two, where a slice is so narrow that a
+  // thread would hold too much; of narrow ones it reads 64 bytes, the same for each of its
+  // channels. Neither meets a bank twice.
+  static constexpr int kRows = !kShared ? 1 : kSlice < 32 ? 2 : 4, kParts = kShared ? 32 : 4;
   static constexpr int kThreads = kSlice / kRows * kParts;
   static constexpr int kPieces =
-      kC / (kParts * Scalars<R>::kCount);  // of 16 bytes, per thread and row
+      kC / (kParts * Scalars<R>::kCount);  // of 16 bytes, per thread, row and matrix
   // Steps whose streams are loaded before their use; fewer where the matrices leave no registers,
-  // and steps take longer.
-  static constexpr int kStepsAhead = kShared ? 1 : kBytes < kBlockBytes ? 4 : 2;
+  // and steps take longer, of cells with late terms twice as long.
+  static constexpr int kBytes = kTerms * kC * kC * int{sizeof(R)};
+  static constexpr int kStepsAhead = kShared ? 1 : kBytes <= 64 << 10 ? 4 : Cell::kLate > 0 ? 1 : 2;
 };
 
-// A thread's part of the work. Forward, one vector goes round a step, the state, and is multiplied
-// with both matrices; backward, the gradients of both gates do, each is multiplied with its matrix,
-// transposed, and the products are added.
-template <class S_, class R_, int kC, bool kForward>
-struct Nbrc {
+// A thread's part of the work. Forward, one vector goes round at a time, the state or what the late
+// terms multiply, and is multiplied with all its matrices; backward, the gradients of those terms
+// do, each is multiplied with its matrix, transposed, and the products are added.
+template <class Cell_, class S_, class R_, int kC, bool kForward>
+struct MatrixThread {
+  using Cell = Cell_;
   using S = S_;
   using R = R_;
-  using Shape = NbrcShape<R, kC>;
+  using Shape = MatrixShape<Cell, R, kC>;
   using Piece = Scalars<R>;
-  static constexpr int kVectors = kForward ? 1 : 2, kResults = kForward ? 2 : 1;
+  static constexpr int kTerms = Cell::kTerms, kEarly = kTerms - Cell::kLate;
+  static constexpr int kVectors = kForward ? 1 : kGradientVectors<Cell>;  // at a time, at most
   static constexpr int kRows = Shape::kRows, kParts = Shape::kParts, kPieces = Shape::kPieces,
                        kElements = Shape::kElements;
   using Vectors = Board<R, kElements * kVectors * kC>;
 
   const ScanArgs& args;
-  const GpuNbrcLayout& layout;
+  const GpuMatrixLayout& layout;
   Vectors* const shared;  // two
   uint64_t* const words;  // of the group, two sets
   const int part, first_channel;
-  // Of all batch elements and channels that a warp's sums are for, a thread carries the state of
+  // Of all batch elements and channels that a warp's sums are for, a thread carries the states of
   // one; so do others, and one of them owns it.
   const int channel, element;
   const bool owns;
@@ -73,10 +89,12 @@ struct Nbrc {
   int elements = 0;    // that the group is at
   bool works = false;  // not so for channels and elements that only fill the block
   uint32_t tag = 0;    // of what goes round
-  Piece w[2][kRows][kPieces];
+  R p[kSome<Cell::kParams>];
+  Piece w[kTerms][kRows][kPieces];
 
-  __device__ __forceinline__ Nbrc(const ScanArgs& args, const GpuNbrcLayout& layout, void* words,
-                                  Vectors* shared)
+  __device__ __forceinline__ MatrixThread(const ScanArgs& args, const GpuMatrices& matrices,
+                                          const GpuMatrixLayout& layout, void* words,
+                                          Vectors* shared)
       : args(args),
         layout(layout),
         shared(shared),
@@ -86,24 +104,27 @@ struct Nbrc {
         channel(first_channel + part / 2 % kRows),
         element(part / (2 * kRows) % kElements),
         owns(part % 2 == 0 && part < 2 * kRows * kElements) {
+    for (int i = 0; i < Cell::kParams; ++i)
+      p[i] = channel < args.C ? static_cast<const R*>(args.params[i].data)[channel] : R(0);
+    // Offsets of 32 bits: those of 64 would take more registers here than the products do.
+    const int C = static_cast<int>(args.C), first_other = part * Piece::kCount;
 #pragma unroll
-    for (int matrix = 0; matrix < 2; ++matrix)
+    for (int term = 0; term < kTerms; ++term)
 #pragma unroll
-      for (int row = 0; row < kRows; ++row)
+      for (int row = 0; row < kRows; ++row) {
+        const int mine = first_channel + row;
+        const R* const from = static_cast<const R*>(matrices.blocks[term]) +
+                              (kForward ? mine * C + first_other : first_other * C + mine);
 #pragma unroll
         for (int piece = 0; piece < kPieces; ++piece)
 #pragma unroll
           for (int i = 0; i < Piece::kCount; ++i) {
-            const int mine = first_channel + row,
-                      other = (piece * kParts + part) * Piece::kCount + i;
-            w[matrix][row][piece].s[i] =
-                mine < args.C && other < args.C ? weight(matrix, mine, other) : R(0);
+            const int further = piece * kParts * Piece::kCount + i;
+            w[term][row][piece].s[i] = mine < C && first_other + further < C
+                                           ? from[kForward ? further : further * C]
+                                           : R(0);
           }
-  }
-  __device__ __forceinline__ R weight(int matrix, int64_t mine, int64_t other) const {
-    const Input& x = args.params[matrix];
-    return static_cast<const R*>(
-        x.data)[kForward ? mine * x.stride_t + other : other * x.stride_t + mine];
+      }
   }
 
   // Calls walk() for all batch elements of the group, as many at a time as the layout says.
@@ -141,15 +162,22 @@ struct Nbrc {
       narrow(value,
              static_cast<T*>(x.data)[b * x.stride_b + t * x.stride_t + plane * x.plane + channel]);
   }
-  __device__ __forceinline__ R state(const Input& x) const { return x.data ? get<R>(x, 0) : R(0); }
+  // All of its states; zero where there are none.
+  __device__ __forceinline__ void get_states(const Input& x, R* states) const {
+    for (int i = 0; i < Cell::kStates; ++i) states[i] = x.data ? get<R>(x, 0, i) : R(0);
+  }
+  __device__ __forceinline__ void put_states(const Output& x, const R* states) const {
+    for (int i = 0; i < Cell::kStates; ++i) put<R>(x, 0, states[i], i);
+  }
 
   __device__ __forceinline__ uint64_t* set() const { return words + tag % 2 * Vectors::kWords; }
 
-  // Sends this thread's numbers of the next vectors round. What is told must be heard.
-  __device__ __forceinline__ void tell(const R (&values)[kVectors]) {
+  // Sends this thread's numbers of the next kCount vectors round. What is told must be heard.
+  template <int kCount>
+  __device__ __forceinline__ void tell(const R* values) {
     ++tag;
-    for (int vector = 0; vector < kVectors; ++vector) {
-      const int number = (element * kVectors + vector) * kC + channel;
+    for (int vector = 0; vector < kCount; ++vector) {
+      const int number = (element * kCount + vector) * kC + channel;
       if constexpr (!Shape::kShared) {
         if (owns) shared[tag % 2].put(number, values[vector]);
       } else if (works && owns) {
@@ -158,41 +186,54 @@ struct Nbrc {
     }
   }
   // Waits until all numbers of these vectors are there.
+  template <int kCount>
   __device__ __forceinline__ void hear() {
     if constexpr (Shape::kShared) {
       constexpr int kNumberWords = kWordsOf<R>;
-      collect(shared[tag % 2], set(), elements * kVectors, kC * kNumberWords,
+      collect(shared[tag % 2], set(), elements * kCount, kC * kNumberWords,
               static_cast<int>(args.C) * kNumberWords, tag);
     }
     __syncthreads();
   }
 
-  // W_a x and W_c x, or W_a' x_0 + W_c' x_1, at this thread's channel and element.
-  __device__ __forceinline__ void multiply(R (&results)[kResults]) const {
+  // What blocks [kFirst, kFirst + kCount) make of what went round, at this thread's channel and
+  // element: forward the product of each with the one vector, backward the sum of the products of
+  // each, transposed, with its vector.
+  template <int kFirst, int kCount>
+  __device__ __forceinline__ void multiply(R* results) const {
+    constexpr int kHeard = kForward ? 1 : kCount, kResults = kForward ? kCount : 1;
     constexpr int kChains =
         kRows == 1 ? Piece::kCount : 1;  // of additions that wait for one another, of a row
     R of_elements[kResults][kElements];
 #pragma unroll
     for (int e = 0; e < kElements; ++e) {
+#pragma unroll
       for (int result = 0; result < kResults; ++result) of_elements[result][e] = R(0);
       if (e >= elements) continue;
       R sums[kResults][kRows][kChains] = {};
 #pragma unroll
       for (int piece = 0; piece < kPieces; ++piece)
-        for (int vector = 0; vector < kVectors; ++vector) {
-          const Piece x = shared[tag % 2].piece((e * kVectors + vector) * (kC / Piece::kCount) +
+#pragma unroll
+        for (int vector = 0; vector < kHeard; ++vector) {
+          const Piece x = shared[tag % 2].piece((e * kHeard + vector) * (kC / Piece::kCount) +
                                                 piece * kParts + part);
+#pragma unroll
           for (int result = 0; result < kResults; ++result)
+#pragma unroll
             for (int row = 0; row < kRows; ++row)
+#pragma unroll
               for (int i = 0; i < Piece::kCount; ++i)
-                sums[result][row][i % kChains] += w[vector + result][row][piece].s[i] * x.s[i];
+                sums[result][row][i % kChains] +=
+                    w[kFirst + vector + result][row][piece].s[i] * x.s[i];
         }
+#pragma unroll
       for (int result = 0; result < kResults; ++result) {
         R rows[kRows];
         for (int row = 0; row < kRows; ++row) rows[row] = total(sums[result][row]);
         of_elements[result][e] = gathered<kRows, 2>(rows);
       }
     }
+#pragma unroll
     for (int result = 0; result < kResults; ++result) {
       R sum = gathered<kElements, 2 * kRows>(of_elements[result]);
       sum += __shfl_xor_sync(0xffffffffu, sum, 1);
@@ -202,118 +243,5 @@ struct Nbrc {
     }
   }
 };
-
-template <class S, class R, int kC>
-__global__ void __launch_bounds__(NbrcShape<R, kC>::kThreads, 1)
-    nbrc_forward(const __grid_constant__ ScanArgs args, const __grid_constant__ Brc<R> cell,
-                 const __grid_constant__ GpuNbrcLayout layout, void* words) {
-  using Thread = Nbrc<S, R, kC, true>;
-  __shared__ typename Thread::Vectors shared[2];
-  Thread k(args, layout, words, shared);
-  constexpr int kAhead = NbrcShape<R, kC>::kStepsAhead;
-  struct Tile {
-    R x[kAhead][3];
-    bool reset[kAhead];  // of the step after
-  };
-  const auto load = [&](int64_t first) {
-    Tile tile{};
-#pragma unroll
-    for (int s = 0; s < kAhead; ++s) {
-      if (first + s >= args.T) continue;
-      for (int i = 0; i < 3; ++i)
-        tile.x[s][i] = k.template get<S>(args.inputs[i], k.time(first + s));
-      tile.reset[s] = first + s + 1 < args.T && k.is_reset(k.time(first + s + 1));
-    }
-    return tile;
-  };
-  k.each([&] {
-    R h = k.state(args.T > 0 && k.is_reset(k.time(0)) ? args.h_reset : args.h0);
-    if (args.T > 0) k.tell({h});
-    Tile tile = load(0);
-    for (int64_t first = 0; first < args.T; first += kAhead) {
-      const Tile next = load(first + kAhead);
-#pragma unroll
-      for (int s = 0; s < kAhead; ++s) {
-        if (first + s >= args.T) continue;
-        const int64_t t = k.time(first + s);
-        k.hear();
-        R terms[2], after, y, *const nothing = nullptr;
-        k.multiply(terms);
-        const R none[2] = {};
-        const R x[3] = {tile.x[s][0] + terms[0], tile.x[s][1] + terms[1], tile.x[s][2]};
-        cell.step(x, none, &h, &after, y, nothing, nothing);
-        const R before = h;
-        h = tile.reset[s] ? k.state(args.h_reset) : after;
-        if (first + s + 1 < args.T) k.tell({h});
-        k.template put<S>(args.y, t, y);
-        if (args.saved.data) {
-          k.template put<R>(args.saved, t, x[0], 0);
-          k.template put<R>(args.saved, t, x[1], 1);
-          k.template put<R>(args.saved, t, before, 2);
-        }
-      }
-      tile = next;
-    }
-    k.template put<R>(args.h_last, 0, h);
-  });
-}
-
-template <class S, class R, int kC>
-__global__ void __launch_bounds__(NbrcShape<R, kC>::kThreads, 1)
-    nbrc_backward(const __grid_constant__ ScanArgs args, const __grid_constant__ Brc<R> cell,
-                  const __grid_constant__ GpuNbrcLayout layout, void* words) {
-  using Thread = Nbrc<S, R, kC, false>;
-  __shared__ typename Thread::Vectors shared[2];
-  Thread k(args, layout, words, shared);
-  constexpr int kAhead = NbrcShape<R, kC>::kStepsAhead;
-  struct Tile {
-    R x[kAhead][3], before[kAhead], dy[kAhead];
-    bool reset[kAhead];
-  };
-  const auto load = [&](int64_t last) {
-    Tile tile{};
-#pragma unroll
-    for (int s = 0; s < kAhead; ++s) {
-      if (last - s < 0) continue;
-      const int64_t t = k.time(last - s);
-      for (int i = 0; i < 2; ++i) tile.x[s][i] = k.template get<R>(args.states, t, i);
-      tile.x[s][2] = k.template get<S>(args.inputs[2], t);
-      tile.before[s] = k.template get<R>(args.states, t, 2);
-      tile.dy[s] = k.template get<S>(args.dy, t);
-      tile.reset[s] = k.is_reset(t);
-    }
-    return tile;
-  };
-  k.each([&] {
-    R adjoint = k.state(args.dh_last);
-    Tile tile = load(args.T - 1);
-    for (int64_t last = args.T - 1; last >= 0; last -= kAhead) {
-      const Tile next = load(last - kAhead);
-#pragma unroll
-      for (int s = 0; s < kAhead; ++s) {
-        if (last - s < 0) continue;
-        const int64_t t = k.time(last - s);
-        R dx[3], unused[2], *const nothing = nullptr;
-        const R none[2] = {};
-        cell.pullback(tile.x[s], none, &tile.before[s], &tile.before[s], nothing, tile.dy[s],
-                      &adjoint, dx, unused);
-        k.tell({dx[0], dx[1]});
-        for (int i = 0; i < 3; ++i) k.template put<S>(args.dinputs[i], t, dx[i]);
-        if (args.saved.data)
-          for (int i = 0; i < 2; ++i) k.template put<R>(args.saved, t, dx[i], i);
-        k.hear();
-        R terms[1];
-        k.multiply(terms);
-        adjoint += terms[0];
-        if (tile.reset[s]) {
-          if (args.dreset && k.works && k.owns) args.dreset[k.b * args.C + k.channel] += adjoint;
-          adjoint = R(0);
-        }
-      }
-      tile = next;
-    }
-    k.template put<R>(args.dh0, 0, adjoint);
-  });
-}
 
 }  // namespace lrnn::LRNN_ISA

@@ -1,12 +1,12 @@
 // How numbers go round a block, and round the blocks of a group: through shared memory, and through
 // words of global memory.
 //
-// A word holds 32 bits of a number and the tag of the step that they belong to, and is written and
-// read as one. So whoever reads the tag has the number: nothing is fenced, and a step costs the way
-// of one store and of one load through L2, some 0.5 us. Words are zero at first, tags are not. Two
-// sets of words take turns, by the tag's last bit: a block tells a step's numbers only after it has
-// heard all those of the step before, which its peers told after they had heard all those of the
-// step before that, so nobody reads that set any more.
+// A word holds 32 bits of a number and the tag of the round that they belong to, and is written and
+// read as one. So whoever reads the tag has the number: nothing is fenced, and a round costs the
+// way of one store and of one load through L2, some 0.5 us. Words are zero at first, tags are not.
+// Two sets of words take turns, by the tag's last bit: a block tells a round's numbers only after
+// it has heard all those of the round before, which its peers told after they had heard all those
+// of the round before that, so nobody reads that set any more.
 #pragma once
 
 #include "values.cuh"

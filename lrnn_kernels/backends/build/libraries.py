@@ -42,7 +42,7 @@ COMMON = (
 CUDA_COMMON = (
     "cells/index.cpp",
     *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
-    *(f"torch/{part}.cpp" for part in ("cuda", "cuda_nbrc", "device")),
+    *(f"torch/{part}.cpp" for part in ("cuda", "cuda_matrix", "device")),
 )
 FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp")
 FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)

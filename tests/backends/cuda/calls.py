@@ -53,14 +53,14 @@ class ScanArgs(Structure):
         ("reverse", c_bool),
         ("nontemporal", c_bool),
         ("options", c_double * 12),
-        ("inputs", Stream * 3),
+        ("inputs", Stream * 4),
         ("params", Stream * 3),
         *[(name, Stream) for name in ("h0", "h_reset", "reset", "y", "h_last", "bits")],
         ("first_writes", c_void_p),
         ("saved", Stream),
         ("interval", c_int64),
         *[(name, Stream) for name in ("states", "saved_bits", "dy", "dh_last")],
-        ("dinputs", Stream * 3),
+        ("dinputs", Stream * 4),
         *[(name, Stream) for name in ("dh0", "dh_reset")],
         ("dparams", c_void_p),
         ("dreset", c_void_p),
@@ -102,6 +102,8 @@ def declare(library: executor.Executor) -> executor.Executor:
     library.library.lrnn_gpu_step_workspace.restype = c_int64
     library.library.lrnn_gpu_step_plan_is_valid.restype = c_bool
     library.library.lrnn_gpu_step_describe.restype = c_bool
+    library.library.lrnn_gpu_matrix_describe.restype = c_bool
+    library.library.lrnn_gpu_matrix_workspace.restype = c_int64
     return library
 
 
@@ -154,7 +156,7 @@ class Runner:
     def streams(self, tensors) -> ctypes.Array:
         """The inputs or their gradients: of a packed tensor, its parts."""
         parts = tensors[0].split(self.width, -1) if self.call.packed else tensors
-        return (Stream * 3)(*(self.stream(x) for x in parts))
+        return (Stream * 4)(*(self.stream(x) for x in parts))
 
     def arguments(self) -> ScanArgs:
         call = self.call

@@ -73,7 +73,7 @@ def operators() -> list[Unit]:
     flags = (TARGET, "-isystem", "torch/include")
     units = [
         Unit("csrc", name, flags, name)
-        for name in ("torch/cuda.cpp", "torch/cuda_nbrc.cpp", "cells/index.cpp")
+        for name in ("torch/cuda.cpp", "torch/cuda_matrix.cpp", "cells/index.cpp")
     ]
     return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
 

@@ -12,7 +12,14 @@ import pytest
 from lrnn_kernels import testing
 from lrnn_kernels.backends.build.libraries import Unit
 from lrnn_kernels.testing import check
-from tests.backends.cuda import calls, executor, step_calls, test_kernels, test_latch, test_nbrc
+from tests.backends.cuda import (
+    calls,
+    executor,
+    matrix_calls,
+    step_calls,
+    test_kernels,
+    test_latch,
+)
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,32 @@ BUGS = {
     ),
     "no barrier before a vector is read": Bug("matrix.cuh", "__syncthreads();", "", *_RACE),
     "the vector of another batch element": Bug(
-        "matrix.cuh", "(e * kVectors + vector)", "(0 * e + vector)"
+        "matrix.cuh", "(e * kHeard + vector)", "(0 * e + vector)"
     ),
+    "late terms of early matrices": Bug(
+        "matrix.cuh", "w[kFirst + vector + result]", "w[vector + result]"
+    ),
+    "one state for all": Bug("matrix.cuh", "x.data ? get<R>(x, 0, i)", "x.data ? get<R>(x, 0, 0)"),
+    "a late vector that nobody is told": Bug(
+        "matrix_passes.cuh",
+        "k.template tell<1>(&late); k.template hear<1>();",
+        "static_cast<void>(late);",
+    ),
+    "the state before for that after": Bug(
+        "matrix_passes.cuh", "before[i] = h[i]", "before[i] = after[i]"
+    ),
+    "late terms that nothing comes back through": Bug(
+        "matrix_passes.cuh",
+        "tile.before[s], through, tile.dy[s]",
+        "tile.before[s], R(0), tile.dy[s]",
+    ),
+    "a state whose adjoint passes a reset": Bug(
+        "matrix_passes.cuh", "adjoint[i] = R(0)", "adjoint[0] = R(0)"
+    ),
+    "a row of partial sums for all": Bug(
+        "matrix_passes.cuh", "args.dparams[(k.b * kParams + i)", "args.dparams[(0 * k.b + i)"
+    ),
+    "states of the wrong plane": Bug("matrix_passes.cuh", "t, kSaved + i);", "t, kSaved);"),
     "a checkpoint a step late": Bug(
         "step.cuh", "until_saved = args.interval - 1", "until_saved = args.interval"
     ),
@@ -154,14 +185,11 @@ print("finished")
 def run(library: executor.Executor, bug: str) -> bool:
     """Whether results are right, of the kernels that a bug is in, over plans and interleavings."""
     if bug == "nothing":
-        return run_scans(library) and run_nbrc(library)
+        return run_scans(library) and run_matrix_cells(library)
     if bug in CELL_BUGS:
         return run_check(library)
-    return (
-        run_nbrc(library)
-        if BUGS[bug].file in ("exchange.cuh", "matrix.cuh")
-        else run_scans(library)
-    )
+    of_matrices = BUGS[bug].file in ("exchange.cuh", "matrix.cuh", "matrix_passes.cuh")
+    return run_matrix_cells(library) if of_matrices else run_scans(library)
 
 
 def run_check(library: executor.Executor) -> bool:
@@ -170,12 +198,16 @@ def run_check(library: executor.Executor) -> bool:
     return not any(calls.errors(call, step_calls.run(call, library)) for call in calls_of_check)
 
 
-def run_nbrc(library: executor.Executor) -> bool:
+def run_matrix_cells(library: executor.Executor) -> bool:
+    """Five blocks, which take four batch elements at a time, and then two."""
     for seed in range(4):
         library.configure(resident=1, seed=seed)
-        call = testing.random_call("nbrc", 5, 6, 70, reset=True, h_reset="per_batch", seed=seed)
+        cell, options = (("lstm", {}), ("gru", {"reset_after": False}))[seed % 2]
+        call = testing.random_call(
+            cell, 6, 4, 130, options=options, reset=True, h_reset="per_batch", seed=seed
+        )
         try:
-            if calls.errors(call, test_nbrc.run(call, library, multiprocessors=2)):
+            if calls.errors(call, matrix_calls.run(call, library, multiprocessors=5)):
                 return False
         except RuntimeError:  # they wait without end
             return False

@@ -19,6 +19,8 @@ from lrnn_kernels.backends import cuda, operators
 from lrnn_kernels.cells import CELLS
 from tests.conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, over
 
+WITH_MATRICES = [(cell, options) for cell, options in VARIANTS if CELLS[cell].matrices]
+
 pytestmark = pytest.mark.usefixtures("cuda_on_cpu")
 
 
@@ -99,28 +101,57 @@ def test_time_major_outputs(cell):
     assert_same(got, testing.run(call, "cuda"))
 
 
-def test_matrices_that_no_blocks_hold():
-    p, w = torch.rand(1, 2, 257), torch.rand(257, 257)
+@over(("cell", "options"), WITH_MATRICES)
+def test_matrices_that_no_blocks_hold(cell, options):
+    call = testing.random_call(cell, 1, 2, 257, options=options or None)
     with pytest.raises(NotImplementedError, match=r"holds up to 256 channels, got 257"):
-        lrnn_kernels.nbrc(p, p, p, w, w, backend="cuda")
+        testing.run(call, "cuda")
+    name = call.kernel.name
     with pytest.raises(
-        RuntimeError, match="nbrc: the CUDA kernel holds matrices of up to 256 channels, got 257"
+        RuntimeError, match=f"{name}: the CUDA kernel holds matrices of up to 256 channels, got 257"
     ):
-        torch.ops.lrnn_on_executor.nbrc([p, p, p], [w, w], [], None, None, None, False, True)
+        getattr(torch.ops.lrnn_on_executor, name)(
+            list(call.inputs), list(call.params), [], None, None, None, False, True
+        )
 
 
-def test_matrices_that_this_device_cannot_hold(operators_on_executor):
+@over(("cell", "options"), WITH_MATRICES)
+def test_matrices_that_several_blocks_hold(cell, options, operators_on_executor):
+    """By a group that takes batch elements in turn; sums of elements have a row each."""
+    set_multiprocessors = operators_on_executor[0].library.lrnn_gpu_set_multiprocessors
+    features = {"h0": True, "reset": True, "per_batch": True}
+    set_multiprocessors(ctypes.c_int64(8))
+    try:
+        for number, h_reset in enumerate(("shared", "per_batch")):
+            call = testing.random_call(
+                cell,
+                5,
+                4,
+                200,
+                options=options or None,
+                h_reset=h_reset,
+                packed=number == 1,
+                **features,
+            )
+            check(call, "cuda")
+    finally:
+        set_multiprocessors(ctypes.c_int64(132))
+
+
+@over(("cell", "options"), WITH_MATRICES)
+def test_matrices_that_this_device_cannot_hold(cell, options, operators_on_executor):
     """A group's blocks wait for one another, so all of them must run."""
     set_multiprocessors = operators_on_executor[0].library.lrnn_gpu_set_multiprocessors
-    p, w = torch.rand(1, 2, 200), torch.rand(200, 200)
-    set_multiprocessors(ctypes.c_int64(3))
+    call = testing.random_call(cell, 1, 2, 200, options=options or None)
+    blocks = 4 if sum(call.kernel.blocks) == 2 else 7  # of 64 channels, or of 32
+    set_multiprocessors(ctypes.c_int64(blocks - 1))
     try:
         with pytest.raises(
             RuntimeError,
-            match="nbrc: the CUDA kernel holds 200 channels in 4 multiprocessors, this device "
-            "has 3",
+            match=f"{call.kernel.name}: the CUDA kernel holds 200 channels in {blocks} "
+            f"multiprocessors, this device has {blocks - 1}",
         ):
-            lrnn_kernels.nbrc(p, p, p, w, w, backend="cuda")
+            testing.run(call, "cuda")
     finally:
         set_multiprocessors(ctypes.c_int64(132))
 
@@ -161,8 +192,9 @@ def test_errors_name_the_cell():
     op = torch.ops.lrnn_on_executor.linear
     with pytest.raises(RuntimeError, match="linear: input 1 differs from input 0"):
         op([a, b[..., :2]], [], [], None, None, None, False, True)
-    with pytest.raises(RuntimeError, match="linear: got no inputs"):
-        op([], [a], [], None, None, None, False, True)
+    for name in operators.KERNELS:
+        with pytest.raises(RuntimeError, match=f"{name}: got no inputs"):
+            getattr(torch.ops.lrnn_on_executor, name)([], [a], [0.0], None, None, None, False, True)
 
 
 def test_explain_shows_the_launch():
@@ -179,3 +211,6 @@ def test_explain_shows_the_launch():
     u, w = torch.rand(70, 10, 200), torch.rand(200, 200)
     of_four = "24 group(s) of 4 block(s) that share the channels of 3 batch element(s) at a time"
     assert of_four in str(lrnn_kernels.explain("nbrc", u, u, u, w, w, backend="cuda"))
+    w = torch.rand(800, 200)
+    of_four = "18 group(s) of 7 block(s) that share the channels of 4 batch element(s) at a time"
+    assert of_four in str(lrnn_kernels.explain("lstm", u, u, u, u, w, backend="cuda"))

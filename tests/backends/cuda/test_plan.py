@@ -12,7 +12,7 @@ from benchmarks.gpu import model
 from benchmarks.measure.traffic import OPS
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
-from tests.backends.cuda import calls, step_calls
+from tests.backends.cuda import calls, matrix_calls, step_calls
 from tests.backends.cuda.calls import Plan, Problem
 from tests.backends.cuda.step_calls import StepPlan, StepProblem
 
@@ -248,10 +248,17 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
             for dtype in (torch.float32, torch.bfloat16):
                 for backward in (False, True):
                     assert 0 < model.predict(op, shape, dtype, backward).share <= 1
-    for shape in model.NBRC_SHAPES:
-        layout, seconds = model.predict_nbrc(shape)
-        assert layout.blocks == 1 or layout.blocks * layout.groups <= model.MULTIPROCESSORS
-        assert seconds > shape[1] * 0.25e-6
+    for name in model.MATRIX_KERNELS:
+        row, options = model.MATRIX_KERNELS[name]
+        call = testing.random_call(row.name, 1, 1, 4, options=dict(options) or None)
+        runner = matrix_calls.Runner(call, calls.load())
+        assert model.late_terms(name) == runner.late_terms()
+        for shape in model.MATRIX_SHAPES:
+            layout, seconds = model.predict_matrix(name, shape)
+            runner.shape = shape
+            assert bytes(layout) == bytes(runner.layout(model.MULTIPROCESSORS))
+            assert layout.blocks == 1 or layout.blocks * layout.groups <= model.MULTIPROCESSORS
+            assert seconds > shape[1] * 0.25e-6
 
 
 @pytest.mark.parametrize("name", SAVE_EVERY_STEP)

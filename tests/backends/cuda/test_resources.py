@@ -43,7 +43,7 @@ STORAGES = {
 def test_every_kernel_is_in_the_table_for_every_architecture():
     listed = {
         engine: [c for c in LISTED.values() if c.engine == engine and cuda.digest_of(c)]
-        for engine in ("affine", "step")
+        for engine in ("affine", "step", "matrix")
     }
     expected = set()
     for storage, (of_storage, of_carry) in STORAGES.items():
@@ -71,9 +71,11 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
                 f"{kernel}<{c.struct}, Real<{storage}, 1>>"
                 for kernel in ("step_summarize", "step_backward_chunks")
             }
-        widths = (32, 64, 256) if "double" in storage else (32, 64, 128, 256)
         expected |= {
-            f"nbrc_{way}<{storage}, {width}>" for way in ("forward", "backward") for width in widths
+            f"matrix_{way}<{c.struct}, {storage}, {width}>"
+            for c in listed["matrix"]
+            for way in ("forward", "backward")
+            for width in (32, 64, 128, 256)
         }
     for architecture in cuda.ARCHITECTURES:
         assert expected <= {row["kernel"] for row in ROWS if row["architecture"] == architecture}

@@ -10,12 +10,12 @@ from tests.backends.cuda import executor
 
 SCRIPT = """
 import sys
-from tests.backends.cuda import calls, executor, test_kernels, test_latch, test_nbrc, test_steps
+from tests.backends.cuda import calls, executor, test_kernels, test_latch, test_matrix, test_steps
 library = calls.declare(executor.Executor(sys.argv[1]))
 test_kernels.run_every_kernel(library, 1, {layouts})
 test_steps.run_every_kernel(library, 2, {shapes})
 test_latch.run_every_kernel(library, 3)
-test_nbrc.run_every_kernel(library, 4)
+test_matrix.run_every_kernel(library, 4)
 print("finished")
 """
 

@@ -78,18 +78,35 @@ int lrnn_gpu_step_reduce(const char* cell, int storage, const Sums* sums, void* 
   return find_gpu_step_kernels(cell, static_cast<Storage>(storage)).reduce(*sums, out, nullptr);
 }
 
-void lrnn_gpu_nbrc_layout(int storage, int64_t B, int64_t C, int64_t multiprocessors,
-                          GpuNbrcLayout* layout) {
-  *layout = find_gpu_nbrc_kernels(static_cast<Storage>(storage)).layout(B, C, multiprocessors);
+// Of matrix cells: planes of what is saved and of what a backward pass gathers, and the size of
+// ScanArgs.
+bool lrnn_gpu_matrix_describe(const char* cell, int storage, int64_t* out) {
+  const GpuMatrixKernels kernels = find_gpu_matrix_kernels(cell, static_cast<Storage>(storage));
+  out[0] = kernels.info.saved;
+  out[1] = kernels.gathered();
+  out[2] = sizeof(ScanArgs);
+  return kernels.forward != nullptr;
 }
 
-int64_t lrnn_gpu_nbrc_workspace(int storage, const GpuNbrcLayout* layout) {
-  return find_gpu_nbrc_kernels(static_cast<Storage>(storage)).workspace_bytes(*layout);
+void lrnn_gpu_matrix_layout(const char* cell, int storage, const ScanArgs* args,
+                            int64_t multiprocessors, GpuMatrixLayout* layout) {
+  const GpuMatrixKernels kernels = find_gpu_matrix_kernels(cell, static_cast<Storage>(storage));
+  *layout = make_gpu_matrix_layout(kernels.problem(*args), Gpu{0, multiprocessors});
 }
 
-int lrnn_gpu_nbrc_launch(int storage, bool backward, const ScanArgs* args,
-                         const GpuNbrcLayout* layout, void* workspace) {
-  const GpuNbrcKernels kernels = find_gpu_nbrc_kernels(static_cast<Storage>(storage));
-  return (backward ? kernels.backward : kernels.forward)(*args, *layout, workspace, nullptr);
+int64_t lrnn_gpu_matrix_workspace(const char* cell, int storage, const GpuMatrixLayout* layout) {
+  return find_gpu_matrix_kernels(cell, static_cast<Storage>(storage)).workspace_bytes(*layout);
+}
+
+int lrnn_gpu_matrix_launch(const char* cell, int storage, bool backward, const ScanArgs* args,
+                           const GpuMatrices* matrices, const GpuMatrixLayout* layout,
+                           void* workspace) {
+  const GpuMatrixKernels kernels = find_gpu_matrix_kernels(cell, static_cast<Storage>(storage));
+  return (backward ? kernels.backward : kernels.forward)(*args, *matrices, *layout, workspace,
+                                                         nullptr);
+}
+
+int lrnn_gpu_matrix_reduce(const char* cell, int storage, const Sums* sums, void* out) {
+  return find_gpu_matrix_kernels(cell, static_cast<Storage>(storage)).reduce(*sums, out, nullptr);
 }
 }

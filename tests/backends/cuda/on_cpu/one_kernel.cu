@@ -2,7 +2,9 @@
 // engine is found along the include path.
 #include <string.h>
 
+#include "cells/gru.h"
 #include "cells/linear.h"
+#include "cells/lstm.h"
 #include "cells/src.h"
 #include "cuda/engines/latch_launch.cuh"
 #include "cuda/engines/matrix_launch.cuh"
@@ -17,8 +19,11 @@ GpuKernels find_gpu_kernels(const char* cell, Storage) {
                                    : gpu_kernels_of<LinearPerChannel, Real<float, float>>();
 }
 
-GpuNbrcKernels find_gpu_nbrc_kernels(Storage) {
-  return NbrcLauncher<float, float>::kernels<kGpuNbrcChannels>();
+// Wide ones, whose blocks talk to one another, of few numbers and of many a step.
+GpuMatrixKernels find_gpu_matrix_kernels(const char* cell, Storage) {
+  return strcmp(cell, "lstm") == 0
+             ? MatrixLauncher<Lstm, float, float>::kernels<kGpuMatrixChannels>()
+             : MatrixLauncher<GruResetBefore, float, float>::kernels<kGpuMatrixChannels>();
 }
 GpuStepKernels find_gpu_step_kernels(const char*, Storage) {
   return StepLauncher<SrcFull, float, float>::kernels();
