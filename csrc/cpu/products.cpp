@@ -3,27 +3,36 @@
 namespace lrnn::LRNN_ISA {
 namespace {
 
+// Terms that are added to a sum one after the other: of longer sums the parts are added, which
+// rounds less.
+constexpr int64_t kChain = 256;
+
 // kRows rows of x by kVectors registers of a panel.
 template <class R, int kRows, int kVectors, bool kTransposed>
 void block(Strided<R> x, int64_t inner, const R* w, R* y, int64_t y_row, bool add) {
   using V = Vec<R, kLanesOf<R>>;
   constexpr int64_t kLanes = kLanesOf<R>;
-  V sums[kRows][kVectors];
-  for (int i = 0; i < kRows; ++i)
-    for (int j = 0; j < kVectors; ++j)
-      sums[i][j] = add ? load_raw<V>(y + i * y_row + j * kLanes) : V{};
   const int64_t row = kTransposed ? 1 : x.row, step = kTransposed ? x.column : 1;
   const R* at = x.data;
-  for (int64_t k = 0; k < inner; ++k, at += step, w += kVectors * kLanes) {
-    V line[kVectors];
-    for (int j = 0; j < kVectors; ++j) line[j] = load_raw<V>(w + j * kLanes);
-    for (int i = 0; i < kRows; ++i) {
-      const V value = V{} + at[i * row];
-      for (int j = 0; j < kVectors; ++j) sums[i][j] += value * line[j];
+  int64_t k = 0;
+  do {
+    V sums[kRows][kVectors] = {};
+    const int64_t end = inner - k < kChain ? inner : k + kChain;
+    for (; k < end; ++k, at += step, w += kVectors * kLanes) {
+      V line[kVectors];
+      for (int j = 0; j < kVectors; ++j) line[j] = load_raw<V>(w + j * kLanes);
+      for (int i = 0; i < kRows; ++i) {
+        const V value = V{} + at[i * row];
+        for (int j = 0; j < kVectors; ++j) sums[i][j] += value * line[j];
+      }
     }
-  }
-  for (int i = 0; i < kRows; ++i)
-    for (int j = 0; j < kVectors; ++j) store_raw(y + i * y_row + j * kLanes, sums[i][j]);
+    for (int i = 0; i < kRows; ++i)
+      for (int j = 0; j < kVectors; ++j) {
+        R* const to = y + i * y_row + j * kLanes;
+        store_raw(to, add ? load_raw<V>(to) + sums[i][j] : sums[i][j]);
+      }
+    add = true;
+  } while (k < inner);
 }
 
 template <class R, int kVectors, bool kTransposed>

@@ -13,7 +13,7 @@ from .guide import edits
 
 GUIDE = ROOT / "docs" / "adding_a_cell.md"
 #: What the guide promises: files that are touched by hand.
-FILES = {("An affine cell",): 6, ("A step cell", "Its layer"): 8}
+FILES = {("An affine cell",): 6, ("A step cell", "Its layer"): 8, ("A cell with matrices",): 5}
 IGNORED = shutil.ignore_patterns("__pycache__", ".[!c]*", "*.so", "*.hash", "results")
 
 
@@ -74,12 +74,12 @@ def test_nothing_else_waits_for_an_edit(tree):
 
 
 def test_the_new_cells_pass_the_check(tree):
-    assert " 0 failed" in run(tree, "-m", "lrnn_kernels", "check", "leaky", "ind_rnn")
+    assert " 0 failed" in run(tree, "-m", "lrnn_kernels", "check", "leaky", "ind_rnn", "elman")
 
 
 @pytest.mark.parametrize("room", ["promises", "layers", "backends/cuda", "backends/triton"])
 def test_the_new_cells_keep_every_promise(tree, room):
     """The tests pick them up by themselves, under their names."""
-    chosen = "(leaky or ind_rnn) and not resources"
+    chosen = "(leaky or ind_rnn or elman) and not resources"
     out = run(tree, "-m", "pytest", f"tests/{room}", "-k", chosen, "-p", "no:cacheprovider")
     assert " passed" in out

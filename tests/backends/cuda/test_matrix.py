@@ -143,8 +143,18 @@ def test_a_parameter_of_the_last_term_is_a_sum_over_all_elements(cell, options):
 #: Channels that one block of a kernel holds, and of those that several hold the slices, by the
 #: number of matrices: 128 KiB of them, and of double 32 at most.
 HELD = {
-    "f32": {2: (128, {256: 64}), 3: (64, {128: 64, 256: 32}), 4: (64, {128: 64, 256: 32})},
-    "f64": {2: (64, {128: 32, 256: 32}), 3: (64, {128: 32, 256: 16}), 4: (64, {128: 32, 256: 16})},
+    "f32": {
+        1: (128, {256: 64}),
+        2: (128, {256: 64}),
+        3: (64, {128: 64, 256: 32}),
+        4: (64, {128: 64, 256: 32}),
+    },
+    "f64": {
+        1: (128, {256: 32}),
+        2: (64, {128: 32, 256: 32}),
+        3: (64, {128: 32, 256: 16}),
+        4: (64, {128: 32, 256: 16}),
+    },
 }
 
 
