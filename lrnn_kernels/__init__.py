@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
             raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
-    from . import memory, nn
+    from . import memory, nn, tasks
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
@@ -67,4 +67,5 @@ __all__ = [
     "nn",
     "src",
     "src_step",
+    "tasks",
 ]
