@@ -16,6 +16,9 @@ from . import (
     copy_first_input,
     copy_first_symbol,
     denoising,
+    digits,
+    images,
+    mnist,
     selective_copying,
 )
 from .batch import Batch
@@ -26,5 +29,8 @@ __all__ = [
     "copy_first_input",
     "copy_first_symbol",
     "denoising",
+    "digits",
+    "images",
+    "mnist",
     "selective_copying",
 ]

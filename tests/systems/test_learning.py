@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import mnist, spikes, src_mnist
+from benchmarks.claims import spikes, src_mnist
 from benchmarks.claims.src_network import FloatNetwork, IntegerNetwork, votes
 from lrnn_kernels import fixed_point
+from lrnn_kernels.tasks import mnist
 
 TRAIN, TEST = 7, 3
 

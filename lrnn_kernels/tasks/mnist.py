@@ -1,4 +1,11 @@
-"""MNIST, from files that are already there: nothing is downloaded."""
+"""MNIST, from files that are already there: nothing is downloaded.
+
+data = mnist.load("mnist.npz")
+batch = images.draw(data.x_train, data.y_train, batch_size=64, generator=generator)
+
+source   LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+         recognition", 1998
+"""
 
 from __future__ import annotations
 
