@@ -94,7 +94,7 @@ def _read_idx(file: Path) -> np.ndarray:
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
     if values.size != np.prod(shape, dtype=np.int64):
         raise ValueError(f"{file} announces {tuple(shape.tolist())} bytes and holds {values.size}")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # torch warns of arrays that it must not write
 
 
 def _read_npz(file: Path) -> list[np.ndarray]:

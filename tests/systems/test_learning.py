@@ -60,6 +60,7 @@ def test_every_form_of_mnist_loads_alike(form, digits, tmp_path):
             got, expected.reshape(len(expected), -1) if expected.ndim == 3 else expected
         )
     assert [x.dtype for x in found] == [np.uint8, np.int64] * 2
+    assert all(x.flags.writeable for x in found)  # torch.from_numpy warns of others
 
 
 @pytest.mark.parametrize(
