@@ -20,6 +20,7 @@ from . import (
     event_files,
     events,
     images,
+    listops,
     mnist,
     selective_copying,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "event_files",
     "events",
     "images",
+    "listops",
     "mnist",
     "selective_copying",
 ]

@@ -44,6 +44,12 @@ GENERATED = {
         ((40, 50), torch.int64),
         11,
     ),
+    "listops": (
+        tasks.listops,
+        {"batch_size": 200, "steps": 60, "min_length": 10, "max_depth": 4, "max_args": 5},
+        ((200, 60), torch.int64),
+        10,
+    ),
 }
 
 

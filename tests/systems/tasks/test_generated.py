@@ -21,6 +21,7 @@ CHECKSUMS = {
     "denoising": "b20ac7d84ba815df",
     "selective_copying": "b9c13fe341da4465",
     "associative_recall": "f609e9a89ba56288",
+    "listops": "440f096f70bef547",
 }
 
 
