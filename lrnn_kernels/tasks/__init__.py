@@ -22,6 +22,7 @@ from . import (
     images,
     listops,
     mnist,
+    pathfinder,
     selective_copying,
 )
 from .batch import Batch
@@ -38,5 +39,6 @@ __all__ = [
     "images",
     "listops",
     "mnist",
+    "pathfinder",
     "selective_copying",
 ]

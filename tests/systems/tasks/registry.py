@@ -50,6 +50,12 @@ GENERATED = {
         ((200, 60), torch.int64),
         10,
     ),
+    "pathfinder": (
+        tasks.pathfinder,
+        {"batch_size": 30, "dashes": 4, "distractors": 1, "distractor_dashes": 2},
+        ((30, 1024, 1), torch.float32),
+        2,
+    ),
 }
 
 
