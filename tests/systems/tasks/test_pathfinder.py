@@ -3,6 +3,7 @@ and, mostly, on the pixels alone."""
 
 import itertools
 import math
+import random
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lrnn_kernels.tasks import pathfinder
 
 from .registry import digest, seeded
 
-COUNT = 60
+COUNT = 40
 UNIT = pathfinder.UNIT
 
 
@@ -83,6 +84,19 @@ def test_paths_keep_apart(scenes):
             for i, j in itertools.combinations(range(len(path)), 2):
                 assert not cross(path[i], path[j])
                 assert gap(path[i], path[j]) > (apart if j > i + 1 else 1)
+
+
+def test_long_paths_keep_apart_from_themselves():
+    """Of 100 of 14 dashes, four would come back to themselves."""
+    rng, middle = random.Random(0), pathfinder.SIDE * UNIT // 2
+    found = []
+    while len(found) < 100:
+        path = pathfinder._path(rng, middle, middle, 14, 0, ends=False)
+        found += [path] if path else []
+    for path in found:
+        for i, j in itertools.combinations(range(len(path)), 2):
+            assert not cross(path[i], path[j])
+            assert j == i + 1 or gap(path[i], path[j]) > pathfinder.APART / UNIT
 
 
 def test_what_is_drawn(scenes):
