@@ -4,6 +4,7 @@ BRC, GRU, LSTM and MGU, with gradients.
 y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.cells
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
+lrnn_kernels.tasks                                    # seeded sequences that ask for memory
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
                                                       it; works without torch, too
 """

@@ -3,6 +3,8 @@ batches without end, a metric that a perfect answer passes and a guess meets at 
 
 import inspect
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 
 from lrnn_kernels import tasks
 from lrnn_kernels.tasks import draws
+from tests import ROOT
 
 from .registry import GENERATED, digest, seeded
 
@@ -55,6 +58,17 @@ def test_every_task_is_in_the_registry():
         assert all(f"\n{word} " in text for word in ("inputs", "targets", "metric", "source"))
         assert "chance" in text
         assert "hance" in inspect.getdoc(modules[name].metric)
+
+
+def test_importing_the_tasks_loads_no_extra():
+    code = (
+        "import sys; from lrnn_kernels import tasks; from lrnn_kernels.tasks import draws; "
+        "print({'h5py', 'sklearn'} & {*sys.modules}, draws._quantiles.cache_info().currsize)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set() 0\n"
 
 
 def test_shapes(task):
