@@ -219,13 +219,14 @@ def _path(rng: random.Random, x: int, y: int, dashes: int, taken: int, ends: boo
     path: list[Segment] = []
     circle = _disc(RADIUS / _CELL)
     own = 0  # taken by all dashes but the last
-    direction = draws.below(DIRECTIONS, rng)
+    direction = 0
     for number in range(dashes):
         blocked = taken | own
         for _ in range(_DASH_TRIES):
-            turned = direction
             if number:
-                turned += draws.below(2 * MOST_TURN + 1, rng) - MOST_TURN
+                turned = direction + draws.below(2 * MOST_TURN + 1, rng) - MOST_TURN
+            else:
+                turned = draws.below(DIRECTIONS, rng)
             cos = cosines[turned % DIRECTIONS]
             sin = cosines[(turned - DIRECTIONS // 4) % DIRECTIONS]
             skipped = GAP if number else 0
@@ -249,7 +250,7 @@ def _path(rng: random.Random, x: int, y: int, dashes: int, taken: int, ends: boo
     return path
 
 
-_CENTRE = _EDGE * _ROW + _EDGE  # of a disc, whose bits start a row above it
+_CENTRE = _EDGE * _ROW + _EDGE  # the cell of pixel (0, 0), about which discs lie until shifted
 
 
 def _cell(x: int, y: int) -> int:

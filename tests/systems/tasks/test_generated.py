@@ -25,7 +25,7 @@ CHECKSUMS = {
     "selective_copying": "b9c13fe341da4465",
     "associative_recall": "f609e9a89ba56288",
     "listops": "440f096f70bef547",
-    "pathfinder": "6af4824d12abac92",
+    "pathfinder": "b57e0a0961585894",
 }
 
 
