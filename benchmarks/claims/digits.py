@@ -6,6 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lrnn_kernels.tasks.digits import load
+
 from .model import CELLS, Classifier
 from .training import Recipe, accuracy, train
 
@@ -30,29 +32,6 @@ SETTINGS = {
     "LRU": {"states": 32, "epochs": 14, "lr": 4e-3, "noise": 0.0, "seeds": SEEDS[:1]},
     "minGRU": {"states": 96, "epochs": 22, "lr": 6e-3, "noise": 0.0, "seeds": SEEDS[:1]},
 }
-
-
-def load(*, validate: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training and test sequences (N,64,1) with their labels; the split is fixed and holds every
-    digit in equal shares.
-
-    With ``validate`` a fifth of the training set takes the place of the test set, which is not used
-    at all.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    pixels, labels = load_digits(return_X_y=True)
-    sequences = (pixels / 16 - 0.5).astype("float32")[..., None]
-    split = train_test_split(
-        sequences, labels, test_size=0.2, random_state=SEEDS[0], stratify=labels
-    )
-    if validate:
-        split = train_test_split(
-            split[0], split[2], test_size=0.2, random_state=SEEDS[1], stratify=split[2]
-        )
-    x, x_test, y, y_test = (torch.from_numpy(part) for part in split)
-    return x, y, x_test, y_test
 
 
 def run(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lrnn_kernels import fixed_point
+from lrnn_kernels.tasks import mnist
 
-from . import mnist
 from .src_network import FloatNetwork, IntegerNetwork, Network
 from .training import Recipe, accuracy, train
 

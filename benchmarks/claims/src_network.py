@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 import lrnn_kernels
 from lrnn_kernels import fixed_point
+from lrnn_kernels.tasks.mnist import PIXELS
 
-from .mnist import PIXELS
 from .spikes import Spikes, drive, encode
 
 NEURONS, CLASSES = 100, 10

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import mnist, spikes, src_mnist
+from benchmarks.claims import spikes, src_mnist
 from benchmarks.claims.src_network import FloatNetwork, IntegerNetwork, votes
 from lrnn_kernels import fixed_point
+from lrnn_kernels.tasks import mnist
 
 TRAIN, TEST = 7, 3
 
@@ -59,6 +60,7 @@ def test_every_form_of_mnist_loads_alike(form, digits, tmp_path):
             got, expected.reshape(len(expected), -1) if expected.ndim == 3 else expected
         )
     assert [x.dtype for x in found] == [np.uint8, np.int64] * 2
+    assert all(x.flags.writeable for x in found)  # torch.from_numpy warns of others
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,11 @@
-"""MNIST, from files that are already there: nothing is downloaded."""
+"""MNIST, from files that are already there: nothing is downloaded.
+
+data = mnist.load("mnist.npz")
+batch = images.draw(data.x_train, data.y_train, batch_size=64, generator=generator)
+
+source   LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+         recognition", 1998
+"""
 
 from __future__ import annotations
 
@@ -87,7 +94,7 @@ def _read_idx(file: Path) -> np.ndarray:
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * content[3])
     if values.size != np.prod(shape, dtype=np.int64):
         raise ValueError(f"{file} announces {tuple(shape.tolist())} bytes and holds {values.size}")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()  # torch warns of arrays that it must not write
 
 
 def _read_npz(file: Path) -> list[np.ndarray]:
