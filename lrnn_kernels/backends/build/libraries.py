@@ -39,6 +39,8 @@ COMMON = (
     *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
     *(f"torch/{part}.cpp" for part in ("cpu", "cpu_matrix", "cpu_step", "operator", "outputs")),
 )
+#: Compiled for every instruction set, once for all recurrences.
+PRODUCTS = "cpu/products.cpp"
 CUDA_COMMON = (
     "cells/index.cpp",
     *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
@@ -162,7 +164,7 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
     for isa in isas:
         # Its loops are written as they are to run: scheduled anew, they lack registers.
         product = (*flags, *_for(compiler, *KERNEL_FLAGS), *_march(isa))
-        units.append(Unit("csrc", "cpu/products.cpp", product, f"products ({isa})", cost=2))
+        units.append(Unit("csrc", PRODUCTS, product, f"products ({isa})", cost=2))
         for cell in cells():
             kernel = (
                 *flags,
@@ -276,6 +278,7 @@ def digest(name: str) -> str:
     ours = {
         "kernels": [
             *COMMON,
+            PRODUCTS,
             "cpu/kernel.cpp",
             *(f"cells/{c.header}.h" for c in cells()),
             *(f"cpu/engines/{c.engine}.h" for c in cells()),
