@@ -30,12 +30,13 @@ MAY_IMPORT = {
     "calls": {"backends", "cell", "options"},
     "cells": {"calls", "backends", "cell", "options"},
     "nn": {"cells", "calls", "cell", "options"},
+    "models": {"nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},
     "__main__": {"info", "testing", "fixed_point"},
-    "__init__": {"version", "fixed_point", "memory", "nn", "cells"},
+    "__init__": {"version", "fixed_point", "memory", "models", "nn", "cells"},
 }
 
 #: Modules at the package's root: more of them would be a heap again.
@@ -221,6 +222,7 @@ PLANTED = {
         "import importlib\nimportlib.import_module('lrnn_kernels.testing')",
         wrong_ways,
     ),
+    "a layer that knows a network": ("nn.base", "from ..models import Backbone", wrong_ways),
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
     "one of what setup.py loads alone": (
         "backends.build.cache",
