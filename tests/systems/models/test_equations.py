@@ -127,8 +127,15 @@ def test_dropout_acts_in_training_alone():
     network = make("MinGRU", dropout=0.5)
     x = sequence(network, 2, 5)
     assert not torch.equal(network(x)[0], network(x)[0])
+    places = {name: m for name, m in network.named_modules() if isinstance(m, torch.nn.Dropout)}
+    passed = []
+    for name, place in places.items():
+        assert place.p == 0.5
+        place.register_forward_hook(lambda *_, name=name: passed.append(name))
     network.eval()
     assert_same(network(x)[0], by_hand(network, x))
+    assert sorted(passed) == sorted(places)
+    assert {"first.dropout", "blocks.1.dropout", "blocks.1.mlp.dropout"} <= places.keys()
 
 
 def test_parameters_at_the_start():
@@ -163,20 +170,16 @@ def test_parameters_at_the_start():
 
 
 def test_positions_are_exact_far_out():
-    """In float32 the angle of step 10,000,001 is off by a quarter; sines come from float64."""
-    network = make("MinGRU", conv=0, head="steps").float()
-    x = torch.randn(1, 2, IN)
-    _, (_, windows, cells, total) = network(x[:, :1])
-    far = 10_000_001
-    got, _ = network(x, (torch.tensor([far]), windows, cells, total))
-    exact = network.double()(
-        x.double(), (torch.tensor([far]), windows, tuple(h.double() for h in cells), total)
-    )[0]
-    torch.testing.assert_close(got.double(), exact, rtol=1e-5, atol=1e-5)
-    shifted, _ = network(
-        x.double(), (torch.tensor([far + 1]), windows, tuple(h.double() for h in cells), total)
-    )
-    assert (shifted - exact).abs().max() > 1e-3
+    """Beyond what float32 can count, in which the angle alone would be off by a radian."""
+    network = make("MinGRU", conv=0, head="steps", positions=2).float()
+    seen = []
+    network.input.register_forward_hook(lambda _, args, out: seen.append(args[0][0, :, IN:]))
+    _, (_, windows, cells, total) = network(torch.randn(1, 1, IN))
+    far = 2**24 + 1
+    network(torch.randn(1, 2, IN), (torch.tensor([far]), windows, cells, total))
+    offset = network.encoding.offset.item()
+    for row, t in zip(seen[-1].tolist(), (far, far + 1), strict=True):
+        assert row == pytest.approx([math.sin(t + offset), math.cos(t + offset)], abs=1e-6)
 
 
 KEYS = {
