@@ -3,6 +3,7 @@ BRC, GRU, LSTM and MGU, with gradients.
 
 y, h_last = lrnn_kernels.bmru(c, beta, alpha)         # operators: see lrnn_kernels.cells
 layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU's interface
+network = lrnn_kernels.models.Backbone(config)        # whole networks around the layers
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
 lrnn_kernels.tasks                                    # seeded sequences that ask for memory
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
@@ -23,7 +24,7 @@ except ModuleNotFoundError as error:
             raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
-    from . import memory, nn, tasks
+    from . import memory, models, nn, tasks
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
@@ -63,6 +64,7 @@ __all__ = [
     "mgu_step",
     "min_gru",
     "min_gru_step",
+    "models",
     "nbrc",
     "nbrc_step",
     "nn",

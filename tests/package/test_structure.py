@@ -30,13 +30,14 @@ MAY_IMPORT = {
     "calls": {"backends", "cell", "options"},
     "cells": {"calls", "backends", "cell", "options"},
     "nn": {"cells", "calls", "cell", "options"},
+    "models": {"nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": set(),
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},
     "__main__": {"info", "testing", "fixed_point"},
-    "__init__": {"version", "fixed_point", "memory", "nn", "tasks", "cells"},
+    "__init__": {"version", "fixed_point", "memory", "models", "nn", "tasks", "cells"},
 }
 
 #: Modules at the package's root: more of them would be a heap again.
@@ -222,6 +223,7 @@ PLANTED = {
         "import importlib\nimportlib.import_module('lrnn_kernels.testing')",
         wrong_ways,
     ),
+    "a layer that knows a network": ("nn.base", "from ..models import Backbone", wrong_ways),
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
     "a layer that knows a task": ("nn.base", "from ..tasks import Batch", wrong_ways),
     "one of what setup.py loads alone": (

@@ -1,0 +1,62 @@
+"""A network in one file: parameters in safetensors, the config beside them. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike, fspath
+
+import torch
+
+from ..nn.anneal import Annealed
+from .config import BackboneConfig
+
+#: Keys of the file's metadata.
+CONFIG, EPS = "lrnn_kernels.backbone", "lrnn_kernels.eps"
+
+
+def _safetensors():
+    try:
+        import safetensors.torch
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "safetensors":
+            raise
+        raise ImportError(
+            "checkpoints need safetensors: pip install 'lrnn-kernels[models]'"
+        ) from error
+    return safetensors
+
+
+def save(network: torch.nn.Module, config: BackboneConfig, path: str | PathLike) -> None:
+    """Writes ``Backbone.save``'s file."""
+    library = _safetensors()
+    tensors = {name: x.detach().contiguous() for name, x in network.state_dict().items()}
+    # Of all that a layer is made with, training changes this alone, see EpsAnneal.
+    eps = {name: layer.eps for name, layer in network.named_modules() if _anneals(layer)}
+    metadata = {"format": "pt", CONFIG: config.to_json(), EPS: json.dumps(eps)}
+    library.torch.save_file(tensors, fspath(path), metadata)
+
+
+def read(path: str | PathLike, device) -> tuple[BackboneConfig, dict, dict[str, float]]:
+    """(config, state_dict, eps of each layer that has one) of a file."""
+    library = _safetensors()
+    with library.safe_open(fspath(path), framework="pt", device=str(device)) as file:
+        metadata = file.metadata() or {}
+        if CONFIG not in metadata:
+            raise ValueError(
+                f"path must be a file that Backbone.save wrote, got {fspath(path)!r} without a "
+                "config in its metadata"
+            )
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = BackboneConfig.from_json(metadata[CONFIG])
+    return config, tensors, json.loads(metadata.get(EPS, "{}"))
+
+
+def restore(network: torch.nn.Module, tensors: dict, eps: dict[str, float]) -> None:
+    """Puts what was read in the place of a network's parameters, dtypes and devices included."""
+    network.load_state_dict(tensors, assign=True)
+    for name, value in eps.items():
+        network.get_submodule(name).eps = value
+
+
+def _anneals(layer: torch.nn.Module) -> bool:
+    return isinstance(layer, Annealed)
