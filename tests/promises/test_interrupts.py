@@ -209,7 +209,7 @@ def test_a_program_ends_by_ctrl_c():
     """Not caught: the traceback is KeyboardInterrupt's, and the exit status that of the signal."""
     code = """
 import torch, lrnn_kernels
-p, w = [torch.full((1,), 0.3).expand(8, 100000, 256)] * 3, [torch.full((256, 256), 0.01)] * 2
+p, w = [torch.full((1,), 0.3).expand(8, 40000, 1024)] * 3, [torch.full((1024, 1024), 0.01)] * 2
 lrnn_kernels.nbrc(*(x[:, :2] for x in p), *w)
 print("ready", flush=True)
 lrnn_kernels.nbrc(*p, *w)
