@@ -46,10 +46,8 @@ class Kernel:
         "y"  # what its backward pass reads: "y", "bits", "states" (saved ones) or "nothing"
     )
     saved: int = 0  # where that is "states": values per channel and step
-    blocks: tuple[
-        int, ...
-    ] = ()  # of the matrix engine: how many (C,C) each of the first parameters
-    # holds, one below the other
+    #: Of the matrix engine: how many (C,C) each of the first parameters holds.
+    blocks: tuple[int, ...] = ()
     reads: tuple[str, ...] = ()  # the streams that its backward pass reads, beside dy
     generic: Kernel | None = None  # does the same in another engine, where a backend lacks this one
     varying: Varying | None = None  # its first number, where there is a form that takes a tensor

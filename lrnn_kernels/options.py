@@ -109,6 +109,15 @@ def boolean(name: str, x: object) -> bool:
     return x
 
 
+def integer(name: str, x: object, least: int = 1) -> int:
+    """A count: an int of at least so many."""
+    if not isinstance(x, int) or isinstance(x, bool):
+        raise TypeError(f"{name} must be an int, got {type(x).__name__}")
+    if x < least:
+        raise ValueError(f"{name} must be at least {least}, got {x}")
+    return x
+
+
 def whole(name: str, x: object, low: int, hint: str = "") -> int:
     """A whole number of at least low, also one written as a float; raises TypeError or ValueError
     that names it, what was got, and the hint."""

@@ -4,8 +4,8 @@
 //
 // The matrix is packed once: its columns in panels of kPanel registers, of which each row is a line
 // after the other, so that a product reads it from end to end. A panel is multiplied with kRows
-// rows at a time, whose sums stay in registers. Sums are taken in the order of the inner dimension
-// wherever a row is, so that results do not depend on how rows are shared out.
+// rows at a time, whose sums stay in registers. Sums are taken in the order of the inner dimension,
+// long ones in parts, wherever a row is, so that results do not depend on how rows are shared out.
 #pragma once
 
 #include "lanes/simd.h"

@@ -75,34 +75,4 @@ struct __attribute__((visibility("hidden"))) MatrixCall : Call {
   }
 };
 
-// A call that takes the product of its inputs, too: inputs is x, (B,T,I), and before the other
-// parameters come the weight, (nC,I), and the bias, (nC,), of its n inputs.
-struct __attribute__((visibility("hidden"))) DrivenCall : MatrixCall {
-  Tensor weight, bias;
-
-  DrivenCall(const CellInfo& one_input, int inputs, const MatrixInfo& info, const Tensors& x,
-             const Tensors& params, bool reverse)
-      : MatrixCall(one_input, info, x, reverse) {
-    STD_TORCH_CHECK(params.size() > 2 && params[2].dim() == 2, cell.name,
-                    ": parameters are missing");
-    STD_TORCH_CHECK(type == carry, cell.name, ": x must have the carry dtype");
-    const int64_t channels = args.C;
-    args.C = params[2].size(1);
-    check_sizes();
-    weight = params[0];
-    bias = params[1];
-    STD_TORCH_CHECK(weight.dim() == 2 && weight.size(0) == inputs * args.C &&
-                        weight.size(1) == channels && weight.scalar_type() == carry &&
-                        bias.dim() == 1 && bias.size(0) == inputs * args.C &&
-                        bias.scalar_type() == carry,
-                    cell.name, ": expected a weight (", inputs * args.C, ", ", channels,
-                    ") and a bias (", inputs * args.C, ",)");
-    check_device(weight, this->inputs[0], cell.name);
-    check_device(bias, this->inputs[0], cell.name);
-    weight = without_gaps(weight);
-    bias = without_gaps(bias);
-    set_params(params, 2);
-  }
-};
-
 }  // namespace lrnn

@@ -39,6 +39,63 @@ MatrixKernels kernels_of(size_t cell, const Tensors& inputs) {
   return kernels;
 }
 
+// A call whose inputs are given.
+struct PlainCall : MatrixCall {
+  PlainCall(size_t cell, const MatrixKernels& kernels, const Tensors& inputs, const Tensors& params,
+            bool reverse)
+      : MatrixCall(cell_info(cell), kernels.info, inputs, params, reverse) {}
+
+  Driven driven() const { return {}; }
+  int64_t weight_rows() const { return 0; }
+};
+
+// One that takes the product of its inputs, too: inputs is x, (B,T,I), and before the other
+// parameters come the weight, (nC,I), and the bias, (nC,), of the cell's n inputs.
+struct WithOneInput {
+  CellInfo one_input;
+};
+struct DrivenCall : WithOneInput, MatrixCall {
+  Tensor weight, bias;
+
+  DrivenCall(size_t cell, const MatrixKernels& kernels, const Tensors& x, const Tensors& params,
+             bool reverse)
+      : WithOneInput{of(cell_info(cell))}, MatrixCall(one_input, kernels.info, x, reverse) {
+    const char* const name = this->cell.name;
+    STD_TORCH_CHECK(kernels.drivable, name, ": no operator takes the product of its inputs");
+    STD_TORCH_CHECK(params.size() > 2 && params[2].dim() == 2, name, ": parameters are missing");
+    STD_TORCH_CHECK(type == carry, name, ": x must have the carry dtype");
+    const int64_t channels = args.C;
+    args.C = params[2].size(1);
+    check_sizes();
+    const int64_t rows = cell_info(cell).inputs * args.C;
+    STD_TORCH_CHECK(
+        params[0].dim() == 2 && params[0].size(0) == rows && params[0].size(1) == channels &&
+            params[1].dim() == 1 && params[1].size(0) == rows && params[0].scalar_type() == carry &&
+            params[1].scalar_type() == carry,
+        name, ": expected a weight (", rows, ", ", channels, ") and a bias (", rows, ",)");
+    for (int i = 0; i < 2; ++i) check_device(params[i], inputs[0], name);
+    weight = without_gaps(params[0]);
+    bias = without_gaps(params[1]);
+    set_params(params, 2);
+  }
+
+  static CellInfo of(CellInfo info) {
+    info.inputs = 1;
+    return info;
+  }
+
+  Driven driven() const {
+    Driven driven;
+    driven.channels = weight.size(1);
+    driven.x = stream<const void>(inputs[0], 1, 0);
+    driven.dx = args.dinputs[0];
+    driven.w = weight.const_data_ptr();
+    driven.bias = bias.const_data_ptr();
+    return driven;
+  }
+  int64_t weight_rows() const { return weight.size(0); }
+};
+
 // One pass of an operator: its tasks, and what they share.
 struct Pass {
   const MatrixKernels& kernels;
@@ -87,22 +144,13 @@ struct Pass {
   }
 };
 
-// What a driven call adds to a pass.
-Driven driven_of(const DrivenCall& call) {
-  Driven driven;
-  driven.channels = call.weight.size(1);
-  driven.x = stream<const void>(call.inputs[0], 1, 0);
-  driven.w = call.weight.const_data_ptr();
-  driven.bias = call.bias.const_data_ptr();
-  return driven;
-}
-
-std::tuple<Tensor, Tensor, Tensor> forward_of(Watch& watch, const MatrixKernels& kernels,
-                                              MatrixCall& call, const Driven& driven, bool save) {
+template <class CallOf>
+std::tuple<Tensor, Tensor, Tensor> run_forward(Watch& watch, const MatrixKernels& kernels,
+                                               CallOf& call, bool save) {
   const Outputs made(call, false);
   const Tensor saved = call.new_saved(save);
   if (save) call.args.saved = stream<void>(saved, 1, call.args.C);
-  const Pass pass(kernels, call, driven, false);
+  const Pass pass(kernels, call, call.driven(), false);
   pass.over_batch([&](int64_t, const MatrixTask& task) {
     kernels.forward(call.args, pass.matrices, task, watch);
   });
@@ -145,20 +193,17 @@ struct Sums {
   }
 };
 
-template <class R>
-Tensors backward_of(Watch& watch, const MatrixKernels& kernels, MatrixCall& call,
-                    const DrivenCall* driven_call, const Optional& states, const Optional& dy,
-                    const Optional& dh_last) {
+template <class R, class CallOf>
+Tensors run_backward(Watch& watch, const MatrixKernels& kernels, CallOf& call,
+                     const Optional& states, const Optional& dy, const Optional& dh_last) {
   ScanArgs& args = call.args;
   const int64_t C = args.C, row = kernels.row(C);
   const Tensor saved = call.saved(states);
   args.states = stream<const void>(saved, 1, C);
   const Gradients gradients(call, {}, dy, dh_last);
-  Driven driven;
-  if (driven_call) driven = driven_of(*driven_call);
-  driven.dx = args.dinputs[0];
+  const Driven driven = call.driven();
   const int64_t width = call.state_channels(), channels = driven.channels,
-                inputs = channels ? driven_call->weight.size(0) : 0;
+                inputs = call.weight_rows();
   Tensor dreset = new_zeros({call.h_reset ? args.B : 0, width}, call.carry);
   const Pass pass(kernels, call, driven, true);
   Sums<R> dmatrices(pass.parts(), call.info.terms * C, row),
@@ -175,7 +220,7 @@ Tensors backward_of(Watch& watch, const MatrixKernels& kernels, MatrixCall& call
   if (watch.stopped()) throw Interrupted();
 
   Tensors result = gradients.inputs;
-  if (driven_call) {
+  if (channels) {
     result.push_back(new_contiguous({inputs, channels}, call.carry));
     copy_rows<R>(dw.join(), dw.row, result.back(), channels);
     result.push_back(new_contiguous({inputs}, call.carry));
@@ -206,64 +251,30 @@ Tensors backward_of(Watch& watch, const MatrixKernels& kernels, MatrixCall& call
   return result;
 }
 
-auto backward_for(const Call& call) {
-  return call.carry == ScalarType::Double ? backward_of<double> : backward_of<float>;
-}
-
+template <class CallOf>
 std::tuple<Tensor, Tensor, Tensor> forward(size_t cell, const Tensors& inputs,
                                            const Tensors& params, const Optional& h0,
                                            const Optional& reset, const Optional& h_reset,
                                            bool reverse, bool save) {
   return run_operator(cell_info(cell).name, "", [&](Watch& watch) {
     const MatrixKernels kernels = kernels_of(cell, inputs);
-    MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
+    CallOf call(cell, kernels, inputs, params, reverse);
     call.set_states(h0, reset, h_reset);
-    return forward_of(watch, kernels, call, {}, save);
+    return run_forward(watch, kernels, call, save);
   });
 }
 
+template <class CallOf>
 Tensors backward(size_t cell, const Tensors& inputs, const Tensors& params, const Optional& h0,
                  const Optional& reset, const Optional& h_reset, bool reverse,
                  const Optional& states, const Optional& dy, const Optional& dh_last) {
   return run_operator(cell_info(cell).name, "_backward", [&](Watch& watch) {
     const MatrixKernels kernels = kernels_of(cell, inputs);
-    MatrixCall call(cell_info(cell), kernels.info, inputs, params, reverse);
+    CallOf call(cell, kernels, inputs, params, reverse);
     call.set_states(h0, reset, h_reset);
-    return backward_for(call)(watch, kernels, call, nullptr, states, dy, dh_last);
-  });
-}
-
-// Of a call that takes the product of its inputs, too: one input.
-CellInfo driven_info(size_t cell, const MatrixKernels& kernels) {
-  CellInfo info = cell_info(cell);
-  STD_TORCH_CHECK(kernels.drivable, info.name, ": no operator takes the product of its inputs");
-  info.inputs = 1;
-  return info;
-}
-
-std::tuple<Tensor, Tensor, Tensor> driven_forward(size_t cell, const Tensors& inputs,
-                                                  const Tensors& params, const Optional& h0,
-                                                  const Optional& reset, const Optional& h_reset,
-                                                  bool reverse, bool save) {
-  return run_operator(cell_info(cell).name, "", [&](Watch& watch) {
-    const MatrixKernels kernels = kernels_of(cell, inputs);
-    const CellInfo info = driven_info(cell, kernels);
-    DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
-    call.set_states(h0, reset, h_reset);
-    return forward_of(watch, kernels, call, driven_of(call), save);
-  });
-}
-
-Tensors driven_backward(size_t cell, const Tensors& inputs, const Tensors& params,
-                        const Optional& h0, const Optional& reset, const Optional& h_reset,
-                        bool reverse, const Optional& states, const Optional& dy,
-                        const Optional& dh_last) {
-  return run_operator(cell_info(cell).name, "_backward", [&](Watch& watch) {
-    const MatrixKernels kernels = kernels_of(cell, inputs);
-    const CellInfo info = driven_info(cell, kernels);
-    DrivenCall call(info, cell_info(cell).inputs, kernels.info, inputs, params, reverse);
-    call.set_states(h0, reset, h_reset);
-    return backward_for(call)(watch, kernels, call, &call, states, dy, dh_last);
+    const auto run = call.carry == ScalarType::Double ? run_backward<double, CallOf>
+                                                      : run_backward<float, CallOf>;
+    return run(watch, kernels, call, states, dy, dh_last);
   });
 }
 
@@ -275,8 +286,8 @@ std::optional<MatrixInfo> drivable(size_t cell) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
-  register_matrix_cells<forward, backward>(m);
-  register_driven_cells<driven_forward, driven_backward>(m);
+  register_matrix_cells<forward<PlainCall>, backward<PlainCall>>(m);
+  register_driven_cells<forward<DrivenCall>, backward<DrivenCall>>(m);
 }
 
 }  // namespace lrnn

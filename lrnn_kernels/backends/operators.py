@@ -104,12 +104,10 @@ def declare(kernels: Mapping[str, Kernel], own_steps: Mapping[str, Cell]) -> Non
     KERNELS.update(kernels)
     OWN_STEPS.update(own_steps)
     define_all(NAMESPACE)
+    define_driven()
     define_layer_steps()
     register(NAMESPACE, KERNELS)
     register_varying(NAMESPACE, KERNELS)
-    for kernel in KERNELS.values():
-        if kernel.driven:
-            _describe(NAMESPACE, kernel.driven, kernel, loops=True, driven=True)
 
 
 def define_all(namespace: str) -> None:
@@ -118,11 +116,17 @@ def define_all(namespace: str) -> None:
     _definitions.append(library)
     for kernel in KERNELS:
         define(library, kernel)
-    if namespace == NAMESPACE:
-        for kernel in KERNELS.values():
-            if kernel.driven:
-                define(library, kernel.driven)
     library.define(_PLAN)
+
+
+def define_driven() -> None:
+    """Defines the operators that take the product of their inputs. Only a CPU has them."""
+    library = torch.library.Library(NAMESPACE, "FRAGMENT")
+    _definitions.append(library)
+    for kernel in KERNELS.values():
+        if kernel.driven:
+            define(library, kernel.driven)
+            _describe(NAMESPACE, kernel.driven, kernel, loops=True, driven=True)
 
 
 def define_layer_steps() -> None:

@@ -31,7 +31,8 @@ def save(network: torch.nn.Module, config: BackboneConfig, path: str | PathLike)
     library = _safetensors()
     tensors = {name: x.detach().contiguous() for name, x in network.state_dict().items()}
     # Of all that a layer is made with, training changes this alone, see EpsAnneal.
-    eps = {name: layer.eps for name, layer in network.named_modules() if _anneals(layer)}
+    layers = network.named_modules()
+    eps = {name: layer.eps for name, layer in layers if isinstance(layer, Annealed)}
     metadata = {"format": "pt", CONFIG: config.to_json(), EPS: json.dumps(eps)}
     library.torch.save_file(tensors, fspath(path), metadata)
 
@@ -56,7 +57,3 @@ def restore(network: torch.nn.Module, tensors: dict, eps: dict[str, float]) -> N
     network.load_state_dict(tensors, assign=True)
     for name, value in eps.items():
         network.get_submodule(name).eps = value
-
-
-def _anneals(layer: torch.nn.Module) -> bool:
-    return isinstance(layer, Annealed)

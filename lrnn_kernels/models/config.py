@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..nn import checks
-from ..options import boolean, number, one_of, whole
+from ..options import boolean, integer, number, one_of
 from . import layers
 from .layers import Part
 from .mlp import KINDS
@@ -66,16 +65,13 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         for name in ("input_size", "output_size", "width", "depth", "expansion"):
-            checks.size(name, getattr(self, name))
+            integer(name, getattr(self, name))
         parts = self.cell if isinstance(self.cell, tuple) else (self.cell,)
         if not parts:
             raise ValueError("cell must hold at least one layer, got ()")
         found = tuple(layers.named("cell", part) for part in parts)
         for name in ("positions", "conv"):
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-            whole(name, value, 0)
+            integer(name, getattr(self, name), 0)
         if self.positions % 2:
             raise ValueError(
                 f"positions must be even, a sine and a cosine each, got {self.positions}"

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from .. import nn
-from ..nn import checks, members
+from ..nn import members
+from ..options import integer
 
 #: Arguments of a layer that the block it stands in decides.
 DECIDED = ("input_size", "hidden_size", "batch_first", "device", "dtype")
@@ -49,7 +50,7 @@ class Layer:
         if name not in _names():
             raise ValueError(f"name must be one of {', '.join(_names())}, got {name!r}")
         if hidden_size is not None:
-            checks.size("hidden_size", hidden_size)
+            integer("hidden_size", hidden_size)
         known = inspect.signature(getattr(nn, name)).parameters
         for option in options:
             if option not in known or option in DECIDED:

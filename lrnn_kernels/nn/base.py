@@ -4,6 +4,7 @@ sequences, streaming."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ..calls import arguments
 from ..calls.autograd import owned
 from ..calls.run import run
 from ..cell import Cell
-from ..options import number, one_of
+from ..options import integer, number, one_of
 from . import checks, directions, final, signature, stepping, storage
 from .checks import State
 from .directions import Watch
@@ -90,8 +91,6 @@ class Recurrent(nn.Module):
             cls.__signature__ = signature.constructor(cls, Recurrent)
         elif "__signature__" not in vars(cls):
             cls.__signature__ = signature.without_self(cls.__init__)
-        if not vars(cls).keys().isdisjoint(("_drive", "_streams", "_scan")):
-            cls.takes_input = False
         if "_step_tensors" in vars(cls):
             cls._step_parts = stepping.parts(cls, Recurrent)
 
@@ -117,9 +116,9 @@ class Recurrent(nn.Module):
         bias = self.default_bias if bias is None else bias
         initial_state = self.default_initial_state if initial_state is None else initial_state
         super().__init__()
-        self.input_size = checks.size("input_size", input_size)
-        self.hidden_size = checks.size("hidden_size", hidden_size)
-        self.num_layers = checks.size("num_layers", num_layers)
+        self.input_size = integer("input_size", input_size)
+        self.hidden_size = integer("hidden_size", hidden_size)
+        self.num_layers = integer("num_layers", num_layers)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
         self.dropout = number("dropout", dropout, 0.0, 1.0)
@@ -208,8 +207,10 @@ class Recurrent(nn.Module):
 
     def _takes_input(self) -> bool:
         """Whether one operator takes ``_drive``'s product as well as the scan: ``takes_input``, and
-        nobody has put methods of another kind in the place of those that the operator is for."""
-        return self.takes_input and (torch.compiler.is_compiling() or stepping.is_as_built(self))
+        what it does is what the methods would do that are in place."""
+        if not self.takes_input or attrgetter(*_SCAN_OF_INPUT)(type(self)) != _AS_WRITTEN:
+            return False
+        return torch.compiler.is_compiling() or vars(self).keys().isdisjoint(_SCAN_OF_INPUT)
 
     def _step_tensors(self, p: Mapping[str, Tensor]) -> tuple[list[Tensor], list[Tensor]] | None:
         """What the operator of a step takes (``stepping``): weights, of ``_drive``'s product, and
@@ -392,3 +393,7 @@ class Recurrent(nn.Module):
 
 
 Recurrent._step_parts = stepping.parts(Recurrent, Recurrent)
+
+#: The methods whose work an operator does that takes x, and they themselves.
+_SCAN_OF_INPUT = ("_drive", "_streams", "_scan")
+_AS_WRITTEN = attrgetter(*_SCAN_OF_INPUT)(Recurrent)

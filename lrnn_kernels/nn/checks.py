@@ -12,15 +12,6 @@ from ..calls import arguments
 State = Tensor | tuple[Tensor, ...]
 
 
-def size(name: str, value: object) -> int:
-    """A number of channels or layers."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return value
-
-
 def _expected(layers: nn.Module, dims: str) -> str:
     dims = "BT" if dims == "TB" and layers.batch_first else dims
     return f"({', '.join([*dims, str(layers.input_size)])}{'' if dims else ','})"

@@ -68,8 +68,8 @@ class GRU(Recurrent):
             return [p["weight_ih"]]
         H, b_ih, b_hh = self.hidden_size, p["bias_ih"], p["bias_hh"]
         if self.candidate_bias:
-            b_hh = F.pad(b_hh[: 2 * H], (0, H))
-        return [p["weight_ih"], F.pad(b_ih + b_hh, (0, 3 * H - b_ih.shape[0]))]
+            return [p["weight_ih"], b_ih + F.pad(b_hh[: 2 * H], (0, H))]
+        return [p["weight_ih"], F.pad(b_ih + b_hh, (0, H))]
 
     def _scan_params(self, p: Mapping[str, Tensor]) -> list[Tensor]:
         w, H = p["weight_hh"], self.hidden_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..options import integer
 from . import checks, draws
 from .batch import Batch, accuracy
 
@@ -34,9 +35,9 @@ def draw(
     source   Arora et al., "Zoology: measuring and improving recall in efficient language models",
              2023: a vocabulary of 8192, half keys, half values
     """
-    checks.integer("pairs", pairs)
-    checks.integer("keys", keys, pairs)
-    checks.integer("values", values, 2)
+    integer("pairs", pairs)
+    integer("keys", keys, pairs)
+    integer("values", values, 2)
     if not isinstance(power, (int, float)) or not 0 < power <= 1:
         raise ValueError(f"power must be a number in (0, 1], got {power!r}")
     checks.sizes(batch_size, steps, generator, least=3 * pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..options import integer, one_of
 from . import checks, draws
 from .batch import Batch, accuracy, last_step
 
@@ -33,9 +34,9 @@ def draw(
     one-hot, which is easier (a one-hot input seldom reaches a threshold).
     """
     checks.sizes(batch_size, steps, generator)
-    checks.integer("symbols", symbols, 2)
-    checks.integer("channels", channels)
-    checks.one_of("distractors", distractors, DISTRACTORS)
+    integer("symbols", symbols, 2)
+    integer("channels", channels)
+    one_of("distractors", distractors, DISTRACTORS)
     symbol = draws.integers(symbols, (batch_size,), generator)
     inputs = torch.zeros(batch_size, steps, symbols + channels + 1)
     inputs[torch.arange(batch_size), 0, symbol] = 1

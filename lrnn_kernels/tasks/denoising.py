@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..options import integer
 from . import checks, draws
 from .batch import Batch, mean_square
 
@@ -28,8 +29,8 @@ def draw(
     source   Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for
              long-lasting memory", 2021: 400 steps, 5 values, padding 0 or 200
     """
-    checks.integer("values", values)
-    checks.integer("padding", padding, 0)
+    integer("values", values)
+    integer("padding", padding, 0)
     checks.sizes(batch_size, steps, generator, least=2 * values + padding)
     asked = steps - values
     inputs = torch.zeros(batch_size, steps, 2)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..options import integer
 from . import checks, draws
 from .batch import Batch, accuracy
 
@@ -114,8 +115,7 @@ def draw(
 ) -> Batch:
     """``padded`` recordings drawn with replacement: an endless stream. ``options`` are those of
     ``padded``, as are shapes, metric and source."""
-    checks.integer("batch_size", batch_size)
-    checks.on_cpu(generator)
+    checks.batches(batch_size, generator)
     labels = torch.as_tensor(labels)
     _check_labels(samples, labels)
     chosen = draws.integers(len(samples), (batch_size,), generator)
@@ -132,8 +132,7 @@ def epoch(
 ) -> Iterator[Batch]:
     """``padded`` recordings, every one once, in random order; the last batch may be smaller.
     ``options`` are those of ``padded``, as are shapes, metric and source."""
-    checks.integer("batch_size", batch_size)
-    checks.on_cpu(generator)
+    checks.batches(batch_size, generator)
     labels = torch.as_tensor(labels)
     _check_labels(samples, labels)
     order = torch.randperm(len(samples), generator=generator)
@@ -150,7 +149,7 @@ def metric(outputs: Tensor, batch: Batch) -> dict[str, float]:
 
 def _places(times, units, size, steps, dt, duration) -> tuple[Tensor, int]:
     """Step * size + unit of every event that is kept, (n,), int64, and the number of steps."""
-    checks.integer("size", size)
+    integer("size", size)
     dt, steps = _width(steps, dt, duration)
     times, units = _checked(torch.as_tensor(times), torch.as_tensor(units), size)
     bins = times / dt
@@ -165,7 +164,7 @@ def _places(times, units, size, steps, dt, duration) -> tuple[Tensor, int]:
 
 def _width(steps, dt, duration) -> tuple[float, int | None]:
     if steps is not None:
-        checks.integer("steps", steps)
+        integer("steps", steps)
     if (dt is None) == (duration is None):
         both = "both" if dt is not None else "neither"
         raise ValueError(f"exactly one of dt and duration must be given, got {both}")
@@ -205,12 +204,4 @@ def _checked(times: Tensor, units: Tensor, size: int) -> tuple[Tensor, Tensor]:
 def _check_labels(samples: Sequence[tuple], labels: Tensor) -> None:
     if not len(samples):
         raise ValueError("samples must hold a recording, got none")
-    if labels.shape != (len(samples),):
-        raise ValueError(
-            f"labels must have shape ({len(samples)},) as there are samples, got "
-            f"{tuple(labels.shape)}"
-        )
-    if labels.dtype.is_floating_point or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
-    if int(labels.min()) < 0:
-        raise ValueError(f"labels must be at least 0, got {int(labels.min())}")
+    checks.labels(labels, len(samples), "samples")

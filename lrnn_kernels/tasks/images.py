@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..options import integer, one_of
 from . import checks, draws
 from .batch import Batch, accuracy, last_step
 
@@ -43,8 +44,8 @@ def sequences(
     source   sequential and permuted MNIST: Le, Jaitly and Hinton, "A simple way to initialize
              recurrent networks of rectified linear units", 2015
     """
-    checks.one_of("form", form, FORMS)
-    checks.integer("padding", padding, 0)
+    one_of("form", form, FORMS)
+    integer("padding", padding, 0)
     images, labels = _checked(torch.as_tensor(images), torch.as_tensor(labels))
     pixels = images.shape[1]
     x = images.float() / 255 - 0.5 if images.dtype == torch.uint8 else images.float()
@@ -70,8 +71,7 @@ def draw(
 ) -> Batch:
     """``sequences`` of images drawn with replacement: an endless stream. ``options`` are those of
     ``sequences``, as are shapes, metric and source."""
-    checks.integer("batch_size", batch_size)
-    checks.on_cpu(generator)
+    checks.batches(batch_size, generator)
     images, labels = _checked(torch.as_tensor(images), torch.as_tensor(labels))
     chosen = draws.integers(len(images), (batch_size,), generator)
     return sequences(images[chosen], labels[chosen], **options)
@@ -87,8 +87,7 @@ def epoch(
 ) -> Iterator[Batch]:
     """``sequences`` of every image once, in random order; the last batch may be smaller.
     ``options`` are those of ``sequences``, as are shapes, metric and source."""
-    checks.integer("batch_size", batch_size)
-    checks.on_cpu(generator)
+    checks.batches(batch_size, generator)
     images, labels = _checked(torch.as_tensor(images), torch.as_tensor(labels))
     order = torch.randperm(len(images), generator=generator)
     return (
@@ -99,7 +98,7 @@ def epoch(
 def permutation(pixels: int, seed: int = 0) -> Tensor:
     """An order of the pixels for ``sequences``, (pixels,), int64: always the same for a seed.
     Publications fix one order each, seldom the same."""
-    checks.integer("pixels", pixels)
+    integer("pixels", pixels)
     return torch.randperm(pixels, generator=torch.Generator().manual_seed(seed))
 
 
@@ -116,14 +115,7 @@ def _checked(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         )
     if images.dtype != torch.uint8 and not images.dtype.is_floating_point:
         raise TypeError(f"images must be uint8 or of a floating point type, got {images.dtype}")
-    if labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"labels must have shape ({len(images)},) as images have, got {tuple(labels.shape)}"
-        )
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got {labels.dtype}")
-    if int(labels.min()) < 0:
-        raise ValueError(f"labels must be at least 0, got {int(labels.min())}")
+    checks.labels(labels, len(images), "images")
     return images.flatten(1), labels
 
 

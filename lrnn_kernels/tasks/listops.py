@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..options import integer
 from . import checks, draws
 from .batch import Batch, accuracy
 
@@ -56,9 +57,9 @@ def draw(
 
     Raises ValueError where no expression of such a length is found.
     """
-    checks.integer("min_length", min_length)
-    checks.integer("max_depth", max_depth)
-    checks.integer("max_args", max_args, 2)
+    integer("min_length", min_length)
+    integer("max_depth", max_depth)
+    integer("max_args", max_args, 2)
     checks.sizes(batch_size, steps, generator, least=max(min_length, 4))
     rng = draws.python(generator)
     inputs = torch.full((batch_size, steps), PADDING)

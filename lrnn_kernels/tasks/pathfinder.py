@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..options import integer, one_of
 from . import checks, draws, images
 from .batch import Batch, accuracy
 
@@ -79,7 +80,7 @@ def draw(
 
     Raises ValueError where so many paths find no room.
     """
-    checks.one_of("form", form, images.FORMS)
+    one_of("form", form, images.FORMS)
     found = scenes(
         batch_size=batch_size,
         generator=generator,
@@ -105,10 +106,10 @@ def scenes(
     distractor_dashes: int = 2,
 ) -> list[Scene]:
     """What the pictures of ``draw`` show, for the same arguments."""
-    checks.integer("batch_size", batch_size)
-    checks.integer("dashes", dashes, 3)
-    checks.integer("distractors", distractors, 0)
-    checks.integer("distractor_dashes", distractor_dashes)
+    integer("batch_size", batch_size)
+    integer("dashes", dashes, 3)
+    integer("distractors", distractors, 0)
+    integer("distractor_dashes", distractor_dashes)
     checks.on_cpu(generator)
     rng = draws.python(generator)
     odd = draws.below(2, rng) if batch_size % 2 else 0

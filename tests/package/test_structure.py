@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "nn": {"cells", "calls", "cell", "options"},
     "models": {"nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
-    "tasks": set(),
+    "tasks": {"options"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},

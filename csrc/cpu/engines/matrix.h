@@ -96,7 +96,7 @@ struct Matrix : MatrixRows<CellOf, S, R> {
     if (channels) stream_rows(args.inputs, rows.drive, rows.drive_row, b0, C);
     for (int64_t i = 0; i < batch; ++i)
       load_states(args, args.h0, b0 + i, rows.h + i * rows.state_row);
-    for (int64_t s = 0; s < args.T && watch.go_on(work(batch, C)); ++s) {
+    for (int64_t s = 0; s < args.T && watch.go_on(work(batch, C, channels)); ++s) {
       const int64_t t = time_at(args, s);
       const auto kept = [&](int64_t i) {
         return args.saved.data ? at<R>(args.saved, b0 + i, t) : nullptr;
@@ -234,7 +234,7 @@ struct Matrix : MatrixRows<CellOf, S, R> {
     __builtin_memset(rows.dparams, 0, kParams * row(C) * sizeof(R));
     for (int64_t i = 0; i < batch; ++i)
       load_states(args, args.dh_last, b0 + i, rows.adjoint + i * rows.state_row);
-    for (int64_t s = args.T - 1; s >= 0 && watch.go_on(work(batch, C)); --s) {
+    for (int64_t s = args.T - 1; s >= 0 && watch.go_on(work(batch, C, channels)); --s) {
       const int64_t t = time_at(args, s);
       if (rows.gathered + batch > rows.capacity) flush(args, m, rows, k, b0, batch, s + 1);
       if (channels)

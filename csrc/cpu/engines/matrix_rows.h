@@ -194,9 +194,9 @@ struct MatrixRows {
   }
 
   // What a step takes, in the watch's elements.
-  static int64_t work(int64_t batch, int64_t C) {
+  static int64_t work(int64_t batch, int64_t C, int64_t channels) {
     constexpr int64_t kProducts = 50;  // a nanosecond
-    return batch * C * (8 + kTerms * C / kProducts);
+    return batch * C * (8 + (kTerms * C + kInputs * channels) / kProducts);
   }
 };
 

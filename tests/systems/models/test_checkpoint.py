@@ -113,7 +113,7 @@ WRONG = {
     "odd": ({"positions": 5}, ValueError, "positions must be even, .* got 5"),
     "negative": ({"conv": -1}, ValueError, "conv must be at least 0, got -1"),
     "half": ({"conv": 2.5}, TypeError, "conv must be an int, got float"),
-    "bool": ({"positions": True}, TypeError, "positions must be a whole number, got bool"),
+    "bool": ({"positions": True}, TypeError, "positions must be an int, got bool"),
     "dropout": ({"dropout": 1.5}, ValueError, r"dropout must be in \[0, 1\], got 1.5"),
     "gate": ({"gate_bias": "open"}, TypeError, "gate_bias must be a number, got str"),
     "offsets": ({"position_offsets": 1}, TypeError, "position_offsets must be a bool, got int"),

@@ -206,5 +206,5 @@ def test_no_room_is_named():
         pathfinder.scenes(
             batch_size=1, dashes=3, distractors=80, distractor_dashes=9, generator=seeded()
         )
-    with pytest.raises(ValueError, match="form must be one of pixels, rows, got 'columns'"):
+    with pytest.raises(ValueError, match="form must be one of 'pixels', 'rows', got 'columns'"):
         pathfinder.draw(form="columns", generator=seeded())
