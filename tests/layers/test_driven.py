@@ -165,6 +165,20 @@ def test_it_runs_where_all_is_of_one_dtype_and_only_there(cell, options):
     assert not takes_product(half, leaves)
 
 
+@over("name", LAYERS)
+@pytest.mark.parametrize("method", ["forward", "_read_out", "_drive", "_streams", "_scan"])
+def test_a_subclass_keeps_it_unless_it_makes_its_streams_itself(name, method):
+    cls = PLAIN[name]
+    inherited = getattr(cls, method)
+    other = type("Other", (cls,), {method: lambda *args, **kwargs: inherited(*args, **kwargs)})
+    layer = other(5, 4)
+    with torch.profiler.profile() as profile:
+        layer(torch.randn(3, 2, 5))
+    name = layer.cell.kernel(layer._scan_options(), False).driven
+    ran = any(event.name == f"lrnn_kernels::{name}" for event in profile.events())
+    assert ran == (method in ("forward", "_read_out"))
+
+
 @over("cell,options", DRIVEN)
 @pytest.mark.parametrize("shape", [(0, 4), (2, 0), (2, 1), (40, 3)], ids=str)
 def test_shapes_without_data_are_those_of_the_kernels(cell, options, shape):
