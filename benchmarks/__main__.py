@@ -62,14 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         tables.print_speed(results)
         print(f"Plot: {plot.plot(results, args.out, name)}")
     if "learn" in sections:
-        from .claims import digits
+        from .claims import demo
 
-        results["learning"] = digits.run(quick=args.quick)
-        print(
-            report.table(
-                digits.HEADER, [digits.cells(row) for row in results["learning"]], digits.TITLE
-            )
-        )
+        results["learning"] = demo.run(args.out, quick=args.quick)
+        print(demo.table(results["learning"]))
+        print(f"Plot: {demo.plot(results['learning'], args.out, f'{name}-learning')}")
     results["seconds"] = round(time.perf_counter() - started, 1)
     if "speed" in sections or "learn" in sections:
         print(f"\nResults: {report.save(results, args.out, name)}")

@@ -1,2 +1,19 @@
-"""What takes long and shows a claim: that networks of these cells learn. ``python -m
-benchmarks.claims TASK``."""
+"""What takes long and shows a claim: that networks of these cells learn, and what they remember.
+``python -m benchmarks.claims CLAIM``."""
+
+from . import copy_first_input, copy_first_symbol, digits, noise, t_maze
+from .claim import Claim
+
+#: By the name of their command.
+CLAIMS: dict[str, Claim] = {
+    claim.name: claim
+    for claim in (
+        t_maze.SHOWN_CUE,
+        t_maze.TWO_FLASHES,
+        copy_first_symbol.CONVERGENCE,
+        copy_first_symbol.RETENTION,
+        noise.CLAIM,
+        copy_first_input.CLAIM,
+        digits.CLAIM,
+    )
+}

@@ -1,5 +1,5 @@
-"""python -m benchmarks.claims TASK: what takes long and shows a claim, one learning task at a time.
-Each prints a table and writes a JSON."""
+"""python -m benchmarks.claims CLAIM: trains the networks of one claim with every seed, prints a
+table, and writes a JSON and a plot. A run that is interrupted goes on where it was."""
 
 from __future__ import annotations
 
@@ -8,52 +8,59 @@ import sys
 from pathlib import Path
 
 from ..measure import machine, report
-from . import digits, src_mnist
-from .model import CELLS
+from . import CLAIMS, progress, runs, shown, src_mnist
 
 OUT = Path(__file__).parents[1] / "out"
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
-    tasks = parser.add_subparsers(dest="task", required=True)
-    task = tasks.add_parser("digits", help=digits.__doc__.split("\n")[0])
-    task.add_argument(
-        "--cell", choices=CELLS, action="append", help="only this cell; may be repeated"
-    )
-    task.add_argument("--quick", action="store_true", help="3 epochs")
-    task.add_argument(
-        "--validate",
-        action="store_true",
-        help="hold out a fifth of the training set in place of the test set",
-    )
-    task = tasks.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
-    task.add_argument(
+    names = parser.add_subparsers(dest="claim", required=True, metavar="CLAIM")
+    for claim in CLAIMS.values():
+        summary = claim.says.split(". ")[0].replace("%", "%%")
+        command = names.add_parser(claim.name, help=summary, description=claim.says)
+        command.add_argument(
+            "--seeds", type=_count, help=f"how many (default: {claim.seeds}; --quick: 1)"
+        )
+        command.add_argument(
+            "--processes", type=_count, help="runs at a time (default: one a core)"
+        )
+        command.add_argument("--quick", action="store_true", help="fewer networks, shorter runs")
+    command = names.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
+    command.add_argument(
         "--data",
         required=True,
         help="an mnist.npz, a folder of IDX files, or the root torchvision was given",
     )
-    task.add_argument(
+    command.add_argument(
         "--quick", action="store_true", help="one epoch of 12,000 digits, tested on 2,000"
     )
-    task.add_argument(
+    command.add_argument(
         "--validate",
         action="store_true",
         help="hold out 5,000 training digits in place of the test set",
     )
-    for task in tasks.choices.values():
-        task.add_argument(
-            "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+    for command in names.choices.values():
+        command.add_argument(
+            "--out", type=Path, default=OUT, help="where results go (default: benchmarks/out)"
         )
     args = parser.parse_args(arguments)
-    return _digits(args) if args.task == "digits" else _src_mnist(args)
+    return _src_mnist(args) if args.claim == "src-mnist" else _claim(args)
 
 
-def _digits(args: argparse.Namespace) -> int:
-    rows = digits.run(quick=args.quick, cells=args.cell, validate=args.validate)
-    title = digits.TITLE + ("; test accuracy on held-out training digits" if args.validate else "")
-    print(report.table(digits.HEADER, [digits.cells(row) for row in rows], title))
-    return _save("digits", args, {"learning": rows})
+def _claim(args: argparse.Namespace) -> int:
+    claim = CLAIMS[args.claim]
+    try:
+        found = runs.run(
+            [claim], args.out, seeds=args.seeds, quick=args.quick, processes=args.processes
+        )[claim.name]
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. What is done is kept in {args.out}; the same command goes on.")
+        return 130
+    print(shown.table(claim, found))
+    for path in shown.save(claim, found, args.out, quick=args.quick):
+        print(path)
+    return 0
 
 
 def _src_mnist(args: argparse.Namespace) -> int:
@@ -62,7 +69,9 @@ def _src_mnist(args: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    rows = src_mnist.run(data, quick=args.quick)
+    with progress.bar("src-mnist", total=1 + len(src_mnist.INTEGER)) as bar:
+        progress.to(bar.update)
+        rows = src_mnist.run(data, quick=args.quick)
     print(
         report.table(
             src_mnist.HEADER,
@@ -70,14 +79,16 @@ def _src_mnist(args: argparse.Namespace) -> int:
             src_mnist.title(rows, validate=args.validate),
         )
     )
-    return _save("src-mnist", args, {"src_mnist": rows})
-
-
-def _save(name: str, args: argparse.Namespace, found: dict) -> int:
     about = machine.describe()
-    results = {"machine": about, "quick": args.quick, "validate": args.validate, **found}
-    print(f"\nResults: {report.save(results, args.out, f'{name}-{machine.slug(about)}')}")
+    results = {"machine": about, "quick": args.quick, "validate": args.validate, "src_mnist": rows}
+    print(f"\nResults: {report.save(results, args.out, f'src-mnist-{machine.slug(about)}')}")
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from torch import Tensor
 from lrnn_kernels import fixed_point
 from lrnn_kernels.tasks import mnist
 
+from . import progress
 from .src_network import FloatNetwork, IntegerNetwork, Network
-from .training import Recipe, accuracy, train
+from .training import Recipe, accuracy, fit
 
 HEADER = ("network", "frames", "levels", "epochs", "rounded", "accuracy", "published", "seconds")
 SEED = 0  # of weights and batches; training spikes are drawn from SEED + 1 on
 CODING_SEED = 0  # of the spikes of the digits that are classified
 HELD_OUT = 5000
+BATCH = 128
 
 #: The float network, and how its weights are trained further in integers, separately for every
 #: number of frames and levels. All of it was chosen on the last 5,000 training digits, held out of
@@ -117,11 +119,15 @@ def _row(
     x, y, x_test, y_test = data
     epochs = QUICK["epochs"] if quick else setting["epochs"]
     recipe = Recipe(
-        epochs=epochs, batch=128, lr=setting["lr"], warmup=50, weight_decay=0.0, clip=float("inf")
+        steps=epochs * (len(x) // BATCH),
+        lr=setting["lr"],
+        warmup=50,
+        weight_decay=0.0,
+        clip=float("inf"),
     )
-    done = train(
-        network, x, y, recipe, seed=SEED, label=f"{setting['form']}, {setting['frames']} frames"
-    )
+    progress.start()
+    done = fit(network, x, y, recipe, seed=SEED, batch=BATCH)
+    progress.finish()
     seeds = {"seed": SEED, "coding_seed": CODING_SEED}
     sizes = {"train_digits": len(x), "test_digits": len(x_test)}
     return {

@@ -13,6 +13,7 @@ from .blocks import Block
 from .config import BackboneConfig
 from .convolution import CausalConvolution
 from .mlp import MLP
+from .norms import BatchNorm
 from .positions import Encoding
 
 #: (position, windows, cells, total), see ``Backbone``.
@@ -124,7 +125,7 @@ class Backbone(torch.nn.Module):
             if isinstance(module, torch.nn.Linear | CausalConvolution):
                 lecun_normal_(module.weight)
                 module.bias.zero_()
-            elif isinstance(module, torch.nn.Embedding | torch.nn.LayerNorm):
+            elif isinstance(module, torch.nn.Embedding | torch.nn.LayerNorm | BatchNorm):
                 module.reset_parameters()
             elif isinstance(module, Encoding) and module.offset is not None:
                 module.offset.zero_()

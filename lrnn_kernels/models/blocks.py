@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..nn import members
 from ..nn.members import State
-from . import layers
+from . import layers, norms
 from .config import BackboneConfig
 from .convolution import CausalConvolution
 from .mlp import MLP
@@ -22,7 +22,7 @@ class Block(torch.nn.Module):
         super().__init__()
         like = {"device": device, "dtype": dtype}
         D = config.width
-        self.norm1, self.norm2 = (torch.nn.LayerNorm(D, **like) for _ in range(2))
+        self.norm1, self.norm2 = (norms.build(config.norm, D, **like) for _ in range(2))
         self.convolution = CausalConvolution(D, config.conv, **like) if config.conv else None
         self.encoding = None
         if config.positions:

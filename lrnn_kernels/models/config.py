@@ -12,6 +12,7 @@ from ..options import boolean, integer, number, one_of
 from . import layers
 from .layers import Part
 from .mlp import KINDS
+from .norms import NORMS
 
 HEADS = ("last", "mean", "steps", "tokens")
 
@@ -37,6 +38,9 @@ class BackboneConfig:
         position_offsets: whether every sinusoid has a learned phase, 0 at the start, at each place
             of its own (a reconstruction: the papers' text was not read for where offsets enter).
         conv: taps of a causal convolution of each channel, before the cell; 0 for none.
+        norm: "layer", or "batch" for statistics over sequences and steps, which makes short runs
+            learn sooner where what tells sequences apart is small beside what all of them share.
+            They mix sequences, and steps before with steps after, until ``eval()``; padding counts.
         mlp: "glu", "gelu" or "relu".
         expansion: channels within an MLP, as a multiple of the width; a GLU has as many gates.
         dropout: of what the cell adds, and within MLPs.
@@ -57,6 +61,7 @@ class BackboneConfig:
     position_base: float = 10000.0
     position_offsets: bool = True
     conv: int = 0
+    norm: str = "layer"
     mlp: str = "glu"
     expansion: int = 4
     dropout: float = 0.1
@@ -78,6 +83,7 @@ class BackboneConfig:
             )
         self._keep("cell", found if isinstance(self.cell, tuple) else found[0])
         one_of("head", self.head, HEADS)
+        one_of("norm", self.norm, NORMS)
         one_of("mlp", self.mlp, KINDS)
         boolean("position_offsets", self.position_offsets)
         boolean("output_map", self.output_map)

@@ -24,6 +24,7 @@ from . import (
     mnist,
     pathfinder,
     selective_copying,
+    t_maze,
 )
 from .batch import Batch
 
@@ -41,4 +42,5 @@ __all__ = [
     "mnist",
     "pathfinder",
     "selective_copying",
+    "t_maze",
 ]

@@ -24,10 +24,13 @@ def _mlp(p, x, kind):
     return F.linear(inner, p["down.weight"], p["down.bias"])
 
 
-def _norm(p, x):
-    centred = x - x.mean(-1, keepdim=True)
-    scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
-    return scaled * p["weight"] + p["bias"]
+def _norm(p, x, training):
+    over = (0, 1) if "running_mean" in p else -1
+    mean = x.mean(over, keepdim=True)
+    var = (x - mean).square().mean(over, keepdim=True)
+    if "running_mean" in p and not training:
+        mean, var = p["running_mean"], p["running_var"]
+    return (x - mean) / (var + 1e-5).sqrt() * p["weight"] + p["bias"]
 
 
 def _encoding(p, x, channels, base):
@@ -54,7 +57,7 @@ def by_hand(network, x):
     x = x + _mlp(_below(p, "first"), x, c.mlp)
     for i in range(c.depth):
         b = _below(p, f"blocks.{i}")
-        u = _norm(_below(b, "norm1"), x)
+        u = _norm(_below(b, "norm1"), x, network.training)
         read = u
         if c.conv:
             read = torch.zeros_like(u)
@@ -75,7 +78,8 @@ def by_hand(network, x):
             r = F.linear(cell(read)[0], b["output.weight"], b["output.bias"])
         r = r / (1 + torch.exp(-F.linear(u, b["gate.weight"], b["gate.bias"])))
         x = b["rho1"] * x + r
-        x = b["rho2"] * x + _mlp(_below(b, "mlp"), _norm(_below(b, "norm2"), x), c.mlp)
+        u = _norm(_below(b, "norm2"), x, network.training)
+        x = b["rho2"] * x + _mlp(_below(b, "mlp"), u, c.mlp)
     x = x + _mlp(_below(p, "last"), x, c.mlp)
     out = F.linear(x, p["head.weight"], p["head.bias"])
     return {"last": out[:, -1], "mean": out.mean(1)}.get(c.head, out)
@@ -102,6 +106,7 @@ def test_equations(cell, head):
         {"conv": 12},
         {"depth": 1},
         {"conv": 0, "positions": 0},
+        {"norm": "batch"},
     ],
     ids=str,
 )
@@ -109,6 +114,28 @@ def test_every_choice(options):
     network = make("hybrid", head="steps", **options)
     x = sequence(network, 2, 7)
     assert_same(network(x)[0], by_hand(network, x))
+
+
+def test_batch_norms_of_what_training_saw(tmp_path):
+    """After ``eval()`` a sequence's output depends on it alone, in pieces, by steps and from a
+    file, too."""
+    network = make("hybrid", head="steps", norm="batch")
+    for seed in range(3):
+        network(sequence(network, 4, 8 + seed))
+    assert network.blocks[1].norm2.running_mean.abs().min() > 0
+    network.eval()
+    x = sequence(network, 3, 7)
+    out, _ = network(x)
+    assert_same(out, by_hand(network, x))
+    assert_same(out[1:2], network(x[1:2])[0])
+    head, states = network(x[:, :3])
+    tail, states = network(x[:, 3:6], states)
+    last, _ = network.step(x[:, 6], states)
+    assert_same(out, torch.cat([head, tail, last[:, None]], 1))
+    network.save(tmp_path / "network.safetensors")
+    assert torch.equal(Backbone.load(tmp_path / "network.safetensors").eval()(x)[0], out)
+    network.reset_parameters()
+    assert not network.blocks[1].norm2.running_mean.any()
 
 
 def test_without_an_output_map_cells_are_added_as_they_are():

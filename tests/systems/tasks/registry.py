@@ -44,6 +44,18 @@ GENERATED = {
         ((40, 50), torch.int64),
         11,
     ),
+    "t_maze": (
+        tasks.t_maze,
+        {"batch_size": 60, "shortest": 3, "longest": 9},
+        ((60, 10, 4), torch.float32),
+        4,
+    ),
+    "t_maze, flashes": (
+        tasks.t_maze,
+        {"batch_size": 60, "shortest": 3, "longest": 9, "cue": "flashes"},
+        ((60, 19, 4), torch.float32),
+        4,
+    ),
     "listops": (
         tasks.listops,
         {"batch_size": 200, "steps": 60, "min_length": 10, "max_depth": 4, "max_args": 5},

@@ -24,6 +24,8 @@ CHECKSUMS = {
     "denoising": "b20ac7d84ba815df",
     "selective_copying": "b9c13fe341da4465",
     "associative_recall": "f609e9a89ba56288",
+    "t_maze": "819c3e342171f127",
+    "t_maze, flashes": "8aeb3a816e71811d",
     "listops": "440f096f70bef547",
     "pathfinder": "b57e0a0961585894",
 }

@@ -31,6 +31,37 @@ def test_copy_first_symbol(distractors, steps):
         assert (between[..., 8:-1] != 0).all(2).float().mean() > 0.99
 
 
+@pytest.mark.parametrize("cue", ["shown", "flashes"])
+def test_t_maze(cue):
+    """Every sequence is one of the cues, a corridor of a length of its own, and a junction."""
+    t_maze = tasks.t_maze
+    batch = t_maze.draw(batch_size=400, shortest=5, longest=8, cue=cue, generator=seeded())
+    kinds = {tuple(seen): arm for arm, seen in t_maze.cues(cue)}
+    assert len(kinds) == (2 if cue == "shown" else 6)
+    found = set()
+    for inputs, targets, mask in zip(*batch, strict=True):
+        steps = int(mask.sum())
+        assert mask[:steps].all()
+        assert not inputs[steps:].any()
+        assert torch.equal(inputs[:steps].sum(1), torch.ones(steps))
+        seen = inputs[:steps].argmax(1).tolist()
+        length = steps - 1
+        (start,) = [
+            k for k in kinds if tuple(seen[: len(k)]) == k and 5 <= length - len(k) + 1 <= 8
+        ]
+        assert seen[len(start) :] == [t_maze.CORRIDOR] * (length - len(start)) + [t_maze.JUNCTION]
+        assert targets[:steps].tolist() == [t_maze.RIGHT] * length + [kinds[start]]
+        found.add((start, length - len(start) + 1))
+    assert len(found) == 4 * len(kinds)
+    junction = t_maze.at_junction(batch)
+    assert torch.equal(junction, batch.inputs[..., t_maze.JUNCTION] == 1)
+    assert junction.sum(1).tolist() == [1] * 400
+    with pytest.raises(ValueError, match="longest must be at least 5, got 4"):
+        t_maze.draw(shortest=5, longest=4, generator=seeded())
+    with pytest.raises(ValueError, match="cue must be one of 'shown', 'flashes'"):
+        t_maze.draw(cue="hidden", generator=seeded())
+
+
 def test_copy_first_input():
     inputs, targets, mask = tasks.copy_first_input.draw(batch_size=8, steps=500, generator=seeded())
     assert torch.equal(targets[:, -1], inputs[:, 0])

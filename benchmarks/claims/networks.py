@@ -1,0 +1,50 @@
+"""Networks of a few units, made from a line of text: "BMRU", the stack "LRU>BMRU", or side by side
+and summed, "LRU|BMRU"."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lrnn_kernels import nn as rnn
+
+#: What a layer is given where its defaults are not for long memory: eigenvalues near 1, gates that
+#: start nearly closed. With minGRU's own, gates half open, its memory starts with one step.
+OPTIONS = {
+    "LRU": {"r_min": 0.9, "r_max": 0.999},
+    "MinGRU": {"gate_init": (-6.0, -1.0)},
+}
+
+
+class Network(nn.Module):
+    """Recurrent layers and a linear map of their outputs at every step: ``out, states =
+    network(x, states)``, batch first."""
+
+    def __init__(
+        self, spec: str, inputs: int, units: int, outputs: int, options: dict | None = None
+    ) -> None:
+        super().__init__()
+        options = {**OPTIONS, **(options or {})}
+
+        def layer(name: str, inputs: int) -> nn.Module:
+            given = {"batch_first": True, **options.get(name, {})}
+            return getattr(rnn, name)(inputs, units, **given)
+
+        if "|" in spec:
+            self.rnn = rnn.Parallel(*(layer(name, inputs) for name in spec.split("|")))
+        else:
+            first, *rest = spec.split(">")
+            self.rnn = rnn.Stack(layer(first, inputs), *(layer(name, units) for name in rest))
+        self.head = nn.Linear(units, outputs)
+
+    def forward(self, x: Tensor, states=None) -> tuple[Tensor, tuple]:
+        out, states = self.rnn(x, states)
+        return self.head(out), states
+
+    def last(self, x: Tensor) -> Tensor:
+        """The output after the last step."""
+        out, _ = self.rnn(x)
+        return self.head(out[:, -1])
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
