@@ -1,11 +1,15 @@
-"""Writes the tables of README.md that follow from the code: ``python docs/tables.py``, or with
-``--check`` says whether they are up to date."""
+"""Writes the tables of README.md that follow from the code, and those of docs/claims.md that follow
+from checked-in results: ``python docs/tables.py``, or with ``--check`` says whether they are up to
+date."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import sys
+import textwrap
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,28 +47,47 @@ def _table(left: str, right: str, rows: dict[str, str]) -> str:
     return "\n".join([f"| {left} | {right} |", "|---|---|", *lines])
 
 
-TABLES = {"operators": operators, "layers": layers}
+def claims() -> dict[str, Callable[[], str]]:
+    """By the name of each claim, the table of its results."""
+    from benchmarks.claims import CLAIMS, shown
+
+    def table(name: str) -> str:
+        found, machine = shown.load(ROOT / f"benchmarks/results/claims/{name}.json")
+        ran = f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}"
+        says = textwrap.fill(f"{CLAIMS[name].says} {shown.of(found)} {ran}.", 100)
+        return f"{says}\n\n{shown.markdown(CLAIMS[name], found)}"
+
+    return {name: partial(table, name) for name in CLAIMS}
 
 
-def written(text: str) -> str:
-    """README.md with its tables as they should be: each stands after a comment with its name."""
-    for name, table in TABLES.items():
-        place = re.compile(rf"(<!-- {name}: [^\n]*-->\n)\n*(\|[^\n]*\n)*\n*")
-        before, *found, after = place.split(text)
-        if len(found) != 2:
-            raise ValueError(f"README.md must hold one place for the table of {name}")
-        text = f"{before}{found[0]}\n{table()}\n\n{after}"
+#: Documents, and their tables by name.
+TABLES: dict[str, Callable[[], dict[str, Callable[[], str]]]] = {
+    "README.md": lambda: {"operators": operators, "layers": layers},
+    "docs/claims.md": claims,
+}
+
+
+def written(document: str, text: str) -> str:
+    """A document with its tables as they should be: each stands after a comment with its name, up
+    to one that says where it ends."""
+    for name, table in TABLES[document]().items():
+        place = re.compile(rf"(<!-- {name}: [^\n]*-->\n)(.*?)(?=\n<!-- end -->)", re.DOTALL)
+        text, count = place.subn(lambda match, table=table: f"{match[1]}\n{table()}\n", text)
+        if count != 1:
+            raise ValueError(f"{document} must hold one place for the table of {name}")
     return text
 
 
 def main(arguments: list[str]) -> int:
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    new = written(text)
-    if arguments == ["--check"]:
-        return int(new != text)
-    readme.write_text(new)
-    return 0
+    old = False
+    for document in TABLES:
+        path = ROOT / document
+        text = path.read_text()
+        new = written(document, text)
+        old = old or new != text
+        if arguments != ["--check"]:
+            path.write_text(new)
+    return int(old and arguments == ["--check"])
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ def by_setting(found: list[Plain], *keys: str) -> dict[tuple, list[Plain]]:
 
 def spread(values: list[float], form: str = "{:.2f}") -> str:
     """The median, and from which to which where they differ: "0.98 (0.95 to 1.00)"."""
+    if not values:
+        return ""
     ordered = sorted(values)
     middle = form.format(median(ordered))
     low, high = form.format(ordered[0]), form.format(ordered[-1])

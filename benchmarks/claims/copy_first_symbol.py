@@ -48,7 +48,8 @@ def run(setting: Plain, seed: int, _state: Path) -> Plain:
     def attempt():
         batch = task.draw(steps=TRAINED, generator=generator)
         out = network.last(batch.inputs)
-        return F.cross_entropy(out, batch.answers), (out.argmax(-1) == batch.answers).float().mean()
+        answers = batch.targets[:, -1]
+        return F.cross_entropy(out, answers), (out.argmax(-1) == answers).float().mean()
 
     recipe = Recipe(
         setting["steps"], lr=1e-2, schedule="flat", last_lr=0.02, weight_decay=0.0, anneal=anneal

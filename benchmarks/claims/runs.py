@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -102,8 +103,7 @@ class Kept:
 
     def state(self, setting: Plain, seed: int) -> Path:
         """Where a run may keep its state."""
-        words = [*(str(x) for x in setting.values() if isinstance(x, str | int | float)), str(seed)]
-        name = "".join(c if c.isalnum() or c in "-." else "_" for c in "-".join(words))
+        name = hashlib.sha256(_key(setting, seed).encode()).hexdigest()[:16]
         return self.path.with_suffix("") / f"{name}.pt"
 
     def forget(self) -> None:

@@ -14,8 +14,7 @@ _WIDTH = 96
 
 def table(claim: Claim, found: list[Plain]) -> str:
     """For the terminal: what is claimed, and a row for each network."""
-    seeds = len({run["seed"] for run in found})
-    says = textwrap.fill(f"{claim.says} {_of(seeds)}", _WIDTH)
+    says = textwrap.fill(f"{claim.says} {of(found)}", _WIDTH)
     return report.table(claim.header, claim.table(found), says)
 
 
@@ -54,10 +53,11 @@ def drawn(claim: Claim, found: list[Plain]):
     figure = Figure(figsize=(11, 4.8), constrained_layout=True)
     FigureCanvasAgg(figure)
     claim.plot(figure, found)
-    seeds = len({run["seed"] for run in found})
-    figure.suptitle(textwrap.fill(f"{claim.says} {_of(seeds)}", 150), fontsize=9)
+    figure.suptitle(textwrap.fill(f"{claim.says} {of(found)}", 150), fontsize=9)
     return figure
 
 
-def _of(seeds: int) -> str:
+def of(found: list[Plain]) -> str:
+    """How many seeds a table is of, and what its figures then are."""
+    seeds = len({run["seed"] for run in found})
     return "One seed." if seeds == 1 else f"{seeds} seeds: the median (from the least to the most)."

@@ -1,0 +1,123 @@
+"""The claims: their runs, shortened to a few steps, are shown; the cheapest are shown to hold."""
+
+import pytest
+import torch
+
+from benchmarks.claims import CLAIMS, copy_first_symbol, demo, noise, runs, shown, t_maze
+from benchmarks.claims.training import Recipe, Training
+from tests import ROOT
+
+RESULTS = ROOT / "benchmarks/results/claims"
+SHORT = {"steps": 25, "epochs": 1}
+
+every_claim = pytest.mark.parametrize("name", CLAIMS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """As a claim's processes have, and with tests at short lengths."""
+    monkeypatch.setattr(copy_first_symbol, "LENGTHS", (200, 300, 10_000, 100_000))
+    monkeypatch.setattr(copy_first_symbol, "_TEST", 2)
+    monkeypatch.setattr(noise, "STEPS", 10_000)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def found_by(name: str, tmp_path, *, quick: bool = True, seeds: int = 1) -> list[dict]:
+    """What a few steps of a claim's runs find: with all settings, or the quick ones."""
+    claim = CLAIMS[name]
+    found = []
+    for setting in claim.settings(quick):
+        short = {**setting, **{key: x for key, x in SHORT.items() if key in setting}}
+        for seed in range(seeds):
+            one = claim.run(short, seed, tmp_path / "state.pt")
+            found.append({**setting, "seed": seed, **one, "cpu_seconds": 1.25})
+    return found
+
+
+@every_claim
+def test_a_claim_shows_what_it_found(name, tmp_path):
+    claim = CLAIMS[name]
+    found = found_by(name, tmp_path)
+    rows = claim.table(found)
+    assert rows
+    assert all(len(row) == len(claim.header) for row in rows)
+    assert all(isinstance(cell, str) for row in rows for cell in row)
+    assert "One seed." in shown.table(claim, found)
+    json, plot = shown.save(claim, found, tmp_path, quick=True)
+    assert (json.name, plot.name) == (f"{name}-quick.json", f"{name}-quick.png")
+    assert plot.stat().st_size > 5000
+    assert shown.markdown(claim, shown.load(json)[0]).count("\n") == len(rows) + 1
+
+
+@every_claim
+def test_settings_tell_runs_apart(name):
+    claim = CLAIMS[name]
+    for quick in (False, True):
+        settings = claim.settings(quick)
+        assert len({str(sorted(setting.items())) for setting in settings}) == len(settings)
+        kept = runs.Kept(RESULTS / "none.jsonl")
+        assert len({kept.state(setting, 0) for setting in settings}) == len(settings)
+
+
+@every_claim
+def test_results_are_complete(name):
+    """What is checked in is every setting, with as many seeds as the claim asks for at least."""
+    claim = CLAIMS[name]
+    found, machine = shown.load(RESULTS / f"{name}.json")
+    assert machine["cpu"]
+    seeds = {run["seed"] for run in found}
+    assert seeds >= set(range(claim.seeds))
+    settings = claim.settings(False)
+    assert len(found) == len(settings) * len(seeds)
+    for setting in settings:
+        same = [run for run in found if all(run[key] == x for key, x in setting.items())]
+        assert {run["seed"] for run in same} == seeds
+    assert (RESULTS / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_main_job_shows_all_of_it(tmp_path):
+    found = {name: found_by(name, tmp_path) for name in demo.NAMES}
+    lines = demo.table(found).splitlines()
+    assert len([line for line in lines if line.endswith("1.2")]) == sum(map(len, found.values()))
+    assert demo.plot(found, tmp_path, "learning").stat().st_size > 20_000
+    found.pop("digits")
+    assert demo.plot(found, tmp_path, "quick").exists()
+
+
+def test_a_bmru_is_optimal_at_every_horizon_and_an_lru_is_not(tmp_path):
+    """The quick runs of the T-maze, of two of its networks."""
+    by_network = {s["network"]: s for s in t_maze.SHOWN_CUE.settings(True)}
+    for network, never in (("BMRU", True), ("LRU", False)):
+        run = t_maze.run(by_network[network], 0, tmp_path / "state.pt")
+        assert run["accuracy"] == 1.0
+        assert (run["breaks_at"] is None) is never
+        assert run["optimal"]["20"]
+        assert run["optimal"]["100000"] is never
+
+
+def test_below_its_bound_noise_leaves_every_bit_of_a_bmru(tmp_path):
+    setting = {"cue": "shown", "network": "BMRU", "steps": 60}
+    run = noise.run(setting, 0, tmp_path / "state.pt")
+    assert 0 < run["bound"] < 1
+    assert run["below"]["exact"]
+    assert run["below"]["moved"] == 0
+    assert not run["noise"][-1]["exact"]  # or the bound would say nothing
+
+
+def test_training_stops_where_it_has_learned():
+    network = torch.nn.Linear(1, 1)
+    training = Training(network, Recipe(steps=100, lr=0.0))
+    scores = iter(range(100))
+
+    def attempt():
+        return network(torch.ones(1, 1)).sum(), next(scores)
+
+    done = training.train(attempt, until=lambda score: score > 30)
+    assert done["steps"] == 41  # the mean of 21 ... 40 is the first above 30
+    assert training.first(lambda score: score > 20) == 31
+    assert training.curve(4) == [(10, 4.5), (20, 9.5), (31, 20.5), (41, 30.5)]
+    with pytest.raises(ValueError, match="schedule must be 'cosine' or 'flat', got 'step'"):
+        Training(network, Recipe(steps=3, schedule="step"))
