@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from . import fixed_point, steps, tables, twins
+from . import fixed_point, models, steps, tables, twins
+
+OUT = Path(__file__).parents[1] / "out"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,8 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     subjects.add_parser("steps", help=steps.__doc__.replace("\n", " "))
     twin = subjects.add_parser("twins", help=twins.__doc__.replace("\n", " "))
     twin.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
+    network = subjects.add_parser("models", help=models.__doc__.replace("\n", " "))
+    network.add_argument("--threads", type=int, help="of torch; by default one, then all")
+    network.add_argument("--quick", action="store_true", help="the small network alone")
+    network.add_argument(
+        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+    )
     show = subjects.add_parser("tables", help="The tables of a file of results.")
-    show.add_argument("file", type=Path, help="a JSON that python -m benchmarks wrote")
+    show.add_argument("file", type=Path, help="a JSON that a benchmark wrote here")
     show.add_argument(
         "--markdown", action="store_true", help="only the main shape in float32, for a document"
     )
@@ -32,11 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
     if args.subject == "twins":
         twins.main(args.threads)
         return 0
+    if args.subject == "models":
+        models.main(args.threads, quick=args.quick, out=args.out)
+        return 0
     try:
         content = json.loads(args.file.read_text())
     except (OSError, ValueError) as error:
         print(f"error: {args.file}: {error}", file=sys.stderr)
         return 1
+    if "models" in content:
+        print("\n".join(models.markdown(content))) if args.markdown else models.show(content)
+        return 0
     if "speed" not in content:
         print(f"error: {args.file} holds no section 'speed'", file=sys.stderr)
         return 1

@@ -1,11 +1,11 @@
 """The strongest peer: the loop that an expert writes by hand in numba, with its backward pass.
 
 Rows in address order with time outermost, contiguous channels innermost (which LLVM vectorizes),
-batch elements in parallel, fast-math. Its outputs are allocated once, on huge pages, while ours are
-allocated in every call: the comparison is of loops, and any doubt goes to the peer. Linear, BMRU
-and the full SRC. The BMRU saves y, as one would who does not know that a bit is enough; the SRC
-saves what ours does, and its tanh is the rational form, which vectorizes, where numba's own is a
-call per element.
+batch elements in parallel, fast-math. Beside an operator its outputs are allocated once, on huge
+pages, while ours are allocated in every call: the comparison is of loops, and any doubt goes to the
+peer. Linear, BMRU and the full SRC; in models (``model_peers``) also the LRU. The BMRU saves y, as
+one would who does not know that a bit is enough; the SRC saves what ours does, and its tanh is the
+rational form, which vectorizes, where numba's own is a call per element.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def _compile() -> dict[str, Callable]:
     jit = numba.njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
 
     @jit
-    def linear_forward(a, b, y):
+    def linear_forward(a, b, h0, y):
         B, T, C = a.shape
         for i in numba.prange(B):
-            h = np.zeros(C, np.float32)
+            h = h0[i].copy()
             for t in range(T):
                 for c in range(C):
                     h[c] = a[i, t, c] * h[c] + b[i, t, c]
                     y[i, t, c] = h[c]
 
     @jit
-    def linear_backward(a, y, dy, da, db):
+    def linear_backward(a, y, h0, dy, da, db, dh0):
         B, T, C = a.shape
         for i in numba.prange(B):
             carry = np.zeros(C, np.float32)  # a[t+1] g[t+1]
@@ -52,14 +52,47 @@ def _compile() -> dict[str, Callable]:
                     db[i, t, c] = g
                     carry[c] = a[i, t, c] * g
             for c in range(C):
-                da[i, 0, c] = 0.0
-                db[i, 0, c] = dy[i, 0, c] + carry[c]
+                g = dy[i, 0, c] + carry[c]
+                da[i, 0, c] = h0[i, c] * g
+                db[i, 0, c] = g
+                dh0[i, c] = a[i, 0, c] * g
 
     @jit
-    def bmru_forward(c, beta, alpha, y):
-        B, T, C = c.shape
+    def lru_forward(u, lam, y):  # split storage: real parts, then imaginary ones
+        B, T, C = u.shape
+        H = C // 2
         for i in numba.prange(B):
             h = np.zeros(C, np.float32)
+            for t in range(T):
+                for c in range(H):
+                    re, im = h[c], h[H + c]
+                    h[c] = lam[c] * re - lam[H + c] * im + u[i, t, c]
+                    h[H + c] = lam[c] * im + lam[H + c] * re + u[i, t, H + c]
+                    y[i, t, c], y[i, t, H + c] = h[c], h[H + c]
+
+    @jit
+    def lru_backward(lam, y, dy, du, dlam):
+        B, T, C = y.shape
+        H = C // 2
+        for i in numba.prange(B):
+            g, total = np.zeros(C, np.float32), np.zeros(C, np.float32)
+            for t in range(T - 1, -1, -1):
+                for c in range(H):
+                    re = dy[i, t, c] + lam[c] * g[c] + lam[H + c] * g[H + c]
+                    im = dy[i, t, H + c] + lam[c] * g[H + c] - lam[H + c] * g[c]
+                    g[c], g[H + c] = re, im
+                    du[i, t, c], du[i, t, H + c] = re, im
+                if t > 0:
+                    for c in range(H):
+                        total[c] += g[c] * y[i, t - 1, c] + g[H + c] * y[i, t - 1, H + c]
+                        total[H + c] += g[H + c] * y[i, t - 1, c] - g[c] * y[i, t - 1, H + c]
+            dlam[i] = total
+
+    @jit
+    def bmru_forward(c, beta, alpha, h0, y):
+        B, T, C = c.shape
+        for i in numba.prange(B):
+            h = h0[i].copy()
             for t in range(T):
                 for k in range(C):
                     written = alpha[k] if c[i, t, k] >= np.float32(0) else -alpha[k]
@@ -67,15 +100,14 @@ def _compile() -> dict[str, Callable]:
                     y[i, t, k] = h[k]
 
     @jit
-    def bmru_backward(c, beta, alpha, y, dy, dc, dbeta, dalpha):
+    def bmru_backward(c, beta, alpha, y, h0, dy, dc, dbeta, dalpha, dh0):
         B, T, C = c.shape
         one, zero, pi2 = np.float32(1), np.float32(0), np.float32(np.pi * np.pi)
         for i in numba.prange(B):
             carry = np.zeros(C, np.float32)
             total = np.zeros(C, np.float32)
-            start = np.zeros(C, np.float32)
             for t in range(T - 1, -1, -1):
-                before = y[i, t - 1] if t > 0 else start
+                before = y[i, t - 1] if t > 0 else h0[i]
                 for k in range(C):
                     x, b = c[i, t, k], beta[i, t, k]
                     g = dy[i, t, k] + carry[k]
@@ -92,6 +124,7 @@ def _compile() -> dict[str, Callable]:
                     total[k] += written * sign
                     carry[k] = zero if updates else g
             dalpha[i] = total
+            dh0[i] = carry
 
     rho, decay, r, r_s, hyper, slope, half = (np.float32(x) for x in (3, 0.9, 2, -7, 0.9, 10, 0.5))
     one32 = np.float32(1)
@@ -177,6 +210,8 @@ def _compile() -> dict[str, Callable]:
         "src_backward": src_backward,
         "linear_forward": linear_forward,
         "linear_backward": linear_backward,
+        "lru_forward": lru_forward,
+        "lru_backward": lru_backward,
         "bmru_forward": bmru_forward,
         "bmru_backward": bmru_backward,
     }
@@ -185,7 +220,8 @@ def _compile() -> dict[str, Callable]:
 _compiled: dict[str, Callable] = {}
 
 
-def _loops() -> dict[str, Callable]:
+def loops() -> dict[str, Callable]:
+    """Every loop by its name, compiled."""
     if not _compiled:
         _compiled.update(_compile())
     return _compiled
@@ -198,43 +234,49 @@ def _outputs(like: Tensor, count: int) -> list[np.ndarray]:
     ]
 
 
+def _states(stream: np.ndarray) -> np.ndarray:
+    """One zero a sequence and channel, (B,C)."""
+    return np.zeros((stream.shape[0], stream.shape[2]), np.float32)
+
+
 def _linear(calls: Calls) -> dict[str, Callable[[], object]]:
-    loops, a, b, dy = _loops(), *(x.numpy() for x in (*calls.streams, calls.dy))
+    by, a, b, dy = loops(), *(x.numpy() for x in (*calls.streams, calls.dy))
     y, da, db = _outputs(calls.dy, 3)
-    loops["linear_forward"](a, b, y)
+    h0, dh0 = _states(a), _states(a)
+    by["linear_forward"](a, b, h0, y)
     return {
-        "forward": lambda: loops["linear_forward"](a, b, y),
-        "backward": lambda: loops["linear_backward"](a, y, dy, da, db),
+        "forward": lambda: by["linear_forward"](a, b, h0, y),
+        "backward": lambda: by["linear_backward"](a, y, h0, dy, da, db, dh0),
     }
 
 
 def _bmru(calls: Calls) -> dict[str, Callable[[], object]]:
-    loops, c, beta, alpha, dy = (
-        _loops(),
+    by, c, beta, alpha, dy = (
+        loops(),
         *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy)),
     )
     y, dc, dbeta = _outputs(calls.dy, 3)
-    dalpha = np.zeros((c.shape[0], c.shape[2]), np.float32)
-    loops["bmru_forward"](c, beta, alpha, y)
+    dalpha, h0, dh0 = _states(c), _states(c), _states(c)
+    by["bmru_forward"](c, beta, alpha, h0, y)
 
     def backward() -> np.ndarray:
-        loops["bmru_backward"](c, beta, alpha, y, dy, dc, dbeta, dalpha)
+        by["bmru_backward"](c, beta, alpha, y, h0, dy, dc, dbeta, dalpha, dh0)
         return dalpha.sum(0)
 
-    return {"forward": lambda: loops["bmru_forward"](c, beta, alpha, y), "backward": backward}
+    return {"forward": lambda: by["bmru_forward"](c, beta, alpha, h0, y), "backward": backward}
 
 
 def _src(calls: Calls) -> dict[str, Callable[[], object]]:
-    loops, u, bias, dy = _loops(), *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy))
+    by, u, bias, dy = loops(), *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy))
     y, x, h, slow, du = _outputs(calls.dy, 5)
-    dbias = np.zeros((u.shape[0], u.shape[2]), np.float32)
-    loops["src_forward"](u, bias, y, x, h, slow)
+    dbias = _states(u)
+    by["src_forward"](u, bias, y, x, h, slow)
 
     def backward() -> np.ndarray:
-        loops["src_backward"](x, h, slow, dy, du, dbias)
+        by["src_backward"](x, h, slow, dy, du, dbias)
         return dbias.sum(0)
 
-    return {"forward": lambda: loops["src_forward"](u, bias, y, x, h, slow), "backward": backward}
+    return {"forward": lambda: by["src_forward"](u, bias, y, x, h, slow), "backward": backward}
 
 
 #: Operator -> its peer's passes, on the same inputs; empty without numba.

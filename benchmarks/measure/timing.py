@@ -22,6 +22,9 @@ Times = dict[Hashable, list[float]]  # seconds per call of each case, one entry 
 MIN_SECONDS = 300e-6  # per timed piece: below that, the clock and the call around it would show
 #: Before it: what fits into a shared cache has settled there after 5 to 8 calls, not after one.
 WARM_SECONDS = 2e-3
+#: A call this long is warm from its own beginning, and on a shared machine always cut into
+#: somewhere: nothing goes before it, and it is not tried again.
+LONG_SECONDS = 0.1
 MIN_ROUNDS = 3
 TRIES = 2  # of a piece that was preempted
 
@@ -58,18 +61,20 @@ def interleave(
             # Untimed: wakes the threads of this case, lets those of the case before it go to sleep,
             # and brings its data back to the caches. Copies, whose buffers several cases share,
             # need that less than operators.
-            for _ in range(_calls(WARM_SECONDS, seconds[name])):
+            long = seconds[name] >= LONG_SECONDS
+            for _ in range(0 if long else _calls(WARM_SECONDS, seconds[name])):
                 call()
-            times[name].append(_timed(call, _calls(MIN_SECONDS, seconds[name])))
+            n = _calls(MIN_SECONDS, seconds[name])
+            times[name].append(_timed(call, n, 1 if long else TRIES))
     return times
 
 
-def _timed(call: Callable[[], object], n: int) -> float:
+def _timed(call: Callable[[], object], n: int, tries: int) -> float:
     """Seconds per call. A piece that another program preempted is timed again, whatever it is
     that is timed; the fastest try counts."""
     best = float("inf")
     pieces["timed"] += 1
-    for _ in range(TRIES):
+    for _ in range(tries):
         preempted = _preemptions()
         start = time.perf_counter()
         for _ in range(n):
