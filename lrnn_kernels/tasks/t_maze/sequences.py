@@ -8,17 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..options import integer, one_of
-from . import checks, draws
-from .batch import Batch, accuracy
+from ...options import integer, one_of
+from .. import checks, draws
+from ..batch import Batch, accuracy
+from .cells import CORRIDOR, DOWN, DOWN_CUE, GAPS, JUNCTION, RIGHT, UP, UP_CUE
 
-#: What is seen, one-hot. Where the cue is two flashes, a flash is UP_CUE.
-UP_CUE, DOWN_CUE, CORRIDOR, JUNCTION = range(4)
-#: What can be done.
-RIGHT, UP, LEFT, DOWN = range(4)
 CUES = ("shown", "flashes")
-#: Cells from the first flash to the second: the arm to take, and the gaps that ask for it.
-GAPS = {UP: (2, 3, 4), DOWN: (7, 8, 9)}
 
 
 def cues(cue: str = "shown") -> list[tuple[int, list[int]]]:

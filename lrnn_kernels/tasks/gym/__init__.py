@@ -1,0 +1,28 @@
+"""Gymnasium faces of the batched environments; importing this registers them.
+
+import gymnasium, lrnn_kernels.tasks.gym
+env = gymnasium.make("lrnn/TMaze-v0", maze=t_maze.passive(100))
+envs = gymnasium.make_vec("lrnn/TMaze-v0", num_envs=1024)      # one environment of 1,024 mazes
+
+Needs gymnasium 1.0 or later: pip install "lrnn-kernels[rl]". Raises ImportError without it.
+"""
+
+try:
+    import gymnasium
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] != "gymnasium":
+        raise
+    raise ImportError(
+        "lrnn_kernels.tasks.gym needs gymnasium: pip install 'lrnn-kernels[rl]'"
+    ) from error
+
+from .faces import TMazeEnv, TMazeVectorEnv
+from .previous import PreviousActionReward, VectorPreviousActionReward
+
+__all__ = ["PreviousActionReward", "TMazeEnv", "TMazeVectorEnv", "VectorPreviousActionReward"]
+
+gymnasium.register(
+    "lrnn/TMaze-v0",
+    entry_point="lrnn_kernels.tasks.gym:TMazeEnv",
+    vector_entry_point="lrnn_kernels.tasks.gym:TMazeVectorEnv",
+)
