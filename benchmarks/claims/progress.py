@@ -10,6 +10,7 @@ from tqdm import tqdm
 _EVERY = 0.25  # seconds
 
 _tell_to: Callable[[float], object] | None = None
+_stop: Callable[[], bool] | None = None
 _told = 0.0
 _last = 0.0
 
@@ -26,10 +27,15 @@ def bar(label: str, total: int, done: int = 0) -> tqdm:
     )
 
 
-def to(tell: Callable[[float], object] | None) -> None:
-    """Call this with every share of a run that is done: they add up to 1 for each run."""
-    global _tell_to
-    _tell_to = tell
+class Stopped(Exception):
+    """Whoever is shown the progress wants no more of it."""
+
+
+def to(tell: Callable[[float], object] | None, stop: Callable[[], bool] | None = None) -> None:
+    """Call this with every share of a run that is done: they add up to 1 for each run. Where
+    ``stop`` is True, runs raise Stopped at their next step."""
+    global _tell_to, _stop
+    _tell_to, _stop = tell, stop
 
 
 def start() -> None:
@@ -43,6 +49,8 @@ def at(share: float) -> None:
     global _last
     if _tell_to is not None and time.monotonic() - _last > _EVERY:
         _last = time.monotonic()
+        if _stop is not None and _stop():
+            raise Stopped
         _tell(share)
 
 

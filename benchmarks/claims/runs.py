@@ -6,10 +6,12 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -51,22 +53,24 @@ def run(
         )
     workers = min(processes or os.cpu_count() or 1, max(len(left), 1))
     context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
+    queue, stop = context.Queue(), context.Event()
     with progress.bar(label or claims[0].name, len(tasks), done) as bar:
         follower = threading.Thread(target=_follow, args=(queue, bar), daemon=True)
         follower.start()
-        pool = ProcessPoolExecutor(workers, context, _begin, (queue,))
+        pool = ProcessPoolExecutor(workers, context, _begin, (queue, stop))
         try:
             futures = {}
-            for claim, setting, seed in left:
-                state = kept[claim.name].state(setting, seed)
-                future = pool.submit(_one, claim.run, setting, seed, state)
-                futures[future] = (claim.name, setting, seed)
+            with _deaf_to_interrupts():  # which processes that begin now inherit
+                for claim, setting, seed in left:
+                    state = kept[claim.name].state(setting, seed)
+                    future = pool.submit(_one, claim.run, setting, seed, state)
+                    futures[future] = (claim.name, setting, seed)
             for future in as_completed(futures):
                 name, setting, seed = futures[future]
                 kept[name].add(setting, seed, future.result())
         finally:
-            # Where this is left by an error or Ctrl-C: what has not begun must not.
+            # Where this is left by an error or Ctrl-C, runs end at their next step.
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             queue.put(None)
             follower.join()
@@ -115,9 +119,22 @@ def _key(setting: Plain, seed: int) -> str:
     return json.dumps([setting, seed], sort_keys=True)
 
 
-def _begin(queue) -> None:
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal; the one that started the others tells them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _begin(queue, stop) -> None:
     torch.set_num_threads(1)
-    progress.to(queue.put)
+    progress.to(queue.put, stop.is_set)
 
 
 def _one(run: Callable[[Plain, int, Path], Plain], setting: Plain, seed: int, state: Path) -> Plain:

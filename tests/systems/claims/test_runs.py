@@ -1,12 +1,18 @@
 """Runs of a claim: each is done once, and what is done is kept when others fail."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from benchmarks.claims import runs
+from benchmarks.claims import progress, runs
 from benchmarks.claims.claim import Claim
+from tests import ROOT
 
 
 def _run(setting: dict, seed: int, state: Path) -> dict:
@@ -14,6 +20,9 @@ def _run(setting: dict, seed: int, state: Path) -> dict:
     folder = Path(setting["folder"])
     with (folder / "calls").open("a") as file:
         file.write(f"{setting['name']}{seed} ")
+    while setting["name"] == "c" and (folder / "endless").exists():
+        progress.at(0.5)
+        time.sleep(0.02)
     if setting["name"] == "b" and (folder / "broken").exists():
         state.parent.mkdir(parents=True, exist_ok=True)
         state.write_text("half")
@@ -68,3 +77,28 @@ def test_another_number_of_seeds_keeps_what_is_done(tmp_path):
     found = runs.run([claim(tmp_path)], tmp_path, seeds=1)["fake"]
     assert [run["name"] for run in found] == ["a", "b", "c"]
     assert not (tmp_path / "calls").exists()
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path):
+    """Ctrl-C reaches every process of a terminal; only the one that was started says anything."""
+    (tmp_path / "endless").touch()
+    code = (
+        "import sys; from pathlib import Path; from benchmarks.claims import runs; "
+        "from tests.systems.claims.test_runs import claim; folder = Path(sys.argv[1]); "
+        "runs.run([claim(folder)], folder, seeds=1, processes=1)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    started = subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    calls, limit = tmp_path / "calls", time.monotonic() + 300
+    while not (calls.exists() and "c0" in calls.read_text()):
+        assert started.poll() is None, started.stderr.read()
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)
+    _, errors = started.communicate(timeout=120)
+    assert errors.count("Traceback") == 1
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    done = [json.loads(line) for line in (tmp_path / "fake.jsonl").read_text().splitlines()]
+    assert [run["setting"]["name"] for run in done] == ["a", "b"]
