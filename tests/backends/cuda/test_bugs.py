@@ -1,9 +1,12 @@
 """The tests of the CUDA kernels can fail: bugs planted in a copy of csrc/ are found, each by the
 check that is meant to find it."""
 
+import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,10 +267,20 @@ def compile_with(bug: str, sanitizer: str):
         )
 
 
+@pytest.fixture(scope="module")
+def libraries(request) -> Iterator[dict[str, Future]]:
+    """Of every bug that is asked for, its library: while one is tried, the next are compiled."""
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    bugs = dict.fromkeys(params["bug"] for params in asked if params.get("bug") in BUGS)
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    yield {bug: pool.submit(compile_with, bug, BUGS[bug].sanitizer) for bug in bugs}
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("bug", BUGS)
-def test_planted_bugs_are_found(bug):
+def test_planted_bugs_are_found(bug, libraries):
     sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
-    library = compile_with(bug, sanitizer)
+    library = libraries[bug].result()
     if not sanitizer:
         assert run(calls.declare(executor.Executor(library)), bug) == (not BUGS[bug].text)
         return
