@@ -6,6 +6,7 @@ layer = lrnn_kernels.nn.BMRU(28, 256)                 # layers with torch.nn.GRU
 network = lrnn_kernels.models.Backbone(config)        # whole networks around the layers
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
 lrnn_kernels.tasks                                    # seeded sequences that ask for memory
+lrnn_kernels.multistability                           # how many states a network can hold; warm-up
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
                                                       it; works without torch, too
 """
@@ -24,7 +25,7 @@ except ModuleNotFoundError as error:
             raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
-    from . import memory, models, nn, tasks
+    from . import memory, models, multistability, nn, tasks
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
@@ -65,6 +66,7 @@ __all__ = [
     "min_gru",
     "min_gru_step",
     "models",
+    "multistability",
     "nbrc",
     "nbrc_step",
     "nn",

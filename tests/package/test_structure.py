@@ -31,13 +31,23 @@ MAY_IMPORT = {
     "cells": {"calls", "backends", "cell", "options"},
     "nn": {"cells", "calls", "cell", "options"},
     "models": {"nn", "calls", "options"},
+    "multistability": {"nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": {"options"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},
     "__main__": {"info", "testing", "fixed_point"},
-    "__init__": {"version", "fixed_point", "memory", "models", "nn", "tasks", "cells"},
+    "__init__": {
+        "version",
+        "fixed_point",
+        "memory",
+        "models",
+        "multistability",
+        "nn",
+        "tasks",
+        "cells",
+    },
 }
 
 #: Modules at the package's root: more of them would be a heap again.
@@ -225,6 +235,7 @@ PLANTED = {
     ),
     "a layer that knows a network": ("nn.base", "from ..models import Backbone", wrong_ways),
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
+    "a layer that knows a system": ("nn.base", "from ..multistability import vaa", wrong_ways),
     "a layer that knows a task": ("nn.base", "from ..tasks import Batch", wrong_ways),
     "one of what setup.py loads alone": (
         "backends.build.cache",
