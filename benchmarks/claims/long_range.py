@@ -294,10 +294,6 @@ def plot(figure, found: list[Plain]) -> None:
         panel(axes, task, group)
 
 
-def _guess(task: str) -> str:
-    return "guessed" if TASKS[task].known is nothing else "guessed by the first operator"
-
-
 def panel(axes, task: str, found: list[Plain]) -> None:
     """Accuracy on new sequences as training goes on, a line for every seed."""
     for color, name in zip(("tab:orange", "tab:blue"), CELLS, strict=True):
@@ -307,7 +303,10 @@ def panel(axes, task: str, found: list[Plain]) -> None:
             axes.plot([n / 1000 for n in seen], [100 * a for a in accuracy], color=color, lw=1.2)
         if runs:
             axes.plot([], color=color, label=name)
-    axes.axhline(100 * found[0]["guess"], color="0.4", ls=":", label=_guess(task))
+    axes.axhline(100 / TASKS[task].outputs, color="0.4", ls=":", label="chance")
+    if TASKS[task].known is operator:
+        guess = 100 * found[0]["guess"]
+        axes.axhline(guess, color="0.4", ls="--", lw=1, label="guessed by the first operator")
     axes.set_ylim(0, 102)
     axes.set_title(task, fontsize=10)
     axes.set_xlabel("sequences seen, thousands")
@@ -329,10 +328,12 @@ _HEADER = (
 
 PATHFINDER = Claim(
     name="pathfinder",
-    says="Pathfinder, 32 x 32 pixels, read by rows (32 steps), shows no difference between CMRU "
-    "and LRU at a small size. Their paper has the CMRU above 90 % where baselines stay at 50 %, on "
+    says="Pathfinder, 32 x 32 pixels, read by rows (32 steps), shows no advantage of the CMRU over "
+    "the LRU at a small size. Their paper has the CMRU above 90 % where baselines stay at 50 %, on "
     "sequences of pixels; here are networks of 30,000 parameters (width 32, 2 blocks, BatchNorm) "
-    "that see 320,000 pictures, drawn from 20,000 in eight orientations, in minutes of one core.",
+    "that see 320,000 pictures, drawn from 20,000 in eight orientations, in minutes of one core. "
+    "With two paths of 3 dashes and no distractor both pass 95 %; with 9 dashes and 6 distractors, "
+    "the default, both have hardly left chance when training ends.",
     settings=partial(_settings, ("rows, 3 dashes", "rows, 9 dashes")),
     run=run,
     header=_HEADER,
@@ -343,9 +344,9 @@ PATHFINDER = Claim(
 
 PIXELS = Claim(
     name="pathfinder-pixels",
-    says="Pathfinder-32 as sequences of 1,024 pixels is not learned by CMRU or LRU from 12,800 "
-    "pictures: both stay at chance. The CMRU's paper has it above 90 % where baselines stay at "
-    "50 %, of far larger networks and trainings: this run neither confirms nor refutes it.",
+    says="Pathfinder-32 as sequences of 1,024 pixels, which the CMRU's paper has above 90 % where "
+    "baselines stay at 50 %; here from 12,800 pictures, in networks of 30,000 parameters. So short "
+    "a run shows how training begins, and can neither confirm the paper's figure nor refute it.",
     settings=partial(_settings, ("pixels, 9 dashes",)),
     run=run,
     header=_HEADER,
