@@ -1,7 +1,7 @@
 """What takes long and shows a claim: that networks of these cells learn, and what they remember.
 ``python -m benchmarks.claims CLAIM``."""
 
-from . import copy_first_input, copy_first_symbol, digits, noise, sizes, t_maze
+from . import copy_first_input, copy_first_symbol, digits, long_range, noise, sizes, t_maze
 from .claim import Claim
 
 #: By the name of their command.
@@ -16,5 +16,8 @@ CLAIMS: dict[str, Claim] = {
         copy_first_input.CLAIM,
         digits.CLAIM,
         sizes.CLAIM,
+        long_range.PATHFINDER,
+        long_range.PIXELS,
+        long_range.LISTOPS,
     )
 }

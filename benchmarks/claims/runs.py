@@ -30,7 +30,8 @@ def run(
     label: str | None = None,
 ) -> dict[str, list[Plain]]:
     """What every setting and seed found, by the name of the claim: the setting, "seed", what its
-    run returns, "cpu_seconds".
+    run returns, "cpu_seconds" (of this process, where the run does not say better: one that goes on
+    from its state has taken more).
 
     Each is written to a file in ``folder`` as soon as it is done; a run that was interrupted goes
     on from there, and the file is removed once all are done. Processes (as many as there are cores
@@ -144,7 +145,7 @@ def _one(run: Callable[[Plain, int, Path], Plain], setting: Plain, seed: int, st
     seconds = time.process_time() - started
     progress.finish()
     state.unlink(missing_ok=True)
-    return {**found, "cpu_seconds": round(seconds, 2)}
+    return {"cpu_seconds": round(seconds, 2), **found}
 
 
 def _follow(queue, bar) -> None:
