@@ -15,7 +15,7 @@ What the cells remember, one seed of each network, trained here and now:
                  5 to 20 steps between. "Optimal": right in every cell, then the arm asked for.
   two flashes    the same, but the cue is the time between two flashes: measured, then kept.
   first symbol   one of eight symbols (chance 0.12) is kept through noise; trained at 200 steps.
-  digits         8 x 8 pixels, one a step: an ordinary task, on which nothing is lost."""
+  digits         8 x 8 pixels, one a step: an ordinary task, beside."""
 HEADER = ("task", "network", "its memory", "as trained", "after 100,000 steps", "fails at", "CPU s")
 
 #: What a state does while nothing is to be remembered.
@@ -94,7 +94,7 @@ def plot(found: dict[str, list[Plain]], folder: Path, name: str) -> Path | None:
     symbol.set_title("First symbol, kept through noise")
     if "digits" in found:
         digits.panel(last, found["digits"])
-        last.set_title("Digits, a pixel a step: nothing is lost")
+        last.set_title("Digits, a pixel a step: an ordinary task")
     else:
         last.set_axis_off()
     folder.mkdir(parents=True, exist_ok=True)

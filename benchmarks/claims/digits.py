@@ -1,4 +1,4 @@
-"""scikit-learn's 8x8 digits, one pixel a step: an ordinary task, on which nothing is lost."""
+"""scikit-learn's 8x8 digits, one pixel a step: an ordinary task."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ BACKBONE = {
 #: pixels. All of it, and the backbone, was chosen on a fifth of the training set held out of
 #: training (``validate``), never on the test set. Thresholds begin anywhere in (0, 3), with
 #: surrogates three times as wide as by default, so that a short run moves them; a threshold can lie
-#: between two grey levels, 1/16 apart, and noise of half of that blurs it.
+#: between two grey levels, 1/16 apart, and noise blurs it.
 _HYSTERESIS = {"width": 0.3, "beta_init": (0.0, 3.0)}
 CELLS = {
-    "BMRU": {"states": 48, "options": _HYSTERESIS, "lr": 6e-3, "noise": 0.03},
-    "CMRU": {"states": 48, "options": _HYSTERESIS, "lr": 6e-3, "noise": 0.03},
+    "BMRU": {"states": 48, "options": _HYSTERESIS, "lr": 6e-3, "noise": 0.1},
+    "CMRU": {"states": 48, "options": _HYSTERESIS, "lr": 6e-3, "noise": 0.1},
     "LRU": {"states": 16, "options": {"r_min": 0.9, "r_max": 0.999}, "lr": 4e-3, "noise": 0.0},
     "MinGRU": {"states": 48, "options": {"gate_init": (-5.0, 0.0)}, "lr": 6e-3, "noise": 0.0},
 }
@@ -108,7 +108,7 @@ CLAIM = Claim(
     name="digits",
     says="Digits of 8 x 8 pixels as sequences of 64 steps, 1,437 to learn from and 360 to test on, "
     "in the papers' backbone with positional encoding, the same for all: on an ordinary task "
-    "nothing is lost by thresholds and discrete states.",
+    "thresholds and discrete states come within a point and a half of the best.",
     settings=settings,
     run=run,
     header=("network", "parameters", "train accuracy", "test accuracy", "CPU s"),

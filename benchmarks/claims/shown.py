@@ -20,8 +20,10 @@ def table(claim: Claim, found: list[Plain]) -> str:
 
 def markdown(claim: Claim, found: list[Plain]) -> str:
     """The same rows for a document."""
-    rows = [claim.header, ["---"] * len(claim.header), *claim.table(found)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("| --- ", "|---")
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in claim.table(found)]
+    lines = [f"| {' | '.join(row)} |" for row in (claim.header, *rows)]
+    lines.insert(1, "|---" * len(claim.header) + "|")
+    return "\n".join(lines)
 
 
 def save(claim: Claim, found: list[Plain], folder: Path, *, quick: bool) -> list[Path]:
