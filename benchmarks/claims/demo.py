@@ -15,7 +15,7 @@ What the cells remember, one seed of each network, trained here and now:
                  5 to 20 steps between. "Optimal": right in every cell, then the arm asked for.
   two flashes    the same, but the cue is the time between two flashes: measured, then kept.
   first symbol   one of eight symbols (chance 0.12) is kept through noise; trained at 200 steps.
-  digits         8 x 8 pixels, one a step: an ordinary task, beside."""
+  digits         8 x 8 pixels, one a step: an ordinary task, for comparison."""
 HEADER = ("task", "network", "its memory", "as trained", "after 100,000 steps", "fails at", "CPU s")
 
 #: What a state does while nothing is to be remembered.

@@ -45,7 +45,7 @@ def test_a_claim_shows_what_it_found(name, tmp_path):
     assert rows
     assert all(len(row) == len(claim.header) for row in rows)
     assert all(isinstance(cell, str) for row in rows for cell in row)
-    assert "One seed." in shown.table(claim, found)
+    assert "One seed." in " ".join(shown.table(claim, found).split())
     json, plot = shown.save(claim, found, tmp_path, quick=True)
     assert (json.name, plot.name) == (f"{name}-quick.json", f"{name}-quick.png")
     assert plot.stat().st_size > 5000
