@@ -54,7 +54,7 @@ def claims() -> dict[str, Callable[[], str]]:
     def table(name: str) -> str:
         found, machine = shown.load(ROOT / f"benchmarks/results/claims/{name}.json")
         ran = f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}"
-        says = textwrap.fill(f"{CLAIMS[name].says} {shown.of(found)} {ran}.", 100)
+        says = textwrap.fill(f"{CLAIMS[name].says} {shown.seeds(found)} {ran}.", 100)
         return f"{says}\n\n{shown.markdown(CLAIMS[name], found)}"
 
     return {name: partial(table, name) for name in CLAIMS}

@@ -67,3 +67,15 @@ def median(values: list[float]) -> float:
 
 def of(count: int, total: int) -> str:
     return f"{count} of {total}"
+
+
+def cpu_seconds(runs: list[Plain], digits: int = 1) -> str:
+    """What a run took, their mean."""
+    return f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.{digits}f}"
+
+
+def curves(axes, runs: list[Plain], color: str, label: str) -> None:
+    """The score as training goes on, a line for every seed."""
+    for run in runs:
+        axes.plot(*zip(*run["curve"], strict=True), color=color, lw=1, alpha=0.8)
+    axes.plot([], color=color, label=label)

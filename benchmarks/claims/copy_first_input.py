@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lrnn_kernels import nn as rnn
 from lrnn_kernels.tasks import copy_first_input as task
 
-from .claim import Claim, Plain, by_setting, of, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, spread
 from .training import Recipe, Training
 
 UNITS, LAYERS, BATCH, STEPS = 64, 2, 32, 1500
@@ -81,7 +81,7 @@ def table(found: list[Plain]) -> list[list[str]]:
                 of(len(learned), len(runs)),
                 spread([run["mse"] for run in runs], "{:.3f}"),
                 spread(learned, "{:.0f}") if learned else "never",
-                f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.0f}",
+                cpu_seconds(runs, 0),
             ]
         )
     return rows
@@ -95,9 +95,7 @@ def plot(figure, found: list[Plain]) -> None:
         for color, ((name, lr), runs) in zip(
             colors, by_setting(group, "network", "lr").items(), strict=False
         ):
-            for run in runs:
-                axes.plot(*zip(*run["curve"], strict=True), color=color, lw=1, alpha=0.8)
-            axes.plot([], color=color, label=f"{name}, lr {lr:g}")
+            curves(axes, runs, color, f"{name}, lr {lr:g}")
         axes.axhline(1, color="0.6", ls=":")
         axes.set_title(f"{length} steps of sequence")
         axes.set_yscale("log")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from lrnn_kernels.tasks import copy_first_symbol as task
 
-from .claim import Claim, Plain, by_setting, of, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, spread
 from .networks import Network
 from .training import Recipe, Training
 
@@ -93,7 +93,7 @@ def _retention_table(found: list[Plain]) -> list[list[str]]:
             name,
             of(sum(run["accuracy"]["200"] >= _SOLVED for run in runs), len(runs)),
             *(spread([run["accuracy"][str(length)] for run in runs]) for length in LENGTHS),
-            f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.1f}",
+            cpu_seconds(runs),
         ]
         for (name,), runs in by_setting(found, "network").items()
     ]
@@ -103,9 +103,7 @@ def _retention_plot(figure, found: list[Plain]) -> None:
     left, right = figure.subplots(1, 2)
     panel(left, found)
     for color, ((name,), runs) in zip(_COLORS, by_setting(found, "network").items(), strict=False):
-        for run in runs:
-            right.plot(*zip(*run["curve"], strict=True), color=color, lw=1, alpha=0.8)
-        right.plot([], color=color, label=name)
+        curves(right, runs, color, name)
     _axes(right, "steps of training", "accuracy at 200 steps of sequence")
     right.legend(fontsize=8)
 
@@ -178,7 +176,7 @@ def _convergence_table(found: list[Plain]) -> list[list[str]]:
                 spread([run["accuracy"]["200"] for run in runs]),
                 spread(solved, "{:.0f}") if solved else "never",
                 spread([run["accuracy"]["100000"] for run in runs]),
-                f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.1f}",
+                cpu_seconds(runs),
             ]
         )
     return rows
@@ -191,9 +189,7 @@ def _convergence_plot(figure, found: list[Plain]) -> None:
         for color, ((beta,), runs) in zip(
             colors, by_setting(group, "beta_init").items(), strict=False
         ):
-            for run in runs:
-                axes.plot(*zip(*run["curve"], strict=True), color=color, lw=1, alpha=0.8)
-            axes.plot([], color=color, label=f"thresholds begin at {beta:g}")
+            curves(axes, runs, color, f"thresholds begin at {beta:g}")
         _axes(axes, "steps of training", "accuracy at 200 steps of sequence")
         axes.set_title(name)
         axes.legend(fontsize=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..measure import report
-from . import CLAIMS, copy_first_symbol, digits, runs, t_maze
+from . import CLAIMS, copy_first_symbol, digits, runs, shown, t_maze
 from .claim import Plain
 
 NAMES = ("t-maze", "hybrid", "annealing", "digits")
@@ -78,13 +78,9 @@ def _digits(run: Plain) -> list[str]:
 
 def plot(found: dict[str, list[Plain]], folder: Path, name: str) -> Path | None:
     """Four panels in NAME.png; None where matplotlib is missing."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
+    figure = shown.figure(12, 7.5)
+    if figure is None:
         return None
-    figure = Figure(figsize=(12, 7.5), constrained_layout=True)
-    FigureCanvasAgg(figure)
     (maze, symbol), (flashes, last) = figure.subplots(2, 2)
     t_maze.panel(maze, found["t-maze"])
     maze.set_title("T-maze: how long a cue is kept")

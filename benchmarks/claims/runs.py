@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ..measure import machine
 from . import progress
 from .claim import Claim, Plain
 
@@ -52,7 +52,7 @@ def run(
         print(
             f"{done} of {len(tasks)} runs were done before the last one was interrupted: {folder}"
         )
-    workers = min(processes or os.cpu_count() or 1, max(len(left), 1))
+    workers = min(processes or machine.cores(), max(len(left), 1))
     context = multiprocessing.get_context("spawn")
     queue, stop = context.Queue(), context.Event()
     with progress.bar(label or claims[0].name, len(tasks), done) as bar:
@@ -78,7 +78,7 @@ def run(
     found: dict[str, list[Plain]] = {claim.name: [] for claim in claims}
     for claim, setting, seed in tasks:
         one = kept[claim.name].get(setting, seed)
-        found[claim.name].append({**setting, "seed": seed, **(one or {})})
+        found[claim.name].append({**setting, "seed": seed, **one})
     for each in kept.values():
         each.forget()
     return found

@@ -14,16 +14,13 @@ _WIDTH = 96
 
 def table(claim: Claim, found: list[Plain]) -> str:
     """For the terminal: what is claimed, and a row for each network."""
-    says = textwrap.fill(f"{claim.says} {of(found)}", _WIDTH)
+    says = textwrap.fill(f"{claim.says} {seeds(found)}", _WIDTH)
     return report.table(claim.header, claim.table(found), says)
 
 
 def markdown(claim: Claim, found: list[Plain]) -> str:
     """The same rows for a document."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in claim.table(found)]
-    lines = [f"| {' | '.join(row)} |" for row in (claim.header, *rows)]
-    lines.insert(1, "|---" * len(claim.header) + "|")
-    return "\n".join(lines)
+    return "\n".join(report.markdown(claim.header, claim.table(found)))
 
 
 def save(claim: Claim, found: list[Plain], folder: Path, *, quick: bool) -> list[Path]:
@@ -32,10 +29,10 @@ def save(claim: Claim, found: list[Plain], folder: Path, *, quick: bool) -> list
     name = f"{claim.name}{'-quick' if quick else ''}"
     content = {"machine": about, "claim": claim.name, "quick": quick, "runs": found}
     written = [report.save(content, folder, name)]
-    figure = drawn(claim, found)
-    if figure is not None:
+    plot = drawn(claim, found)
+    if plot is not None:
         written.append(folder / f"{name}.png")
-        figure.savefig(written[-1], dpi=90)
+        plot.savefig(written[-1], dpi=90)
     return written
 
 
@@ -47,19 +44,23 @@ def load(path: Path) -> tuple[list[Plain], Plain]:
 
 def drawn(claim: Claim, found: list[Plain]):
     """The claim's plot; None where matplotlib is missing."""
+    made = figure(11, 4.8)
+    if made is not None:
+        claim.plot(made, found)
+        made.suptitle(textwrap.fill(f"{claim.says} {seeds(found)}", 150), fontsize=9)
+    return made
+
+
+def figure(width: float, height: float):
+    """An empty figure that needs no screen, in inches; None where matplotlib is missing."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    figure = Figure(figsize=(11, 4.8), constrained_layout=True)
-    FigureCanvasAgg(figure)
-    claim.plot(figure, found)
-    figure.suptitle(textwrap.fill(f"{claim.says} {of(found)}", 150), fontsize=9)
-    return figure
+    return Figure(figsize=(width, height), constrained_layout=True)
 
 
-def of(found: list[Plain]) -> str:
+def seeds(found: list[Plain]) -> str:
     """How many seeds a table is of, and what its figures then are."""
-    seeds = len({run["seed"] for run in found})
-    return "One seed." if seeds == 1 else f"{seeds} seeds: the median (from the least to the most)."
+    count = len({run["seed"] for run in found})
+    return "One seed." if count == 1 else f"{count} seeds: the median (from the least to the most)."

@@ -1,4 +1,4 @@
-"""CMRU and alphaCMRU beside LRU and minGRU where units are few, on four tasks."""
+"""CMRU and alphaCMRU beside LRU and minGRU where units are few, on five tasks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ import torch.nn.functional as F
 from lrnn_kernels import tasks
 from lrnn_kernels.models import Backbone, BackboneConfig, Layer
 
-from .claim import Claim, Plain, by_setting, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, spread
+from .networks import OPTIONS
 from .training import Recipe, Training
 
 UNITS = (8, 32)
-CELLS = {
-    "CMRU": {},
-    "AlphaCMRU": {},
-    "LRU": {"r_min": 0.9, "r_max": 0.999},
-    "MinGRU": {"gate_init": (-6.0, -1.0)},
-}
+CELLS = ("CMRU", "AlphaCMRU", "LRU", "MinGRU")
 WIDTH, DEPTH, BATCH = 32, 2, 32
 _TESTED = 512  # sequences
 _QUICK = 60  # steps of training
@@ -61,7 +57,7 @@ def settings(quick: bool) -> list[Plain]:
     return [
         {"task": name, "network": cell, "units": units, "steps": _QUICK if quick else task.steps}
         for name, task in TASKS.items()
-        for cell in (list(CELLS)[::2] if quick else CELLS)
+        for cell in (CELLS[::2] if quick else CELLS)
         for units in (UNITS[:1] if quick else UNITS)
     ]
 
@@ -97,7 +93,7 @@ def _config(task: Task, cell: str, units: int) -> BackboneConfig:
     return BackboneConfig(
         input_size=task.inputs,
         output_size=task.outputs,
-        cell=Layer(cell, units, **CELLS[cell]),
+        cell=Layer(cell, units, **OPTIONS.get(cell, {})),
         width=WIDTH,
         depth=DEPTH,
         head=task.head,
@@ -114,8 +110,7 @@ def table(found: list[Plain]) -> list[list[str]]:
     for (task, units), group in by_setting(found, "task", "units").items():
         cells = by_setting(group, "network")
         scores = [spread([run["score"] for run in cells.get((cell,), [])]) for cell in CELLS]
-        seconds = f"{sum(run['cpu_seconds'] for run in group) / len(group):.0f}"
-        rows.append([task, str(units), *scores, seconds])
+        rows.append([task, str(units), *scores, cpu_seconds(group, 0)])
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from lrnn_kernels.tasks import t_maze as task
 
 from . import horizons
-from .claim import Claim, Plain, by_setting, of
+from .claim import Claim, Plain, by_setting, cpu_seconds, of
 from .networks import Network
 from .training import Recipe, Training
 
@@ -87,7 +88,7 @@ def table(found: list[Plain]) -> list[list[str]]:
                 of(sum(run["accuracy"] > _LEARNED for run in runs), len(runs)),
                 of(sum(run["optimal"]["100000"] for run in runs), len(runs)),
                 ends[0] if ends[0] == ends[1] else " to ".join(ends),
-                f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.1f}",
+                cpu_seconds(runs),
             ]
         )
     return rows
@@ -103,12 +104,12 @@ def panel(axes, runs: list[Plain]) -> None:
     names = list(by_setting(runs, "network"))
     for row, ((_,), group) in enumerate(by_setting(runs, "network").items()):
         for place, run in enumerate(group):
-            upto = max((int(h) for h, right in run["optimal"].items() if right), default=None)
             last = run["breaks_at"]
-            reach = upto if last is None else max(h for h in (5, *horizons.HORIZONS) if h < last)
+            tried = (TRAINED[0], *horizons.HORIZONS)
+            reach = max(h for h in tried if last is None or h < last)
             y = row + (place - (len(group) - 1) / 2) * 0.7 / max(len(group), 2)
             color = "tab:green" if last is None else "tab:red"
-            axes.plot([5, reach], [y, y], color=color, lw=4 if len(group) < 3 else 2)
+            axes.plot([TRAINED[0], reach], [y, y], color=color, lw=4 if len(group) < 3 else 2)
             axes.plot(reach, y, ">" if last is None else "|", color=color, ms=7)
     axes.axvspan(*TRAINED, color="0.85", lw=0)
     axes.text(10, -0.65, "trained", ha="center", fontsize=8, color="0.4")
@@ -120,30 +121,28 @@ def panel(axes, runs: list[Plain]) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-_HEADER = ("network", "learned at 5-20", "optimal at 100,000", "breaks at", "CPU s")
+_claim = partial(
+    Claim,
+    run=run,
+    header=("network", "learned at 5-20", "optimal at 100,000", "breaks at", "CPU s"),
+    table=table,
+    plot=plot,
+)
 
-SHOWN_CUE = Claim(
+SHOWN_CUE = _claim(
     name="t-maze",
     says="A cue is shown, and after a corridor asked for. Policies cloned at 5 to 20 steps are "
     "tested at up to 100,000: right in every cell of the corridor, then the arm that the cue asked "
     "for. The BMRU's state does not change while it waits, so it is optimal at any horizon; the "
     "states of linear recurrences decay until all cues are alike.",
     settings=_shown,
-    run=run,
-    header=_HEADER,
-    table=table,
-    plot=plot,
 )
 
-TWO_FLASHES = Claim(
+TWO_FLASHES = _claim(
     name="hybrid",
     says="The T-maze again, but the cue is the time between two flashes, which must be measured, "
     "and then kept. A BMRU takes one step to where it stays, and cannot measure; an LRU measures, "
     "and cannot keep. The stack LRU>BMRU, one layer above the other, does both; side by side and "
     "summed, LRU|BMRU, they do not.",
     settings=_flashes,
-    run=run,
-    header=_HEADER,
-    table=table,
-    plot=plot,
 )

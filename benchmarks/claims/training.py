@@ -106,7 +106,8 @@ class Training:
 
     def late(self, end: int | None = None) -> float:
         """The mean score of the last steps, or of those before a step."""
-        scores = self.scores[:end][-_MEMORY:]
+        end = len(self.scores) if end is None else end
+        scores = self.scores[max(0, end - _MEMORY) : end]
         return sum(scores) / max(len(scores), 1)
 
     def first(self, reached: Callable[[float], bool]) -> int | None:

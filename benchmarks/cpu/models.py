@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lrnn_kernels import models, nn, testing
+from lrnn_kernels.models.layers import names
 
 from ..measure import machine, report
 from ..measure.timing import best_of, interleave, pieces, ratio
@@ -55,12 +56,6 @@ class Setting:
 #: MNIST pixel by pixel through the papers' sizes; and a small network, so that overhead shows.
 PIXELS, SMALL = Setting(32, 784, 128, 2), Setting(64, 200, 32, 1)
 SETTINGS = (PIXELS, SMALL)
-
-
-def names() -> list[str]:
-    """The recurrent layers, as they may be a backbone's ``cell``."""
-    found = ((name, getattr(nn, name)) for name in nn.__all__)
-    return [n for n, cls in found if issubclass(cls, nn.Recurrent) and cls is not nn.Recurrent]
 
 
 # What is timed.
@@ -298,8 +293,8 @@ def markdown(content: dict) -> list[str]:
         (STEPS_HEADER, _step_cells, _streaming(found["streaming"])),
     ):
         for title, rows in tables:
-            lines += [f"{title}:", "", f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-            lines += [f"| nn.{' | '.join(words(row))} |" for row in rows] + [""]
+            named = [[f"nn.{name}", *rest] for name, *rest in map(words, rows)]
+            lines += [f"{title}:", "", *report.markdown(header, named), ""]
     return lines
 
 

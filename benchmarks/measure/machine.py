@@ -21,9 +21,7 @@ def describe() -> dict:
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "caches": caches(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
@@ -41,6 +39,13 @@ def describe() -> dict:
             if (version := _version(name))
         },
     }
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def slug(machine: dict) -> str:

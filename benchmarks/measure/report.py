@@ -22,6 +22,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = 
     return "\n".join([f"\n{title}" if title else "", *lines])
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table for a document."""
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    written = [f"| {' | '.join(line)} |" for line in lines]
+    return [written[0], "|" + "---|" * len(header), *written[1:]]
+
+
 def save(results: dict, folder: Path, name: str) -> Path:
     """Writes the JSON, one row of measurements a line."""
     folder.mkdir(parents=True, exist_ok=True)

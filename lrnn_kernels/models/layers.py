@@ -21,7 +21,7 @@ DECIDED = ("input_size", "hidden_size", "batch_first", "device", "dtype")
 Factory = Callable[[int], torch.nn.Module]
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
     """Layers that a config may name: what lrnn_kernels.nn exports, but for compositions."""
     found = ((name, getattr(nn, name)) for name in nn.__all__)
     return [
@@ -47,8 +47,8 @@ class Layer:
     options: tuple[tuple[str, Any], ...]
 
     def __init__(self, name: str, hidden_size: int | None = None, **options: Any) -> None:
-        if name not in _names():
-            raise ValueError(f"name must be one of {', '.join(_names())}, got {name!r}")
+        if name not in names():
+            raise ValueError(f"name must be one of {', '.join(names())}, got {name!r}")
         if hidden_size is not None:
             integer("hidden_size", hidden_size)
         known = inspect.signature(getattr(nn, name)).parameters

@@ -19,8 +19,7 @@ def bits(*keys: Tensor | int) -> Tensor:
     """63 random bits, int64 from 0 on, of keys that are tensors or integers, broadcast."""
     state: Tensor | int = 0
     for key in keys:
-        x = _mixed(torch.as_tensor(state + key + 1) * _GOLDEN)
-        state = x
+        state = _mixed(torch.as_tensor(state + key + 1) * _GOLDEN)
     return state & (2**63 - 1)
 
 

@@ -56,6 +56,7 @@ class VectorPreviousActionReward(VectorWrapper):
             env.single_observation_space, env.single_action_space
         )
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self._before = np.zeros((env.num_envs, int(env.single_action_space.n) + 1), np.float32)
         self._begins = np.zeros(env.num_envs, bool)
         mode = env.metadata.get("autoreset_mode")
         self._next_step = mode == gymnasium.vector.AutoresetMode.NEXT_STEP
@@ -66,7 +67,7 @@ class VectorPreviousActionReward(VectorWrapper):
         mask = (kwargs.get("options") or {}).get("reset_mask")
         observation, info = self.env.reset(**kwargs)
         if mask is None:
-            self._before = np.zeros((self.num_envs, self._actions + 1), np.float32)
+            self._before[:] = 0.0
             self._begins[:] = False
         else:
             self._before[mask] = 0.0
@@ -77,17 +78,13 @@ class VectorPreviousActionReward(VectorWrapper):
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         observation, reward, terminated, truncated, info = self.env.step(actions)
-        self._before = np.zeros((self.num_envs, self._actions + 1), np.float32)
+        self._before[:] = 0.0
         self._before[np.arange(self.num_envs), np.asarray(actions)] = 1.0
         self._before[:, -1] = reward
         if self._next_step:
             self._before[self._begins] = 0.0
             self._begins = terminated | truncated
         return self._joined(observation), reward, terminated, truncated, info
-
-    @property
-    def _actions(self) -> int:
-        return int(self.env.single_action_space.n)
 
     def _joined(self, observation: np.ndarray) -> np.ndarray:
         return np.concatenate([self._before, observation], 1).astype(np.float32)

@@ -14,6 +14,7 @@ from .maze import DETOUR, LAB, Maze
 
 ACTIONS = 4
 _NO_ARM = -1
+_SEEDS = 2**62  # below it, seed + i is an int64
 
 # What a draw is for: each has numbers of its own.
 _CUE, _LENGTH, _LOCAL, _NOISE = range(4)
@@ -76,7 +77,7 @@ class TMaze:
         """Episodes from here on are those of another seed, the first one next: an integer, of which
         maze i has ``seed + i``, or one for each maze, int64 (B,)."""
         if seed is None:
-            seed = int(torch.randint(2**62, ()))
+            seed = int(torch.randint(_SEEDS, ()))
         if isinstance(seed, Tensor):
             if seed.dtype != torch.int64 or seed.shape != (self.batch_size,):
                 raise ValueError(
@@ -85,7 +86,8 @@ class TMaze:
                 )
             self.seed.copy_(seed)
         else:
-            integer("seed", seed, 0)
+            if integer("seed", seed, 0) >= _SEEDS:
+                raise ValueError(f"seed must be below 2^62, got {seed}")
             self.seed.copy_(seed + self._rows)
         self.episode.fill_(-1)
         self.done.fill_(True)
@@ -240,7 +242,7 @@ _STATE = ("seed", "episode", "shows", "arms", "position", "elapsed", "last", "li
 def _shown(channels: int) -> Tensor:
     """Observations by what a cell shows: one-hot, and the four pairs of two cues."""
     one = torch.eye(channels)
-    if channels == ACTIONS:
+    if channels <= LOCAL_UP:
         return one
     return torch.cat(
         [one, *(one[[cue]] + one[[LOCAL_UP + own]] for cue in (0, 1) for own in (0, 1))]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lrnn_kernels import testing
+from lrnn_kernels.backends.build import environment
 from lrnn_kernels.backends.build.libraries import Unit
 from lrnn_kernels.testing import check
 from tests.backends.cuda import (
@@ -272,7 +273,7 @@ def libraries(request) -> Iterator[dict[str, Future]]:
     """Of every bug that is asked for, its library: while one is tried, the next are compiled."""
     asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     bugs = dict.fromkeys(params["bug"] for params in asked if params.get("bug") in BUGS)
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(environment.max_jobs() or os.cpu_count() or 1)
     yield {bug: pool.submit(compile_with, bug, BUGS[bug].sanitizer) for bug in bugs}
     pool.shutdown(cancel_futures=True)
 

@@ -7,7 +7,6 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
-import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
@@ -136,4 +135,3 @@ def test_tasks_do_without_gymnasium():
     assert done.stdout.strip() == (
         "lrnn_kernels.tasks.gym needs gymnasium: pip install 'lrnn-kernels[rl]'"
     ), done.stderr
-    assert torch.is_tensor(t_maze.TMaze(seed=0).seed)

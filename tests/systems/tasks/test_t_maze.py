@@ -111,12 +111,11 @@ def test_cues_decide():
         at = seen[:, t_maze.JUNCTION] == 1
         length += ~at
         before = env.get_state()
-        seen = env.step(torch.full((3000,), RIGHT)).observation
+        env.step(torch.full((3000,), RIGHT))
+        after = env.get_state()
         for key, x in before.items():  # those at the junction wait
-            getattr(env, key)[at] = x[at]
-        seen = env._observe()
-        env.done.fill_(False)
-        env._any_done = False
+            after[key][at] = x[at]
+        seen = env.set_state(after)
     assert torch.equal(env.optimal(), torch.where(sigma == own, UP, DOWN))
     for x, count in ((sigma, 2), (own, 2), (length - 1, 3)):
         share = x.bincount(minlength=count) / 3000
@@ -252,6 +251,8 @@ def test_wrong_arguments_are_refused():
         TMaze(t_maze.LAB, 0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         TMaze(t_maze.LAB, 1, seed=-1)
+    with pytest.raises(ValueError, match=r"seed must be below 2\^62, got 9223372036854775808"):
+        TMaze(t_maze.LAB, 1, seed=2**63)
     env = TMaze(t_maze.LAB, 2)
     with pytest.raises(ValueError, match=r"mask must be torch.bool of shape \(2,\)"):
         env.reset(torch.tensor([True]))
