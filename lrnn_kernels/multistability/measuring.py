@@ -42,9 +42,8 @@ def measure(
 
     Without gradients. Time is that of the steps until the states of all sequences have come back,
     bit for bit, to some that they have been in: from there on they are known, and the result is
-    that of all steps. Memory is that of the sequences, and of
-    a few dozen steps. Raises TypeError or
-    ValueError, naming the argument, and where states are not finite.
+    that of all steps. Memory is that of the sequences, and of a few dozen steps. Raises TypeError
+    or ValueError, naming the argument, and where states are not finite.
     """
     network = Network(net)
     network.check("sequences", sequences)
