@@ -46,7 +46,7 @@ class Unit:
 
 
 @dataclass(eq=False)
-class _Above:
+class Above:
     """Parts one above the other, and the output map."""
 
     parts: list
@@ -59,7 +59,7 @@ class _Above:
 
 
 @dataclass(eq=False)
-class _Beside:
+class Beside:
     """Parts side by side, their outputs merged, and the output map."""
 
     parts: list
@@ -82,7 +82,7 @@ class Network:
         #: All recurrent layers, from the input on, members of a Parallel in order.
         self.units: list[Unit] = []
         self.net = net
-        self._root = self._read(net, "", True)
+        self.root = self._read(net, "", True)
         self.like = next(net.parameters())
 
     def _read(self, layer: object, path: str, first: bool):
@@ -93,8 +93,8 @@ class Network:
                 for i, member in enumerate(layer.layers)
             ]
             if beside:
-                return _Beside(parts, layer.merge == "concat", layer.output)
-            return _Above(parts, layer.output)
+                return Beside(parts, layer.merge == "concat", layer.output)
+            return Above(parts, layer.output)
         if not isinstance(layer, Recurrent | nn.RNNBase):
             what = f"net's {path[:-1]}" if path else "net"
             raise TypeError(
@@ -113,7 +113,7 @@ class Network:
             title = f"{name} layer {k}" if layer.num_layers > 1 else name
             found.append(Unit(title, single.single(layer, k), len(self.units), first))
             self.units.append(found[-1])
-        return found[0] if len(found) == 1 else _Above(found)
+        return found[0] if len(found) == 1 else Above(found)
 
     @property
     def time(self) -> int:
@@ -123,9 +123,12 @@ class Network:
     def run(self, x: Tensor, states: list, call: Call = plainly) -> list:
         """The units' states after a sequence, from theirs before it, or None for their start. Each
         unit, merge and output map is run by ``call``."""
+        return self.outputs(x, states, call)[1]
+
+    def outputs(self, x: Tensor, states: list, call: Call = plainly) -> tuple[Tensor, list]:
+        """The outputs too, and before the states."""
         states = list(states)
-        self._root.run(x, states, call)
-        return states
+        return self.root.run(x, states, call), states
 
     def constant(self, u: Tensor, steps: int, count: int) -> Tensor:
         """u, (in,) or (N,in), as the input of every step: a view, whose product with a weight

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "models": {"nn", "calls", "options"},
     "multistability": {"nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
-    "tasks": {"options"},
+    "tasks": {"multistability", "nn", "options"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from ...options import integer, number, one_of
+from .. import horizon
+from .cells import CORRIDOR, JUNCTION, LEFT, RIGHT, UP
+from .sequences import cues as shown
 
 CUES = ("shown", "flashes", "left")
 LIMITS = ("3L-1", "shortest path")
@@ -64,6 +69,24 @@ class Maze:
         """Channels of an observation: up, down, corridor, junction, and for several corridors their
         own up and down."""
         return 6 if self.corridors > 1 else 4
+
+    def corridor(self) -> horizon.Corridor:
+        """What ``horizon.decide`` asks of a policy: all cues, and a corridor of any length.
+        Horizon T is a corridor of T cells from the cue's own on, of ``shortest`` or more.
+        ValueError for several corridors."""
+        if self.corridors > 1:
+            raise ValueError(f"corridors must be 1 to have one corridor, got {self.corridors}")
+        seen = torch.eye(self.observation_size)
+        first = (
+            [CORRIDOR] if self.cue == "left" else []
+        )  # where an episode starts, left of which is
+        cues = []
+        for answer, cells in shown("shown" if self.cue == "left" else self.cue):
+            name = "up" if answer == UP else "down"
+            name += f", gap {len(cells) - 1}" if self.cue == "flashes" else ""
+            actions = [LEFT] * len(first) + [RIGHT] * len(cells)
+            cues.append(horizon.Cue(name, seen[first + cells], actions, answer))
+        return horizon.Corridor(cues, seen[CORRIDOR], RIGHT, seen[JUNCTION], self.shortest)
 
 
 #: As in the warm-up's paper, gamma = 0.98.
