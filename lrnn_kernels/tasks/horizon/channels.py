@@ -34,10 +34,14 @@ class Proof(NamedTuple):
     how: str
 
 
-def recorded(structure: Structure, done: int, state: State, rows: list[int]):
+def recorded(
+    structure: Structure, done: int, state: State, rows: list[int]
+) -> tuple[Record | None, list[int]]:
     """Steps from ``done`` on, and those of the cues whose actions are right at all of them."""
     walk = structure.walk
     record = structure.record(done, state, min(max(done, FEWEST), MOST))
+    if record is None:
+        return None, []
     right = walk.right(done, torch.stack(record.outputs[None])).all(0).tolist()
     return record, [row for row in rows if right[row] and right[walk.count + row]]
 

@@ -54,8 +54,8 @@ def decide(policy: nn.Module, env: object, *, max_steps: int = 100_000) -> list[
     steps, some 60 us each on one core, until all cues are decided. Raises TypeError or ValueError,
     naming the argument.
     """
-    integer("max_steps", max_steps)
     corridor = given(env)
+    integer("max_steps", max_steps, corridor.shortest)
     with one_form(policy if isinstance(policy, nn.Module) else nn.Identity()):
         return _Decision(Walk(policy, corridor), max_steps).verdicts()
 
@@ -65,6 +65,7 @@ class _Decision:
 
     def __init__(self, walk: Walk, max_steps: int) -> None:
         self.walk, self.max_steps = walk, max_steps
+        self.shortest = walk.corridor.shortest
         self.found: dict[int, Verdict] = {}
         self.done = 0
 
@@ -73,12 +74,12 @@ class _Decision:
         right, state = walk.begin()
         for row in range(walk.count):
             if not right[row]:
-                self._say(row, BREAKS, walk.corridor.shortest)
+                self._say(row, BREAKS, self.shortest)
         structure = Structure.of(walk, state)
         orbit, next_try = Orbit(walk, state), FIRST_TRY
         while self.done < self.max_steps and self._open():
             state = self._piece(state, orbit)
-            if structure and self.done >= next_try and self._open():
+            if structure and self.done >= max(next_try, self.shortest) and self._open():
                 next_try = LATER * self.done
                 self._prove(structure, state)
         if structure and self._open():
@@ -106,18 +107,18 @@ class _Decision:
             horizon = self._broken(right[:, row], right[:, self.walk.count + row], first)
             if horizon is not None:
                 self._say(row, BREAKS, horizon)
-            elif orbit.periods[row]:
+            elif orbit.periods[row] and self.done >= self.shortest + orbit.periods[row]:
+                # All of a period's states were asked at horizons that count.
                 self._say(row, PROVED, period=orbit.periods[row], how="orbit")
         return state
 
     def _broken(self, walked: torch.Tensor, asked: torch.Tensor, first: int) -> int | None:
         """The smallest horizon that fails, of steps from ``first`` on: what is wrong in cell T as
         the corridor's is wrong for horizon T + 1."""
-        shortest = self.walk.corridor.shortest
         found = []
         if not walked.all():
-            found.append(max(first + 2 + int((~walked).nonzero()[0, 0]), shortest))
-        asked[: max(shortest - 1 - first, 0)] = True
+            found.append(max(first + 2 + int((~walked).nonzero()[0, 0]), self.shortest))
+        asked[: max(self.shortest - 1 - first, 0)] = True
         if not asked.all():
             found.append(first + 1 + int((~asked).nonzero()[0, 0]))
         return min(found, default=None)

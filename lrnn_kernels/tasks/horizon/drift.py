@@ -51,11 +51,7 @@ def judged(tail: Tail) -> Judgement | None:
         return None
     numbers = range(record.first + record.steps - period, record.first + record.steps)
     for place, number in enumerate(numbers):
-        below = (
-            record.outputs[lower[-1]][place - period]
-            if lower
-            else structure.walk.inputs[number % structure.walk.period]
-        )
+        below = record.outputs[lower[-1]][place - period] if lower else structure.walk.at(number)
         given[place] = _added(last, below)
     level = _fractions(record.states(last, tail.walker)[0][-1, :, 0])
     weight, bias = _read_out(root, head[0])

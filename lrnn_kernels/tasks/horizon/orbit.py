@@ -42,5 +42,5 @@ class Orbit:
             at = self._walk.batch[part]
             now = torch.stack([flat(state)[part] for state in states])
             now = bits(now.narrow(at + 1, 0, self._walk.count)).movedim(at + 1, 1)
-            found = found.to(now.device) & (now == anchor).flatten(2).all(2)
+            found = found.to(now.device) & (now == anchor).reshape(*found.shape, -1).all(2)
         return found

@@ -41,7 +41,7 @@ class Structure:
         except (TypeError, ValueError):
             return None
         for number in range(walk.period):
-            logits, after = walk.policy.step(walk.inputs[number], state)
+            logits, after = walk.policy.step(walk.at(number), state)
             own, states = found._step(number, parts, _plainly)
             pairs = zip(flat(after), flat(found.network.join(states)), strict=True)
             if not identical(logits, own) or not all(identical(a, b) for a, b in pairs):
@@ -53,20 +53,22 @@ class Structure:
         """Half a unit in the last place of 1."""
         return _ROUNDING[self.walk.dtype]
 
-    def record(self, first: int, state: State, steps: int) -> Record:
-        """Steps from ``first`` on, and what all parts of the network gave and held at each."""
+    def record(self, first: int, state: State, steps: int) -> Record | None:
+        """Steps from ``first`` on, and what all parts of the network gave and held at each; None
+        where the policy's own step gives other logits at one of them."""
         record = Record(self.walk, first, steps)
         parts = self.network.split(state)
         for number in range(first, first + steps):
             logits, after = self._step(number, parts, record.call)
+            if not identical(logits, self.walk.policy.step(self.walk.at(number), state)[0]):
+                return None
             record.outputs[None].append(logits)
-            parts = self.network.split(self.walk.doubled(self.network.join(after)))
+            state = self.walk.doubled(self.network.join(after))
+            parts = self.network.split(state)
         return record
 
     def _step(self, number: int, states: list, call) -> tuple[Tensor, list]:
-        out, states = self.network.outputs(
-            self.walk.inputs[number % self.walk.period], states, call
-        )
+        out, states = self.network.outputs(self.walk.at(number), states, call)
         for part in self.head:
             out = part(out)
         return out, states

@@ -75,8 +75,12 @@ class Walk:
     def step(self, number: int, state: State) -> tuple[Tensor, State]:
         """Step ``number``, counted from 0: the logits of all rows, and the walkers' states,
         doubled."""
-        logits, after = self.policy.step(self.inputs[number % self.period], state)
+        logits, after = self.policy.step(self.at(number), state)
         return logits, self.doubled(after)
+
+    def at(self, number: int) -> Tensor:
+        """What all rows see at a step."""
+        return self.inputs[number % self.period]
 
     def doubled(self, state: State) -> State:
         parts = [

@@ -17,15 +17,20 @@ X = torch.randn(7, 5, 3, generator=seeded())
 
 
 def test_the_readmes_example_runs(capsys):
+    """What it says of a warm-up holds for most seeds: where one leads hangs on the last bits, and
+    so on the number of threads."""
     section = (ROOT / "README.md").read_text().split("## Multistability")[1]
     example = section.split("```python")[1].split("```")[0]
-    torch.manual_seed(0)
-    names: dict = {}
-    exec(compile(example, "README.md", "exec"), names)
-    assert names["log"].history == [(0, 1 / 32)]
-    said, reached = capsys.readouterr().out.splitlines()
-    assert said.startswith("GRU: VAA* ")
-    assert float(reached) > 0.5
+    reached = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        names: dict = {}
+        exec(compile(example, "README.md", "exec"), names)
+        assert names["log"].history == [(0, 1 / 32)]
+        said, vaa = capsys.readouterr().out.splitlines()
+        assert said.startswith("GRU: VAA* ")
+        reached.append(float(vaa))
+    assert sorted(reached)[1] > 0.5
 
 
 # Double layers.
