@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..measure import report
-from . import CLAIMS, copy_first_symbol, digits, runs, shown, t_maze
+from . import CLAIMS, copy_first_symbol, digits, horizons, runs, shown, t_maze
 from .claim import Plain
 
 NAMES = ("t-maze", "hybrid", "annealing", "digits")
 SAYS = """\
 What the cells remember, one seed of each network, trained here and now:
   T-maze         a cue is shown, a corridor is walked, and at its end the cue decides; trained with
-                 5 to 20 steps between. "Optimal": right in every cell, then the arm asked for.
+                 5 to 20 steps between. "Optimal": right in every cell, then the arm asked for;
+                 "proved": after any number of steps.
   two flashes    the same, but the cue is the time between two flashes: measured, then kept.
   first symbol   one of eight symbols (chance 0.12) is kept through noise; trained at 200 steps.
   digits         8 x 8 pixels, one a step: an ordinary task, for comparison."""
@@ -55,9 +56,10 @@ def _row(task: str, run: Plain, as_trained: str, at_end: str, fails: str) -> lis
 
 def _maze(task: str, run: Plain) -> list[str]:
     as_trained = f"{100 * run['accuracy']:.0f} % right"
-    at_end = "optimal" if run["optimal"]["100000"] else "not optimal"
-    fails = f"{run['breaks_at']:,}" if run["breaks_at"] else "never"
-    return _row(task, run, as_trained, at_end, fails)
+    at_end = {"proved": "optimal, proved", "undecided": "optimal"}.get(
+        run["verdict"], "not optimal"
+    )
+    return _row(task, run, as_trained, at_end, horizons.ends([run]))
 
 
 def _symbol(run: Plain) -> list[str]:
@@ -82,9 +84,9 @@ def plot(found: dict[str, list[Plain]], folder: Path, name: str) -> Path | None:
     if figure is None:
         return None
     (maze, symbol), (flashes, last) = figure.subplots(2, 2)
-    t_maze.panel(maze, found["t-maze"])
+    horizons.panel(maze, found["t-maze"], t_maze.TRAINED)
     maze.set_title("T-maze: how long a cue is kept")
-    t_maze.panel(flashes, found["hybrid"])
+    horizons.panel(flashes, found["hybrid"], t_maze.TRAINED)
     flashes.set_title("Two flashes: their interval is measured, then kept")
     copy_first_symbol.panel(symbol, found["annealing"])
     symbol.set_title("First symbol, kept through noise")

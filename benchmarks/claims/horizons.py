@@ -3,40 +3,66 @@ needs it."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
-from lrnn_kernels.tasks import t_maze
+from lrnn_kernels.tasks import horizon, t_maze
 
-HORIZONS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
-_PIECE = 5000  # steps at a time, so that memory does not grow with the horizon
+from .claim import Plain, by_setting, of
 
-
-@torch.no_grad()
-def optimal(network: nn.Module, cue: str) -> dict[int, bool]:
-    """Whether the greedy policy is optimal at each horizon: right in every cell of the corridor,
-    and at the junction the arm that the cue asked for, for every cue there is.
-
-    One walk serves all horizons: at each of them the junction is shown to the state as it is.
-    """
-    network.eval()
-    answer, right, states = begun(network, cue)
-    found = {}
-    for begin, end in pairwise((1, *HORIZONS)):  # the cue's last cell is the corridor's first
-        for first in range(begin, end, _PIECE):
-            steps = min(_PIECE, end - first)
-            out, states = network(seen(t_maze.CORRIDOR, len(answer), steps), states)
-            right = right and bool((out.argmax(-1) == t_maze.RIGHT).all())
-        out, _ = network(seen(t_maze.JUNCTION, len(answer), 1), states)
-        found[end] = right and torch.equal(out[:, 0].argmax(-1), answer)
-    return found
+#: How far a policy is walked that is neither proved nor broken.
+MAX_STEPS = 100_000
 
 
-def breaks_at(found: dict[int, bool]) -> int | None:
-    """The first horizon at which the policy is not optimal; None where it always is."""
-    return next((horizon for horizon, right in found.items() if not right), None)
+def judged(policy: nn.Module, env: object) -> Plain:
+    """What is decided of a policy at all horizons, over all cues: "proved" where it is for each of
+    them, else the smallest horizon that fails for one."""
+    verdicts = horizon.decide(policy, env, max_steps=MAX_STEPS)
+    breaks = [verdict.horizon for verdict in verdicts if verdict.horizon is not None]
+    kinds = {verdict.verdict for verdict in verdicts}
+    return {
+        "verdict": "breaks" if breaks else "undecided" if "undecided" in kinds else "proved",
+        "breaks_at": min(breaks, default=None),
+        "cues": {
+            v.cue: [v.verdict, v.horizon, v.period, v.how, v.form.arithmetic] for v in verdicts
+        },
+    }
+
+
+def ends(runs: list[Plain]) -> str:
+    """From which to which horizon networks of several seeds are optimal."""
+    names = {"proved": "never", "undecided": f"beyond {MAX_STEPS:,}"}
+    order = {"breaks": 0, "undecided": 1, "proved": 2}
+    known = sorted(runs, key=lambda run: (order[run["verdict"]], run["breaks_at"] or 0))
+    first, last = (
+        names.get(run["verdict"], f"{run['breaks_at'] or 0:,}") for run in (known[0], known[-1])
+    )
+    return first if first == last else f"{first} to {last}"
+
+
+def count(runs: list[Plain], verdict: str) -> str:
+    return of(sum(run["verdict"] == verdict for run in runs), len(runs))
+
+
+def panel(axes, runs: list[Plain], trained: tuple[int, int]) -> None:
+    """Networks from top to bottom, how far each is optimal to the right; arrows have no end."""
+    groups = by_setting(runs, "network")
+    for row, group in enumerate(groups.values()):
+        for place, run in enumerate(group):
+            y = row + (place - (len(group) - 1) / 2) * 0.7 / max(len(group), 2)
+            color = {"proved": "tab:green", "breaks": "tab:red"}.get(run["verdict"], "0.5")
+            reach = run["breaks_at"] or MAX_STEPS
+            axes.plot([trained[0], reach], [y, y], color=color, lw=4 if len(group) < 3 else 2)
+            marker = "|" if run["verdict"] == "breaks" else ">"
+            axes.plot(reach, y, marker, color=color, ms=7)
+    axes.axvspan(*trained, color="0.85", lw=0)
+    axes.text(10, -0.65, "trained", ha="center", fontsize=8, color="0.4")
+    axes.set_yticks(range(len(groups)), [name for (name,) in groups])
+    axes.set_xscale("log")
+    axes.set_xlim(4, 3e5)
+    axes.set_ylim(len(groups) - 0.4, -0.9)
+    axes.set_xlabel("steps between cue and action; green: proved for any number, grey: undecided")
+    axes.grid(axis="x", alpha=0.3)
 
 
 def seen(what: int, batch: int, steps: int) -> Tensor:

@@ -15,29 +15,52 @@ OPTIONS = {
 }
 
 
+#: What must measure an interval first, and so forget it soon: a ring that begins further in.
+TRANSIENT = {"LRU": {"r_min": 0.4, "r_max": 0.9}}
+
+
+def layers(spec: str, inputs: int, units: int, options: dict | None = None) -> nn.Module:
+    """The recurrent layers, batch first."""
+    options = {**OPTIONS, **(options or {})}
+
+    def layer(name: str, inputs: int) -> nn.Module:
+        given = {"batch_first": True, **options.get(name, {})}
+        return getattr(rnn, name)(inputs, units, **given)
+
+    if "|" in spec:
+        return rnn.Parallel(*(layer(name, inputs) for name in spec.split("|")))
+    first, *rest = spec.split(">")
+    return rnn.Stack(layer(first, inputs), *(layer(name, units) for name in rest))
+
+
 class Network(nn.Module):
-    """Recurrent layers and a linear map of their outputs at every step: ``out, states =
-    network(x, states)``, batch first."""
+    """Recurrent layers and a map of their outputs at every step, linear or with a hidden layer:
+    ``out, states = network(x, states)``, batch first."""
 
     def __init__(
-        self, spec: str, inputs: int, units: int, outputs: int, options: dict | None = None
+        self,
+        spec: str,
+        inputs: int,
+        units: int,
+        outputs: int,
+        options: dict | None = None,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
-        options = {**OPTIONS, **(options or {})}
-
-        def layer(name: str, inputs: int) -> nn.Module:
-            given = {"batch_first": True, **options.get(name, {})}
-            return getattr(rnn, name)(inputs, units, **given)
-
-        if "|" in spec:
-            self.rnn = rnn.Parallel(*(layer(name, inputs) for name in spec.split("|")))
-        else:
-            first, *rest = spec.split(">")
-            self.rnn = rnn.Stack(layer(first, inputs), *(layer(name, units) for name in rest))
-        self.head = nn.Linear(units, outputs)
+        self.rnn = layers(spec, inputs, units, options)
+        self.head: nn.Module = nn.Linear(units, outputs)
+        if hidden is not None:
+            self.head = nn.Sequential(
+                nn.Linear(units, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+            )
 
     def forward(self, x: Tensor, states=None) -> tuple[Tensor, tuple]:
         out, states = self.rnn(x, states)
+        return self.head(out), states
+
+    def step(self, x: Tensor, states=None) -> tuple[Tensor, tuple]:
+        """One step, x (B,inputs): as a policy acts."""
+        out, states = self.rnn.step(x, states)
         return self.head(out), states
 
     def last(self, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from .cells import (
 )
 from .environment import TMaze
 from .maze import FLASHES, LAB, Maze, active, consecutive, passive
-from .sequences import at_junction, cues, draw, metric
+from .sequences import at_junction, cues, draw, metric, walks
 
 __all__ = [
     "CORRIDOR",
@@ -49,4 +49,5 @@ __all__ = [
     "draw",
     "metric",
     "passive",
+    "walks",
 ]

@@ -163,6 +163,10 @@ class TMaze:
             action = torch.where(self.elapsed == 0, LEFT, action)
         return action
 
+    def shown(self) -> Tensor:
+        """The observation of each cell of each maze, (B, cells, 4 or 6), from the left."""
+        return self._shown[self.shows]
+
     def get_state(self) -> dict[str, Tensor]:
         """All that the future depends on, but for the actions; a copy."""
         return {name: getattr(self, name).clone() for name in _STATE}

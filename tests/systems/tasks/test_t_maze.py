@@ -260,3 +260,29 @@ def test_wrong_arguments_are_refused():
         env.set_state({})
     with pytest.raises(ValueError, match=r"state\['seed'\] must be torch.int64 of shape \(2,\)"):
         env.set_state(TMaze(t_maze.LAB, 3).get_state())
+
+
+@pytest.mark.parametrize(
+    "maze",
+    [t_maze.LAB, t_maze.FLASHES, t_maze.passive(7), t_maze.active(7), t_maze.consecutive(3, 2, 6)],
+)
+def test_walks_are_what_an_optimal_agent_sees_and_does(maze):
+    env = t_maze.TMaze(maze, 32, seed=3)
+    observation = env.reset()
+    batch = t_maze.walks(env)
+    for t in range(batch.mask.shape[1]):
+        live = ~env.done
+        assert torch.equal(batch.mask[:, t], live)
+        assert torch.equal(batch.inputs[live, t], observation[live])
+        action = torch.where(env.done, 0, env.optimal())
+        assert torch.equal(batch.targets[live, t], action[live])
+        if not live.any():
+            break
+        # A maze that is over begins anew, which the walks know nothing of.
+        before = env.get_state()
+        observation = env.step(action, env.done).observation
+        over = {name: x.clone() for name, x in env.get_state().items()}
+        for name, x in over.items():
+            x[~live] = before[name][~live]
+        observation = env.set_state(over)
+    assert env.done.all()
