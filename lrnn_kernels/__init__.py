@@ -7,6 +7,7 @@ network = lrnn_kernels.models.Backbone(config)        # whole networks around th
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
 lrnn_kernels.tasks                                    # seeded sequences that ask for memory
 lrnn_kernels.multistability                           # how many states a network can hold; warm-up
+lrnn_kernels.agents                                   # recurrent PPO and DRQN
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
                                                       it; works without torch, too
 """
@@ -25,7 +26,7 @@ except ModuleNotFoundError as error:
             raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
-    from . import memory, models, multistability, nn, tasks
+    from . import agents, memory, models, multistability, nn, tasks
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
@@ -42,6 +43,7 @@ else:
 __all__ = [
     "Explanation",
     "__version__",
+    "agents",
     "bmru",
     "bmru_step",
     "brc",

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import fixed_point, models, steps, tables, twins
+from . import agents, fixed_point, models, steps, tables, twins
 
 OUT = Path(__file__).parents[1] / "out"
 
@@ -23,6 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     network.add_argument("--threads", type=int, help="of torch; by default one, then all")
     network.add_argument("--quick", action="store_true", help="the small network alone")
     network.add_argument(
+        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+    )
+    agent = subjects.add_parser("agents", help=agents.__doc__.replace("\n", " "))
+    agent.add_argument("--quick", action="store_true", help="fewer rounds")
+    agent.add_argument(
         "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
     )
     show = subjects.add_parser("tables", help="The tables of a file of results.")
@@ -43,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     if args.subject == "models":
         models.main(args.threads, quick=args.quick, out=args.out)
         return 0
+    if args.subject == "agents":
+        agents.main(quick=args.quick, out=args.out)
+        return 0
     try:
         content = json.loads(args.file.read_text())
     except (OSError, ValueError) as error:
@@ -50,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if "models" in content:
         print("\n".join(models.markdown(content))) if args.markdown else models.show(content)
+        return 0
+    if "agents" in content:
+        print("\n".join(agents.markdown(content))) if args.markdown else agents.show(content)
         return 0
     if "speed" not in content:
         print(f"error: {args.file} holds no section 'speed'", file=sys.stderr)

@@ -23,7 +23,7 @@ def bits(*keys: Tensor | int) -> Tensor:
     return state & (2**63 - 1)
 
 
-def below(high: int, drawn: Tensor) -> Tensor:
+def below(high: Tensor | int, drawn: Tensor) -> Tensor:
     """Uniform over 0 ... high - 1, of ``bits``; high up to 2^31, bias below high / 2^31."""
     return ((drawn >> 32) * high) >> 31
 
@@ -35,6 +35,7 @@ def unit(drawn: Tensor) -> Tensor:
 
 def _mixed(x: Tensor) -> Tensor:
     for shift, factor in ((30, _MIX[0]), (27, _MIX[1]), (31, None)):
-        x = x ^ ((x >> shift) & (2 ** (64 - shift) - 1))  # a shift of unsigned numbers
-        x = x if factor is None else x * factor
+        x ^= (x >> shift).bitwise_and_(2 ** (64 - shift) - 1)  # a shift of unsigned numbers
+        if factor is not None:
+            x *= factor
     return x

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "nn": {"cells", "calls", "cell", "options"},
     "models": {"nn", "calls", "options"},
     "multistability": {"nn", "calls", "options"},
+    "agents": {"nn", "cells", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": {"multistability", "nn", "options"},
     "memory": {"backends"},
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "info": {"backends", "build", "fixed_point", "memory", "version"},
     "__main__": {"info", "testing", "fixed_point"},
     "__init__": {
+        "agents",
         "version",
         "fixed_point",
         "memory",

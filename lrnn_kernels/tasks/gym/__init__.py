@@ -3,6 +3,8 @@
 import gymnasium, lrnn_kernels.tasks.gym
 env = gymnasium.make("lrnn/TMaze-v0", maze=t_maze.passive(100))
 envs = gymnasium.make_vec("lrnn/TMaze-v0", num_envs=1024)      # one environment of 1,024 mazes
+env = gym.Tensors(envs)                          # any vector environment, for lrnn_kernels.agents
+env = gym.batched(popgym.envs.repeat_previous.RepeatPreviousEasy, 16)        # any environments
 
 Needs gymnasium 1.0 or later: pip install "lrnn-kernels[rl]". Raises ImportError without it.
 """
@@ -17,9 +19,19 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .faces import TMazeEnv, TMazeVectorEnv
+from .flat import Flat
 from .previous import PreviousActionReward, VectorPreviousActionReward
+from .tensors import Tensors, batched
 
-__all__ = ["PreviousActionReward", "TMazeEnv", "TMazeVectorEnv", "VectorPreviousActionReward"]
+__all__ = [
+    "Flat",
+    "PreviousActionReward",
+    "TMazeEnv",
+    "TMazeVectorEnv",
+    "Tensors",
+    "VectorPreviousActionReward",
+    "batched",
+]
 
 gymnasium.register(
     "lrnn/TMaze-v0",

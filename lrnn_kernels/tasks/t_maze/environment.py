@@ -60,6 +60,10 @@ class TMaze:
         self.episode = torch.empty(batch_size, dtype=torch.int64)
         self._shown = _shown(self.observation_size)
         self._rows = torch.arange(batch_size)
+        #: What an episode draws: what for, which one of these, and below which number, (K,1) each.
+        self._draws, highs = zip(*_drawn(maze).items(), strict=True)
+        self._what, self._numbers = torch.tensor(self._draws).T[..., None]
+        self._highs = torch.tensor(highs)[:, None]
         longest = max(GAPS[DOWN]) if maze.cue == "flashes" else int(maze.cue == "left")
         self._cells = longest + maze.corridors * (maze.longest + 1)
         shape = (batch_size, self._cells)
@@ -204,16 +208,17 @@ class TMaze:
         shows = torch.full((len(which), self._cells), CORRIDOR)
         arms = torch.full_like(shows, _NO_ARM)
 
-        def draw(what: int, high: int, number: int = 0) -> Tensor:
-            return hashed.below(high, hashed.bits(seed, episode, what, number))
+        # All at once: each operation costs more than what it computes.
+        drawn = hashed.below(self._highs, hashed.bits(seed, episode, self._what, self._numbers))
+        draw = dict(zip(self._draws, drawn, strict=True))
 
         rows = torch.arange(len(which))
         start = torch.full_like(rows, self._start())
-        cue = draw(_CUE, 2)  # 0 up, 1 down
+        cue = draw[_CUE, 0]  # 0 up, 1 down
         first = start
         if maze.cue == "flashes":
             gaps = torch.tensor([GAPS[UP], GAPS[DOWN]])
-            first = gaps[cue, draw(_LOCAL, gaps.shape[1])]
+            first = gaps[cue, draw[_LOCAL, 0]]
             shows[:, 0] = 0
             shows[rows, first] = 0
         else:
@@ -221,14 +226,12 @@ class TMaze:
         for corridor in range(maze.corridors):
             arm = cue
             if maze.corridors > 1:
-                local = draw(_LOCAL, 2, corridor)
+                local = draw[_LOCAL, corridor]
                 arm = cue ^ local
                 # Two cues in the cell where both are seen, see _shown.
                 seen = LOCAL_UP + local if corridor else LOCAL_UP + 2 + 2 * cue + local
                 shows[rows, first] = seen
-            junction = (
-                first + maze.shortest + draw(_LENGTH, maze.longest - maze.shortest + 1, corridor)
-            )
+            junction = first + maze.shortest + draw[_LENGTH, corridor]
             shows[rows, junction] = JUNCTION
             arms[rows, junction] = torch.where(arm == 0, UP, DOWN)
             last, first = junction, junction + 1
@@ -241,6 +244,18 @@ class TMaze:
 
 
 _STATE = ("seed", "episode", "shows", "arms", "position", "elapsed", "last", "limit", "done")
+
+
+def _drawn(maze: Maze) -> dict[tuple[int, int], int]:
+    """What an episode draws, by what it is for and which one of these it is: below which number."""
+    found = {(_CUE, 0): 2}
+    if maze.cue == "flashes":
+        found[_LOCAL, 0] = len(GAPS[UP])
+    for corridor in range(maze.corridors):
+        if maze.corridors > 1:
+            found[_LOCAL, corridor] = 2
+        found[_LENGTH, corridor] = maze.longest - maze.shortest + 1
+    return found
 
 
 def _shown(channels: int) -> Tensor:

@@ -1,0 +1,119 @@
+"""A recurrent network with a head for actions, and for PPO one for values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..calls import arguments
+from ..nn import members
+from ..nn.members import State
+from ..options import boolean, integer, number
+
+#: What the head's last weights are multiplied with where the first probabilities are given: logits
+#: are then nearly the bias.
+FIRST_WEIGHTS = 0.1
+
+
+class Policy(nn.Module):
+    """A recurrent network that says, at every step, how good each action is:
+    ``logits, state = policy(x, state=None, reset=None)`` for a sequence,
+    ``logits, state = policy.step(observation, state=None, reset=None)`` to act.
+
+    Args:
+        rnn: a layer of lrnn_kernels.nn, a Stack or Parallel of them, or torch.nn.GRU, LSTM or RNN,
+            with batch_first=True, in one direction and without dropout.
+        actions: how many there are.
+        hidden (keyword): units between the outputs of rnn and the logits, with a ReLU; None for a
+            linear map.
+        critic: whether there is a linear map to a value, as PPO needs.
+        first: the probabilities of the actions before training, positive, with sum 1: the last
+            bias is log p, and the last weights are a tenth of torch.nn.Linear's own. None leaves
+            both as torch draws them.
+
+    Attributes: ``rnn``; ``head``, a Linear or Sequential(Linear, ReLU, Linear); ``critic``, a
+    Linear or None; ``actions``, ``observation_size``.
+
+    Arguments of the call:
+        x: (B,T,observation_size), of the parameters' dtype.
+        state: as rnn takes and returns it; its start if None.
+        reset: bool (B,T), True where an episode begins: the state starts anew within the kernel.
+
+    Returns (logits, state): (B,T,actions), or of ``step`` (B,actions); log probabilities up to a
+    constant for PPO, action values for DRQN. All is differentiable, states included.
+
+    Raises TypeError or ValueError, naming the argument, what was got and what was expected.
+    """
+
+    def __init__(
+        self,
+        rnn: nn.Module,
+        actions: int,
+        *,
+        hidden: int | None = None,
+        critic: bool = True,
+        first: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        members.check("rnn", rnn)
+        if not rnn.batch_first:
+            raise ValueError("rnn must have batch_first=True, got False")
+        if rnn.bidirectional:
+            raise ValueError("rnn must be of one direction, got a bidirectional layer")
+        for module in rnn.modules():
+            if getattr(module, "dropout", 0.0):
+                raise ValueError(
+                    f"rnn must have dropout=0, got {module.dropout} in {type(module).__name__}: an "
+                    "action's probability would not be the same again"
+                )
+        self.actions = integer("actions", actions, 2)
+        probabilities = None if first is None else _probabilities(first, actions)
+        self.rnn = rnn
+        self.observation_size: int = rnn.input_size
+        width = members.width(rnn)
+        like = next(rnn.parameters())
+        like = {"device": like.device, "dtype": like.dtype}
+        last = nn.Linear(width if hidden is None else integer("hidden", hidden), actions, **like)
+        self.head = last
+        if hidden is not None:
+            self.head = nn.Sequential(nn.Linear(width, hidden, **like), nn.ReLU(), last)
+        self.critic = nn.Linear(width, 1, **like) if boolean("critic", critic) else None
+        if probabilities is not None:
+            with torch.no_grad():
+                last.weight.mul_(FIRST_WEIGHTS)
+                last.bias.copy_(torch.tensor([math.log(p) for p in probabilities]))
+
+    def forward(
+        self, x: Tensor, state: State | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        y, state = self.features(x, state, reset)
+        return self.head(y), state
+
+    def features(
+        self, x: Tensor, state: State | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """(y, state): what head and critic read, (B,T,width)."""
+        arguments.tensor("x", x)
+        if x.dim() != 3:
+            raise ValueError(
+                f"x must have shape (B, T, {self.observation_size}), got {arguments.shape(x)}"
+            )
+        return members.run(self.rnn, x, state, reset)
+
+    def step(
+        self, observation: Tensor, state: State | None = None, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """One step: observation (B,observation_size), or (observation_size,); reset bool (B,), or
+        (). Returns (logits, state), (B,actions) or (actions,)."""
+        y, state = members.step(self.rnn, observation, state, reset)
+        return self.head(y), state
+
+
+def _probabilities(first: Sequence[float], actions: int) -> list[float]:
+    found = [number("first", float(p), 0.0, 1.0, open_low=True) for p in first]
+    if len(found) != actions or abs(sum(found) - 1) > 1e-6:
+        raise ValueError(f"first must be {actions} probabilities with sum 1, got {list(first)}")
+    return found

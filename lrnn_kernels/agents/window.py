@@ -1,0 +1,136 @@
+"""Windows: so many steps of every environment, whatever begins and ends within them, and what
+follows from their rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cells.linear import linear_scan
+from ..nn.members import State
+from . import nested
+from .environment import Environment
+from .policy import Policy
+
+
+@dataclass
+class Window:
+    """T steps of B environments. All but ``start`` and the last two (B,T,...), dtypes of the
+    policy's parameters.
+
+    observation: what the policy saw.
+    reset: bool, the observation is the first of an episode.
+    begins: bool, the step only began an episode: its action and reward mean nothing.
+    action, reward: int64, and what came of it.
+    terminated: bool, the episode ended by itself: what comes after is worth nothing.
+    over: bool, it ended, or was truncated.
+    start: the recurrent state before the first step.
+    last, last_reset: the observation after the last step (B,n), and whether an episode begins
+        there, (B,).
+    """
+
+    observation: Tensor
+    reset: Tensor
+    begins: Tensor
+    action: Tensor
+    reward: Tensor
+    terminated: Tensor
+    over: Tensor
+    start: State | None
+    last: Tensor
+    last_reset: Tensor
+
+
+class Walker:
+    """Environments and where they are, from window to window."""
+
+    def __init__(self, policy: Policy, env: Environment, generator: torch.Generator) -> None:
+        self.policy, self.env, self.generator = policy, env, generator
+        self.like = next(policy.parameters())
+        none = torch.zeros(env.batch_size, dtype=torch.bool)
+        #: After the steps so far: what is seen, whether it is an episode's first, whether the next
+        #: step only begins one, and the recurrent state.
+        self.observation = env.reset()
+        self.reset, self.begin = none, none
+        self.state: State | None = None
+        #: Sum of rewards and steps of each episode so far, (2B,).
+        self.so_far = torch.zeros(2 * env.batch_size, dtype=torch.float64)
+
+    @torch.no_grad()
+    def walk(self, steps: int) -> Window:
+        policy, like, start = self.policy, self.like, self.state
+        found: list[tuple[Tensor, ...]] = []
+        for _ in range(steps):
+            seen = self.observation.to(like)
+            logits, self.state = policy.step(seen, self.state, self.reset.to(like.device))
+            action = drawn(logits.cpu(), self.generator)
+            observation, reward, terminated, truncated = self.env.step(action, self.begin)
+            over = terminated | truncated
+            found.append((seen, self.reset, self.begin, action, reward, terminated, over))
+            self.observation, self.reset, self.begin = observation, self.begin, over
+        seen, *others = (torch.stack(x, 1) for x in zip(*found, strict=True))
+        reset, begins, action, reward, terminated, over = (x.to(like.device) for x in others)
+        last, last_reset = self.observation.to(like), self.reset.to(like.device)
+        reward = reward.to(like.dtype)
+        return Window(
+            seen, reset, begins, action, reward, terminated, over, start, last, last_reset
+        )
+
+    def ended(self, window: Window) -> tuple[Tensor, Tensor]:
+        """Of the episodes that ended in the window: the sums of their rewards, and their steps,
+        float64 (N,). Called once for each window, in order."""
+        valid = (~window.begins).T.double()  # (T,B)
+        given = torch.cat([window.reward.T.double() * valid, valid], 1).cpu()
+        goes_on = torch.cat([(~window.reset).T] * 2, 1).double().cpu()
+        sums, last = linear_scan(goes_on[None], given[None], h0=self.so_far[None])
+        self.so_far = last[0]
+        total, steps = sums[0].chunk(2, 1)
+        over = window.over.T.cpu()
+        return total[over], steps[over]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "env": self.env.get_state(),
+            **nested.copied({name: getattr(self, name) for name in _KEPT}),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        nested.keys("walker", state, {"env", "generator", *_KEPT})
+        self.env.set_state(state["env"])
+        self.generator.set_state(state["generator"])
+        for name, value in nested.copied({name: state[name] for name in _KEPT}).items():
+            setattr(self, name, value)
+
+
+_KEPT = ("observation", "reset", "begin", "state", "so_far")
+
+
+def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Actions (B,), int64, with probabilities softmax(logits), (B,A)."""
+    # An exponential variable divided by p is the least of all with probability p.
+    waiting = torch.empty_like(logits).exponential_(generator=generator)
+    return (logits - waiting.log_()).argmax(-1)
+
+
+def advantages(window: Window, values: Tensor, after: Tensor, gamma: float, lam: float) -> Tensor:
+    """Generalized advantage estimates, (B,T): A[t] = d[t] + gamma lam A[t+1] up to the episode's
+    last step, d[t] = r[t] + gamma V[t+1] - V[t].
+
+    values: (B,T), of the window's observations; after: (B,), of the one after it. V[t+1] is 0 where
+    the episode terminated. Where it was truncated, it is the value of its last observation, which
+    is seen at the step that begins the next one. Those steps' own numbers mean nothing.
+
+    source  Schulman, Moritz, Levine, Jordan and Abbeel, "High-dimensional continuous control using
+            generalized advantage estimation", 2016
+    """
+    following = torch.cat([values[:, 1:], after[:, None]], 1)
+    goes_on = (~window.terminated).to(values.dtype)
+    delta = window.reward + gamma * following * goes_on - values
+    decay = gamma * lam * (~window.over).to(values.dtype)
+    # (1,T,B): the scan's channels are the environments.
+    found, _ = linear_scan(decay.T[None], delta.T[None], reverse=True)
+    return found[0].T

@@ -1,0 +1,135 @@
+"""Any of Gymnasium's vector environments as a batch of tensors, as agents walk in."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from torch import Tensor
+
+from ...options import integer
+from .flat import Flat
+
+
+class Tensors:
+    """A vector environment with the interface of ``t_maze.TMaze``, for ``lrnn_kernels.agents``.
+
+    Args:
+        envs: gymnasium.vector.VectorEnv, with observations in a Box (n,), or Discrete, which become
+            one-hot; actions in a Discrete from 0 on; autoreset mode NEXT_STEP.
+        seed: of its first ``reset``; a random one if None.
+
+    ``get_state`` is the environment's own, where it has one; else SyncVectorEnv's environments are
+    pickled, so that a saved state must come from whom one trusts. TypeError for others.
+    Raises TypeError or ValueError, naming the argument.
+    """
+
+    def __init__(self, envs: VectorEnv, *, seed: int | None = None) -> None:
+        if not isinstance(envs, VectorEnv):
+            raise TypeError(f"envs must be a VectorEnv, got {type(envs).__name__}")
+        mode = envs.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.NEXT_STEP:
+            raise ValueError(f"envs must have autoreset_mode NEXT_STEP, got {mode}")
+        seen, acts = envs.single_observation_space, envs.single_action_space
+        if not isinstance(acts, Discrete) or acts.start != 0:
+            raise TypeError(f"envs must have actions in a Discrete from 0 on, got {acts}")
+        self._eye = None
+        if isinstance(seen, Discrete):
+            self._first, self._eye = int(seen.start), torch.eye(int(seen.n))
+            self.observation_size = int(seen.n)
+        elif isinstance(seen, Box) and len(seen.shape) == 1:
+            self.observation_size = seen.shape[0]
+        else:
+            raise TypeError(
+                f"envs must have observations in a Box (n,) or Discrete, got {seen}; Flat makes "
+                "others flat"
+            )
+        self.envs, self._seed = envs, seed if seed is None else integer("seed", seed, 0)
+        self.batch_size, self.actions = envs.num_envs, int(acts.n)
+        self.done = torch.ones(self.batch_size, dtype=torch.bool)
+        self._seen: np.ndarray | None = None
+
+    def reset(self) -> Tensor:
+        """Begins an episode in each; observations (B,n), float32."""
+        self._seen, _ = self.envs.reset(seed=self._seed)
+        self._seed = None
+        self.done.fill_(False)
+        return self._observed()
+
+    def step(
+        self, action: Tensor, begin: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(observation, reward, terminated, truncated). begin, bool (B,), must be where episodes
+        are over: the environment begins the next ones there by itself."""
+        if self._seen is None:
+            raise RuntimeError("step needs reset before it")
+        begin = torch.zeros_like(self.done) if begin is None else begin
+        if not torch.equal(begin, self.done):
+            differ = (begin != self.done).nonzero().flatten().tolist()[:8]
+            raise ValueError(
+                f"begin must be True where episodes are over, and nowhere else: got {begin[differ]}"
+                f" in environments {differ}"
+            )
+        self._seen, reward, terminated, truncated, _ = self.envs.step(action.numpy())
+        self.done = torch.from_numpy(terminated | truncated)
+        given = (np.array(x) for x in (terminated, truncated))  # they may be its own, written again
+        return (
+            self._observed(),
+            torch.as_tensor(np.array(reward, np.float32)),
+            *map(torch.from_numpy, given),
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on; a copy."""
+        seen = torch.from_numpy(np.array(self._seen))
+        return {"envs": _state(self.envs), "seen": seen, "done": self.done.clone()}
+
+    def set_state(self, state: dict[str, Any]) -> Tensor:
+        """Goes back to it; returns the observations."""
+        if hasattr(self.envs, "set_state"):
+            self.envs.set_state(state["envs"])
+        else:
+            vars(self.envs).update(pickle.loads(state["envs"]))
+        self._seen, self.done = state["seen"].numpy().copy(), state["done"].clone()
+        return self._observed()
+
+    def _observed(self) -> Tensor:
+        if self._eye is not None:
+            return self._eye[torch.from_numpy(np.asarray(self._seen, np.int64) - self._first)]
+        return torch.from_numpy(np.array(self._seen, np.float32))
+
+
+def _state(envs: VectorEnv) -> Any:
+    if hasattr(envs, "get_state"):
+        return envs.get_state()
+    if type(envs) is not SyncVectorEnv:
+        raise TypeError(
+            "envs must be a SyncVectorEnv, or have get_state and set_state, for its state to be "
+            f"kept, got {type(envs).__name__}"
+        )
+    own = {name: x for name, x in vars(envs).items() if name != "env_fns"}
+    try:
+        return pickle.dumps(own)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise TypeError(f"envs must hold what can be pickled, for its state: {error}") from error
+
+
+def batched(
+    make: Callable[[], gymnasium.Env], batch_size: int, *, seed: int | None = None
+) -> Tensors:
+    """Environments that ``make()`` makes, flat, stepped one after the other in one process:
+    ``batched(popgym.envs.repeat_previous.RepeatPreviousEasy, 16, seed=0)``.
+
+    Args:
+        make: returns a gymnasium.Env that ``Flat`` takes.
+        batch_size: B.
+        seed: of all: environment i has seed + i.
+    """
+    integer("batch_size", batch_size)
+    return Tensors(SyncVectorEnv([lambda: Flat(make())] * batch_size), seed=seed)
