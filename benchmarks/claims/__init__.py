@@ -1,7 +1,17 @@
 """What takes long and shows a claim: that networks of these cells learn, and what they remember.
 ``python -m benchmarks.claims CLAIM``."""
 
-from . import copy_first_input, copy_first_symbol, digits, long_range, noise, sizes, t_maze
+from . import (
+    consecutive,
+    copy_first_input,
+    copy_first_symbol,
+    digits,
+    long_range,
+    noise,
+    ppo,
+    sizes,
+    t_maze,
+)
 from .claim import Claim
 
 #: By the name of their command.
@@ -10,6 +20,9 @@ CLAIMS: dict[str, Claim] = {
     for claim in (
         t_maze.SHOWN_CUE,
         t_maze.TWO_FLASHES,
+        ppo.SHOWN_CUE,
+        ppo.TWO_FLASHES,
+        consecutive.CLAIM,
         copy_first_symbol.CONVERGENCE,
         copy_first_symbol.RETENTION,
         noise.CLAIM,
