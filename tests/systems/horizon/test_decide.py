@@ -8,6 +8,7 @@ import torch
 from lrnn_kernels import nn
 from lrnn_kernels.tasks import horizon, t_maze
 from lrnn_kernels.tasks.horizon import Corridor, Cue
+from tests import ROOT
 from tests.layers import cases as layers
 from tests.systems.horizon.cases import (
     Opaque,
@@ -366,3 +367,11 @@ def test_the_same_again():
     torch.manual_seed(0)
     policy = Policy(nn.Stack(nn.LRU(4, 8), nn.BMRU(8, 8)))
     assert horizon.decide(policy, corridor()) == horizon.decide(policy, corridor())
+
+
+def test_the_readmes_example_runs(capsys):
+    section = (ROOT / "README.md").read_text().split("## Every horizon")[1]
+    example = section.split("```python")[1].split("```")[0]
+    exec(compile(example, "README.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in said] == ["up: proved", "down: proved"]
