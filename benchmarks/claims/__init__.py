@@ -11,6 +11,7 @@ from . import (
     ppo,
     sizes,
     t_maze,
+    two_units,
 )
 from .claim import Claim
 
@@ -23,6 +24,7 @@ CLAIMS: dict[str, Claim] = {
         ppo.SHOWN_CUE,
         ppo.TWO_FLASHES,
         consecutive.CLAIM,
+        two_units.CLAIM,
         copy_first_symbol.CONVERGENCE,
         copy_first_symbol.RETENTION,
         noise.CLAIM,

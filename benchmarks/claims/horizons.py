@@ -12,6 +12,8 @@ from .claim import Plain, by_setting, of
 
 #: How far a policy is walked that is neither proved nor broken.
 MAX_STEPS = 100_000
+#: Horizons at which margins are shown.
+SHOWN = tuple(sorted({round(5 * 10 ** (k / 12)) for k in range(30)}))
 
 
 def judged(policy: nn.Module, env: object) -> Plain:
@@ -27,6 +29,13 @@ def judged(policy: nn.Module, env: object) -> Plain:
             v.cue: [v.verdict, v.horizon, v.period, v.how, v.form.arithmetic] for v in verdicts
         },
     }
+
+
+def margins(policy: nn.Module, env: object) -> list[tuple[int, float]]:
+    """The margin at the junction of the cue that does worst, at some horizons."""
+    shown = horizon.trace(policy, env, SHOWN)
+    worst = shown.asked.amin(1).double().round(decimals=4).tolist()
+    return list(zip(SHOWN, worst, strict=True))
 
 
 def ends(runs: list[Plain]) -> str:
@@ -63,6 +72,19 @@ def panel(axes, runs: list[Plain], trained: tuple[int, int]) -> None:
     axes.set_ylim(len(groups) - 0.4, -0.9)
     axes.set_xlabel("steps between cue and action; green: proved for any number, grey: undecided")
     axes.grid(axis="x", alpha=0.3)
+
+
+def margins_panel(axes, runs: list[Plain]) -> None:
+    """By how much the worst cue's arm is ahead, one seed of each network."""
+    for place, ((network,), group) in enumerate(by_setting(runs, "network").items()):
+        axes.plot(*zip(*group[0]["margins"], strict=True), color=f"C{place}", lw=1.2, label=network)
+    axes.axhline(0, color="0.4", lw=0.8)
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.set_xlabel("steps between cue and action")
+    axes.set_ylabel("margin of the right arm's logit (seed 0)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="lower left")
 
 
 def seen(what: int, batch: int, steps: int) -> Tensor:

@@ -19,7 +19,7 @@ from .training import Recipe, Training
 TRAINED = (5, 20)
 UNITS = 32
 MAZES = {"shown": task.LAB, "flashes": task.FLASHES}
-_LEARNED = 0.99
+LEARNED = 0.99
 _STEPS = {"shown": 400, "flashes": 600}
 ANNEALED = "BMRU, annealed"
 SHOWN = ("BMRU", "BRC", "NBRC", "CMRU", ANNEALED, "AlphaCMRU", "GRU", "LSTM", "MinGRU", "LRU")
@@ -47,7 +47,7 @@ def cloned(setting: Plain, seed: int) -> tuple[Network, float]:
     generator = torch.Generator().manual_seed(seed)
     cue = setting["cue"]
     name, annealed, options = named(setting["network"], cue)
-    network = Network(name, 4, UNITS, 4, options)
+    network = Network(name, 4, setting.get("units", UNITS), 4, options)
 
     def attempt():
         batch = task.draw(shortest=TRAINED[0], longest=TRAINED[1], generator=generator, cue=cue)
@@ -79,7 +79,9 @@ def named(name: str, cue: str) -> tuple[str, tuple[float, float] | None, dict]:
 def run(setting: Plain, seed: int, _state: Path) -> Plain:
     """Clones the optimal policy, and decides at which horizons it is one."""
     network, accuracy = cloned(setting, seed)
-    return {"accuracy": accuracy, **horizons.judged(network, MAZES[setting["cue"]])}
+    maze = MAZES[setting["cue"]]
+    margins = horizons.margins(network, maze)
+    return {"accuracy": accuracy, **horizons.judged(network, maze), "margins": margins}
 
 
 def table(found: list[Plain]) -> list[list[str]]:
@@ -87,7 +89,7 @@ def table(found: list[Plain]) -> list[list[str]]:
     return [
         [
             network,
-            of(sum(run["accuracy"] > _LEARNED for run in runs), len(runs)),
+            of(sum(run["accuracy"] > LEARNED for run in runs), len(runs)),
             horizons.count(runs, "proved"),
             horizons.ends(runs),
             cpu_seconds(runs),
@@ -97,8 +99,10 @@ def table(found: list[Plain]) -> list[list[str]]:
 
 
 def plot(figure, found: list[Plain]) -> None:
-    """How far each seed of each network is optimal."""
-    horizons.panel(figure.subplots(), found, TRAINED)
+    """How far each seed of each network is optimal, and by how much."""
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    horizons.panel(left, found, TRAINED)
+    horizons.margins_panel(right, found)
 
 
 _claim = partial(

@@ -100,7 +100,7 @@ class Basins:
             self.first.tolist(), self.second.tolist(), self.action.tolist(), alpha=0.4, vmin=0
         )
         ends = self.ends.flatten(0, 1).unique(dim=0)
-        axes.plot(ends[:, 0].tolist(), ends[:, 1].tolist(), "k.", ms=4)
+        axes.plot(ends[:, 0].tolist(), ends[:, 1].tolist(), "k.", ms=4 if len(ends) < 100 else 1)
         for name, path in self.paths.items():
             axes.plot(path[:, 0].tolist(), path[:, 1].tolist(), ".-", lw=1, ms=3, label=name)
         axes.set_xlabel("state of unit 1")
@@ -108,14 +108,21 @@ class Basins:
 
 
 def basins(
-    policy: nn.Module, env: object, *, steps: int = 1000, extent: float = 1.5, points: int = 61
+    policy: nn.Module,
+    env: object,
+    *,
+    steps: int = 1000,
+    extent: float | None = None,
+    points: int = 61,
 ) -> Basins:
     """The phase plane of a policy with a real state of two numbers: from each state on a grid from
-    -extent to extent, ``steps`` steps of a constant corridor. Raises as ``trace`` does."""
+    -extent to extent, ``steps`` steps of a constant corridor. extent: by default a quarter more
+    than the cues' paths need, 1 at least. Raises as ``trace`` does."""
     corridor = given(env)
     integer("steps", steps)
     integer("points", points, 2)
-    extent = number("extent", extent, 0.0, 1e6, open_low=True)
+    if extent is not None:
+        extent = number("extent", extent, 0.0, 1e6, open_low=True)
     if len(corridor.inputs) != 1:
         raise ValueError(f"env must have a constant corridor, got {len(corridor.inputs)} inputs")
     with one_form(policy if isinstance(policy, nn.Module) else nn.Identity()):
@@ -132,6 +139,8 @@ def basins(
         for step in range(steps):
             _, state = walk.step(step, state)
             paths.append(_numbers(walk, state))
+        if extent is None:
+            extent = max(1.0, 1.25 * float(torch.stack(paths).abs().max()))
         axis = torch.linspace(-extent, extent, points, dtype=walk.dtype)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
         shape = list(found[0].shape)

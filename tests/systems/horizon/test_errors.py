@@ -111,7 +111,7 @@ def test_a_trace_draws():
 
 def test_basins_of_a_latch():
     """The corridor keeps unit 0 as it is, and what is done follows its sign."""
-    found = horizon.basins(latch(), corridor(), steps=3, points=5)
+    found = horizon.basins(latch(), corridor(), steps=3, points=5, extent=1.5)
     assert (found.action[:, :2] == 2).all()
     assert (found.action[:, 3:] == 1).all()
     assert found.ends[0, :, 0].tolist() == found.first.tolist()
