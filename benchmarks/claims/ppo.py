@@ -18,7 +18,7 @@ from .t_maze import ANNEALED, MAZES, TRAINED, UNITS, named
 ENVIRONMENTS = 128
 #: The lab's first probabilities of right, up, left and down.
 FIRST = (1 / 2, 1 / 6, 1 / 6, 1 / 6)
-ITERATIONS = {"shown": 60, "flashes": 120}
+ITERATIONS = {"shown": 60, "flashes": 240}
 #: Networks, with more iterations where they learn later.
 SHOWN = (
     ("BMRU", 1),
@@ -32,7 +32,7 @@ SHOWN = (
     ("LRU", 3),
 )
 SHOWN_QUICK = (("BMRU", 1), ("BRC", 1), ("LRU", 3))
-FLASHES = (("BMRU", 1), ("LRU", 2), ("LRU>BMRU", 1), ("BRC", 1), ("GRU", 2))
+FLASHES = (("BMRU", 1), ("LRU", 1), ("LRU>BMRU", 1), ("BRC", 1), ("GRU", 1))
 FLASHES_QUICK = (("LRU>BMRU", 1),)
 #: The greedy policy's reward is 4 where every arm is right.
 _LEARNED = 3.9
