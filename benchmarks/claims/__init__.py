@@ -1,7 +1,7 @@
 """What takes long and shows a claim: that networks of these cells learn, and what they remember.
 ``python -m benchmarks.claims CLAIM``."""
 
-from . import copy_first_input, copy_first_symbol, digits, long_range, noise, sizes, t_maze
+from . import copy_first_input, copy_first_symbol, digits, drqn, long_range, noise, sizes, t_maze
 from .claim import Claim
 
 #: By the name of their command.
@@ -19,5 +19,6 @@ CLAIMS: dict[str, Claim] = {
         long_range.PATHFINDER,
         long_range.PIXELS,
         long_range.LISTOPS,
+        drqn.CLAIM,
     )
 }

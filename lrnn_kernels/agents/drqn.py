@@ -151,11 +151,11 @@ class DRQN:
     def collect(self, episodes: int, exploration: float = 1.0) -> None:
         """Fills ``replay`` with so many episodes at least, without an update: for a warm-up before
         training, whose histories they are. They are not counted."""
-        end = len(self.replay) + integer("episodes", episodes)
+        left = integer("episodes", episodes)
         exploration = number("exploration", exploration, 0.0, 1.0)
-        while len(self.replay) < end:
+        while left > 0:
             with interrupts.whole():
-                self._walk(exploration)
+                left -= len(self._walk(exploration))
 
     def train(
         self,

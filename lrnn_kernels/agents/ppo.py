@@ -73,6 +73,14 @@ class PPOSettings:
         for name in ("lr", "clip", "max_norm", *(() if self.kl is None else ("kl",))):
             self._number(name, 1e6, open_low=True)
 
+        if self.anneal is not None and not (
+            isinstance(self.anneal, tuple) and len(self.anneal) == 2
+        ):
+            raise TypeError(
+                "anneal must be two numbers, the shares of hold and decay, got "
+                f"{type(self.anneal).__name__}"
+            )
+
     def _number(self, name: str, high: float, *, open_low: bool = False) -> None:
         found = number(name, getattr(self, name), 0.0, high, open_low=open_low)
         object.__setattr__(self, name, found)

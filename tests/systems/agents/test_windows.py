@@ -233,3 +233,17 @@ def test_a_policy_acts_as_it_is_trained():
     torch.testing.assert_close(state, last)
     assert policy.step(x[0, 0])[0].shape == (4,)
     assert t_maze.TMaze.actions == policy.actions
+
+
+def test_the_state_that_is_carried_on_is_the_new_weights(monkeypatch):
+    """What they make of the window, from what was carried into it."""
+    ppo, _ = walked("GRU")
+    windows, real = [], ppo.walker.walk
+    monkeypatch.setattr(ppo.walker, "walk", lambda steps: windows.append(real(steps)) or windows[0])
+    ppo.train(iterations=1)
+    (window,) = windows
+    with torch.no_grad():
+        _, state = ppo.policy.features(window.observation, window.start, window.reset)
+        old, _ = cases.policy("GRU").features(window.observation, window.start, window.reset)
+    assert cases.same(ppo.walker.state, state)
+    assert not torch.allclose(old[:, -1], state[-1])
