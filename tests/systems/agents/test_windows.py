@@ -247,3 +247,20 @@ def test_the_state_that_is_carried_on_is_the_new_weights(monkeypatch):
         old, _ = cases.policy("GRU").features(window.observation, window.start, window.reset)
     assert cases.same(ppo.walker.state, state)
     assert not torch.allclose(old[:, -1], state[-1])
+
+
+def test_episodes_begin_where_their_first_observation_is():
+    """One step after the one that only begins them, also from window to window."""
+    walker = Walker(cases.policy(), cases.mazes(6), torch.Generator().manual_seed(2))
+    windows = [walker.walk(steps) for steps in (9, 1, 25)]
+    reset, begins, over, seen = (
+        torch.cat([getattr(window, name) for window in windows], 1)
+        for name in ("reset", "begins", "over", "observation")
+    )
+    assert torch.equal(begins[:, 1:], over[:, :-1])
+    assert torch.equal(reset[:, 1:], begins[:, :-1])
+    assert reset.sum() > 12
+    assert (seen[reset][:, :2].sum(-1) == 1).all()  # the cue
+    for window, after in zip(windows, windows[1:], strict=False):
+        assert torch.equal(window.last, after.observation[:, 0])
+        assert torch.equal(window.last_reset, after.reset[:, 0])
