@@ -1,5 +1,6 @@
 """Windows, and what PPO makes of them, beside plain loops over whole episodes."""
 
+import itertools
 import math
 
 import pytest
@@ -261,6 +262,6 @@ def test_episodes_begin_where_their_first_observation_is():
     assert torch.equal(reset[:, 1:], begins[:, :-1])
     assert reset.sum() > 12
     assert (seen[reset][:, :2].sum(-1) == 1).all()  # the cue
-    for window, after in zip(windows, windows[1:], strict=False):
+    for window, after in itertools.pairwise(windows):
         assert torch.equal(window.last, after.observation[:, 0])
         assert torch.equal(window.last_reset, after.reset[:, 0])

@@ -8,7 +8,7 @@ from benchmarks.claims.training import Recipe, Training
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks/results/claims"
-SHORT = {"steps": 25, "epochs": 1, "drawn": 40, "tested": 20}
+SHORT = {"steps": 25, "epochs": 1, "drawn": 40, "tested": 20, "episodes": 40}
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
 
