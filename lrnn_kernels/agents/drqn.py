@@ -273,11 +273,11 @@ class DRQN:
         if state["settings"] != (mine := asdict(self.settings)):
             differ = [name for name in mine if mine[name] != state["settings"].get(name)]
             raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
-        for part in (self.policy, self.target):
-            part.load_state_dict(state["policy" if part is self.policy else "target"])
+        self.env.set_state(state["env"])  # it may refuse it
+        self.policy.load_state_dict(state["policy"])
+        self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         self.replay.load_state_dict(nested.copied(state["replay"]))
-        self.env.set_state(state["env"])
         self.generator.set_state(state["generator"])
         for name, value in nested.copied({name: state[name] for name in _KEPT}).items():
             setattr(self, name, value)

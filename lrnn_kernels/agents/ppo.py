@@ -206,13 +206,13 @@ class PPO:
         totals, lengths = self.walker.ended(window)
         self._keep(totals)
         done = self._update(window)
+        if self.anneal is not None:
+            self.anneal.step()
         with torch.no_grad():
             features = (window.observation, window.start, window.reset)
             _, self.walker.state = self.policy.features(*features)
         self.iteration += 1
         self.steps += int((~window.begins).sum())
-        if self.anneal is not None:
-            self.anneal.step()
         return PPOProgress(
             self.iteration,
             self.settings.iterations,
@@ -284,8 +284,9 @@ class PPO:
         after = self.policy.critic(out)[:, 0, 0]
         gain = advantages(window, values, after, self.settings.gamma, self.settings.lam)
         valid = (~window.begins).to(gain.dtype)
-        mean = (gain * valid).sum() / valid.sum()
-        spread = ((gain - mean).square() * valid).sum().div(valid.sum()).sqrt()
+        count = valid.sum().clamp(min=1)
+        mean = (gain * valid).sum() / count
+        spread = ((gain - mean).square() * valid).sum().div(count).sqrt()
         return _Batch(window.action, valid, logs, (gain - mean) / (spread + 1e-6), gain + values)
 
     def state_dict(self) -> dict[str, Any]:
@@ -307,13 +308,13 @@ class PPO:
         if state["settings"] != (mine := asdict(self.settings)):
             differ = [name for name in mine if mine[name] != state["settings"].get(name)]
             raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
+        self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
         self.iteration, self.steps = state["iteration"], state["steps"]
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         if self.anneal is not None:
             self.anneal.load_state_dict(state["anneal"])
         self.best = nested.copied(state["best"])
-        self.walker.load_state_dict(state["walker"])
 
 
 @dataclass

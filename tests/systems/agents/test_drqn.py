@@ -186,6 +186,14 @@ def test_it_goes_on_with_the_same_bits(network, tmp_path):
         made(network, batch=5, lr=1e-2).load_state_dict(state)
 
 
+def test_a_state_that_does_not_fit_changes_nothing():
+    agent, other = made(count=3), made(count=4).train(episodes=10)
+    before = agent.state_dict()
+    with pytest.raises(ValueError, match=r"state\['seed'\] must be torch.int64 of shape \(3,\)"):
+        agent.load_state_dict(other.state_dict())
+    assert cases.same(agent.state_dict(), before)
+
+
 def test_seeds():
     def weights(**seeds: int) -> list[torch.Tensor]:
         return list(made(**seeds).train(episodes=10).policy.parameters())

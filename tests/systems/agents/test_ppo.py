@@ -1,5 +1,6 @@
 """PPO: what it keeps, when it stops, and that it learns."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -124,6 +125,41 @@ def test_no_weights_are_best_before_eps_is_zero():
     agent.train(iterations=1)
     assert agent.best is not None
     assert agent.policy.rnn.eps == 0
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1, 1), (1, 7), (3, 1)])
+def test_windows_as_small_as_can_be(count, steps):
+    """Also those in which no step counts, or no episode ends."""
+    told = []
+    settings = agents.PPOSettings(iterations=40, steps=steps)
+    agent = agents.PPO(cases.policy(), cases.mazes(count), settings).train(told.append)
+    assert all(p.isfinite().all() for p in agent.policy.parameters())
+    assert min(progress.episodes for progress in told) == 0
+    assert all((progress.reward == progress.reward) == bool(progress.episodes) for progress in told)
+    steps_that_count = [b.steps - a.steps for a, b in itertools.pairwise(told)]
+    assert (0 in steps_that_count) == (count * steps == 1)
+
+
+def test_the_state_that_is_carried_on_is_of_the_new_eps():
+    agent, windows = made("annealed"), []
+    walk = agent.walker.walk
+    agent.walker.walk = lambda steps: windows.append(walk(steps)) or windows[-1]
+    for _ in range(4):
+        agent.train(iterations=1)
+        window = windows[-1]
+        with torch.no_grad():
+            _, state = agent.policy.features(window.observation, window.start, window.reset)
+        assert cases.same(state, agent.walker.state)
+    assert agent.policy.rnn.eps < 1
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    agent = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN))
+    other = agents.PPO(cases.policy(), cases.mazes(4), agents.PPOSettings(**PLAIN)).train()
+    before = agent.state_dict()
+    with pytest.raises(ValueError, match=r"state\['seed'\] must be torch.int64 of shape \(3,\)"):
+        agent.load_state_dict(other.state_dict())
+    assert cases.same(agent.state_dict(), before)
 
 
 class Interrupting:
