@@ -6,6 +6,7 @@ from . import (
     copy_first_input,
     copy_first_symbol,
     digits,
+    drqn,
     long_range,
     noise,
     ppo,
@@ -34,5 +35,6 @@ CLAIMS: dict[str, Claim] = {
         long_range.PATHFINDER,
         long_range.PIXELS,
         long_range.LISTOPS,
+        drqn.CLAIM,
     )
 }

@@ -15,10 +15,11 @@ from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, spread
 from .networks import layers
 from .t_maze import ANNEALED, MAZES, TRAINED, UNITS, named
 
-ENVIRONMENTS = 128
+#: Mazes at once, and steps of a window: flashes make long episodes, which windows should not cut.
+WINDOWS = {"shown": (128, 32), "flashes": (64, 64)}
 #: The lab's first probabilities of right, up, left and down.
 FIRST = (1 / 2, 1 / 6, 1 / 6, 1 / 6)
-ITERATIONS = {"shown": 60, "flashes": 240}
+ITERATIONS = {"shown": 60, "flashes": 160}
 #: Networks, with more iterations where they learn later.
 SHOWN = (
     ("BMRU", 1),
@@ -52,14 +53,15 @@ def trained(setting: Plain, seed: int) -> tuple[agents.Policy, list[tuple[int, f
     cue, iterations = setting["cue"], setting["iterations"]
     name, anneal, options = named(setting["network"], cue)
     policy = agents.Policy(layers(name, 4, UNITS, options), 4, first=FIRST)
-    env = task.TMaze(MAZES[cue], ENVIRONMENTS, seed=seed * 10**6)
+    mazes, steps = WINDOWS[cue]
+    env = task.TMaze(MAZES[cue], mazes, seed=seed * 10**6)
     curve = []
 
     def told(done: agents.PPOProgress) -> None:
         curve.append((done.iteration, round(done.reward, 3)))
         progress.at(done.iteration / iterations)
 
-    settings = agents.PPOSettings(iterations=iterations, anneal=anneal)
+    settings = agents.PPOSettings(iterations=iterations, steps=steps, anneal=anneal)
     agents.PPO(policy, env, settings, seed=seed).train(told)
     return policy, curve
 

@@ -18,6 +18,8 @@ from ..measure.timing import interleave, pieces, ratio
 
 #: Mazes at once, steps of a window, passes over it.
 BATCH, STEPS, EPOCHS = 128, 32, 4
+#: So that both act alike: hardly better than at first.
+LR = 3e-4
 UNITS = (32, 64)
 LAYERS = ("LSTM", "GRU", "BMRU", "BRC")
 PEER = "sb3-contrib, torch.nn.LSTM"
@@ -28,7 +30,9 @@ HEADER = ("agent", "units", "steps / s", "by sb3-contrib")
 def ours(layer: torch.nn.Module) -> Callable[[], object]:
     """An iteration of PPO."""
     policy = agents.Policy(layer, 4)
-    settings = agents.PPOSettings(iterations=10**6, steps=STEPS, epochs=EPOCHS, kl=None)
+    settings = agents.PPOSettings(
+        iterations=10**6, steps=STEPS, epochs=EPOCHS, kl=None, lr=LR, last_lr=1.0
+    )
     ppo = agents.PPO(policy, t_maze.TMaze(batch_size=BATCH, seed=0), settings)
     return lambda: ppo.train(iterations=1)
 
@@ -46,6 +50,7 @@ def peer(units: int) -> Callable[[], object] | None:
         n_steps=STEPS,
         batch_size=BATCH * STEPS,
         n_epochs=EPOCHS,
+        learning_rate=LR,
         gamma=0.98,
         device="cpu",
         seed=0,

@@ -151,11 +151,11 @@ class DRQN:
     def collect(self, episodes: int, exploration: float = 1.0) -> None:
         """Fills ``replay`` with so many episodes at least, without an update: for a warm-up before
         training, whose histories they are. They are not counted."""
-        end = len(self.replay) + integer("episodes", episodes)
+        left = integer("episodes", episodes)
         exploration = number("exploration", exploration, 0.0, 1.0)
-        while len(self.replay) < end:
+        while left > 0:
             with interrupts.whole():
-                self._walk(exploration)
+                left -= len(self._walk(exploration))
 
     def train(
         self,
@@ -273,11 +273,11 @@ class DRQN:
         if state["settings"] != (mine := asdict(self.settings)):
             differ = [name for name in mine if mine[name] != state["settings"].get(name)]
             raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
-        for part in (self.policy, self.target):
-            part.load_state_dict(state["policy" if part is self.policy else "target"])
+        self.env.set_state(state["env"])  # it may refuse it
+        self.policy.load_state_dict(state["policy"])
+        self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         self.replay.load_state_dict(nested.copied(state["replay"]))
-        self.env.set_state(state["env"])
         self.generator.set_state(state["generator"])
         for name, value in nested.copied({name: state[name] for name in _KEPT}).items():
             setattr(self, name, value)

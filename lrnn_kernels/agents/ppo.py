@@ -73,6 +73,14 @@ class PPOSettings:
         for name in ("lr", "clip", "max_norm", *(() if self.kl is None else ("kl",))):
             self._number(name, 1e6, open_low=True)
 
+        if self.anneal is not None and not (
+            isinstance(self.anneal, tuple) and len(self.anneal) == 2
+        ):
+            raise TypeError(
+                "anneal must be two numbers, the shares of hold and decay, got "
+                f"{type(self.anneal).__name__}"
+            )
+
     def _number(self, name: str, high: float, *, open_low: bool = False) -> None:
         found = number(name, getattr(self, name), 0.0, high, open_low=open_low)
         object.__setattr__(self, name, found)
@@ -198,13 +206,13 @@ class PPO:
         totals, lengths = self.walker.ended(window)
         self._keep(totals)
         done = self._update(window)
+        if self.anneal is not None:
+            self.anneal.step()
         with torch.no_grad():
             features = (window.observation, window.start, window.reset)
             _, self.walker.state = self.policy.features(*features)
         self.iteration += 1
         self.steps += int((~window.begins).sum())
-        if self.anneal is not None:
-            self.anneal.step()
         return PPOProgress(
             self.iteration,
             self.settings.iterations,
@@ -263,7 +271,7 @@ class PPO:
             x, reset = x[rows], reset[rows]
             start = None if start is None else nested.chosen(start, rows)
         y, _ = self.policy.features(x, start, reset)
-        return self.policy.head(y).log_softmax(-1), self.policy.critic(y)[..., 0]
+        return _log_softmax(self.policy.head(y)), self.policy.critic(y)[..., 0]
 
     @torch.no_grad()
     def _batch(self, window: Window, found: tuple[Tensor, Tensor] | None) -> _Batch:
@@ -276,8 +284,9 @@ class PPO:
         after = self.policy.critic(out)[:, 0, 0]
         gain = advantages(window, values, after, self.settings.gamma, self.settings.lam)
         valid = (~window.begins).to(gain.dtype)
-        mean = (gain * valid).sum() / valid.sum()
-        spread = ((gain - mean).square() * valid).sum().div(valid.sum()).sqrt()
+        count = valid.sum().clamp(min=1)
+        mean = (gain * valid).sum() / count
+        spread = ((gain - mean).square() * valid).sum().div(count).sqrt()
         return _Batch(window.action, valid, logs, (gain - mean) / (spread + 1e-6), gain + values)
 
     def state_dict(self) -> dict[str, Any]:
@@ -299,13 +308,13 @@ class PPO:
         if state["settings"] != (mine := asdict(self.settings)):
             differ = [name for name in mine if mine[name] != state["settings"].get(name)]
             raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
+        self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
         self.iteration, self.steps = state["iteration"], state["steps"]
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         if self.anneal is not None:
             self.anneal.load_state_dict(state["anneal"])
         self.best = nested.copied(state["best"])
-        self.walker.load_state_dict(state["walker"])
 
 
 @dataclass
@@ -345,6 +354,12 @@ class _Batch:
         count = self.valid.sum().clamp(min=1)
         means = (surrogate, (values - self.returns).square(), entropy, kl)
         return tuple((x * self.valid).sum() / count for x in means)
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """Over the last axis. Of a few actions, torch's takes four times as long there as over the
+    first one, and so do sums."""
+    return logits.movedim(-1, 0).contiguous().log_softmax(0).movedim(0, -1)
 
 
 def _numbers(epochs: int, told: list[Tensor]) -> dict[str, float]:

@@ -16,6 +16,9 @@ ACTIONS = 4
 _NO_ARM = -1
 _SEEDS = 2**62  # below it, seed + i is an int64
 
+#: Episodes of each maze that are drawn ahead, where so many cells of all do not exceed the last.
+_LEAST_AHEAD, _MOST_AHEAD, _AHEAD_CELLS = 4, 32, 2**17
+
 # What a draw is for: each has numbers of its own.
 _CUE, _LENGTH, _LOCAL, _NOISE = range(4)
 
@@ -61,12 +64,18 @@ class TMaze:
         self._shown = _shown(self.observation_size)
         self._rows = torch.arange(batch_size)
         #: What an episode draws: what for, which one of these, and below which number, (K,1) each.
-        self._draws, highs = zip(*_drawn(maze).items(), strict=True)
+        self._draws, highs = zip(*_draws(maze).items(), strict=True)
         self._what, self._numbers = torch.tensor(self._draws).T[..., None]
         self._highs = torch.tensor(highs)[:, None]
         longest = max(GAPS[DOWN]) if maze.cue == "flashes" else int(maze.cue == "left")
         self._cells = longest + maze.corridors * (maze.longest + 1)
         shape = (batch_size, self._cells)
+        #: Episodes that are drawn already, from a number on, (B,) each; none where many mazes, or
+        #: long ones, make that no gain.
+        most = min(_MOST_AHEAD, _AHEAD_CELLS // (batch_size * self._cells))
+        self._most_ahead = most if most >= _LEAST_AHEAD else 0
+        self._ahead: list[Tensor] = []
+        self._ahead_from = torch.empty(batch_size, dtype=torch.int64)
         #: Of each cell of each episode: what it shows, and the arm that leads on, or -1.
         self.shows = torch.empty(shape, dtype=torch.int64)
         self.arms = torch.empty(shape, dtype=torch.int64)
@@ -94,6 +103,7 @@ class TMaze:
                 raise ValueError(f"seed must be below 2^62, got {seed}")
             self.seed.copy_(seed + self._rows)
         self.episode.fill_(-1)
+        self._ahead = []
         self.done.fill_(True)
         self._any_done = True
 
@@ -185,6 +195,7 @@ class TMaze:
             _check(x, f"state[{name!r}]", mine.dtype, *mine.shape)
         for name, x in state.items():
             getattr(self, name).copy_(x)
+        self._ahead = []
         self._any_done = bool(self.done.any())
         return self._observe()
 
@@ -202,17 +213,43 @@ class TMaze:
 
     def _begin(self, which: Tensor) -> None:
         """A new episode in these mazes."""
-        maze, seed = self.maze, self.seed[which]
         episode = self.episode[which] + 1
         self.episode[which] = episode
-        shows = torch.full((len(which), self._cells), CORRIDOR)
+        if self._most_ahead:
+            place = episode - self._ahead_from[which]
+            if not self._ahead or bool((place >= self._most_ahead).any()):
+                self._draw_ahead(which)
+                place = episode - self._ahead_from[which]
+            found = [x[which, place] for x in self._ahead]
+        else:
+            found = self._drawn(self.seed[which], episode)
+        for mine, x in zip((self.shows, self.arms, self.last, self.limit), found, strict=True):
+            mine[which] = x
+        self.position[which], self.elapsed[which] = self._start(), 0
+        self.done[which] = False
+
+    def _draw_ahead(self, begun: Tensor) -> None:
+        """The next episodes of every maze, from those just begun on: a few mazes begin one at a
+        time, and an operation costs the same for all of them."""
+        self._ahead_from = self.episode + 1
+        self._ahead_from[begun] -= 1
+        count = self._most_ahead
+        episodes = self._ahead_from[:, None] + torch.arange(count)
+        found = self._drawn(self.seed.repeat_interleave(count), episodes.flatten())
+        self._ahead = [x.view(self.batch_size, count, *x.shape[1:]) for x in found]
+
+    def _drawn(self, seed: Tensor, episode: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Episodes (N,) of these seeds: what their cells show, the arms, the last junctions and the
+        limits."""
+        maze = self.maze
+        shows = torch.full((len(seed), self._cells), CORRIDOR)
         arms = torch.full_like(shows, _NO_ARM)
 
         # All at once: each operation costs more than what it computes.
         drawn = hashed.below(self._highs, hashed.bits(seed, episode, self._what, self._numbers))
         draw = dict(zip(self._draws, drawn, strict=True))
 
-        rows = torch.arange(len(which))
+        rows = torch.arange(len(seed))
         start = torch.full_like(rows, self._start())
         cue = draw[_CUE, 0]  # 0 up, 1 down
         first = start
@@ -237,16 +274,13 @@ class TMaze:
             last, first = junction, junction + 1
         walk = last + 1 + self._start()  # to a cue on the left it is one step more
         limit = 3 * last - 1 if maze.limit == "3L-1" else walk
-        self.shows[which], self.arms[which] = shows, arms
-        self.position[which], self.elapsed[which] = start, 0
-        self.last[which], self.limit[which] = last, limit
-        self.done[which] = False
+        return shows, arms, last, limit
 
 
 _STATE = ("seed", "episode", "shows", "arms", "position", "elapsed", "last", "limit", "done")
 
 
-def _drawn(maze: Maze) -> dict[tuple[int, int], int]:
+def _draws(maze: Maze) -> dict[tuple[int, int], int]:
     """What an episode draws, by what it is for and which one of these it is: below which number."""
     found = {(_CUE, 0): 2}
     if maze.cue == "flashes":

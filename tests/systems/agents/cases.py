@@ -16,11 +16,11 @@ NETWORKS = {
     "BMRU": lambda n: nn.BMRU(n, H, beta_init=0.1, **FLOAT64),
     "LRU>BRC": lambda n: nn.Stack(nn.LRU(n, H, **FLOAT64), nn.BRC(H, H, **FLOAT64)),
     "LRU|GRU": lambda n: nn.Parallel(nn.LRU(n, H, **FLOAT64), nn.GRU(n, H, **FLOAT64)),
+    "learned start": lambda n: nn.GRU(n, H, initial_state="learned", **FLOAT64),
     "torch GRU": lambda n: torch.nn.GRU(n, H, **FLOAT64),
     "torch LSTM": lambda n: torch.nn.LSTM(n, H, 2, **FLOAT64),
 }
 every_network = pytest.mark.parametrize("network", NETWORKS)
-LEARNED = {"initial_state": "learned"}
 
 
 def policy(network: str = "GRU", inputs: int = 4, actions: int = 4, **options) -> agents.Policy:

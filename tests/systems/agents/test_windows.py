@@ -1,5 +1,6 @@
 """Windows, and what PPO makes of them, beside plain loops over whole episodes."""
 
+import itertools
 import math
 
 import pytest
@@ -233,3 +234,34 @@ def test_a_policy_acts_as_it_is_trained():
     torch.testing.assert_close(state, last)
     assert policy.step(x[0, 0])[0].shape == (4,)
     assert t_maze.TMaze.actions == policy.actions
+
+
+def test_the_state_that_is_carried_on_is_the_new_weights(monkeypatch):
+    """What they make of the window, from what was carried into it."""
+    ppo, _ = walked("GRU")
+    windows, real = [], ppo.walker.walk
+    monkeypatch.setattr(ppo.walker, "walk", lambda steps: windows.append(real(steps)) or windows[0])
+    ppo.train(iterations=1)
+    (window,) = windows
+    with torch.no_grad():
+        _, state = ppo.policy.features(window.observation, window.start, window.reset)
+        old, _ = cases.policy("GRU").features(window.observation, window.start, window.reset)
+    assert cases.same(ppo.walker.state, state)
+    assert not torch.allclose(old[:, -1], state[-1])
+
+
+def test_episodes_begin_where_their_first_observation_is():
+    """One step after the one that only begins them, also from window to window."""
+    walker = Walker(cases.policy(), cases.mazes(6), torch.Generator().manual_seed(2))
+    windows = [walker.walk(steps) for steps in (9, 1, 25)]
+    reset, begins, over, seen = (
+        torch.cat([getattr(window, name) for window in windows], 1)
+        for name in ("reset", "begins", "over", "observation")
+    )
+    assert torch.equal(begins[:, 1:], over[:, :-1])
+    assert torch.equal(reset[:, 1:], begins[:, :-1])
+    assert reset.sum() > 12
+    assert (seen[reset][:, :2].sum(-1) == 1).all()  # the cue
+    for window, after in itertools.pairwise(windows):
+        assert torch.equal(window.last, after.observation[:, 0])
+        assert torch.equal(window.last_reset, after.reset[:, 0])

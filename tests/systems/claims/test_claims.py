@@ -3,12 +3,22 @@
 import pytest
 import torch
 
-from benchmarks.claims import CLAIMS, copy_first_symbol, demo, noise, runs, shown, t_maze
+from benchmarks.claims import (
+    CLAIMS,
+    copy_first_symbol,
+    demo,
+    drqn,
+    noise,
+    progress,
+    runs,
+    shown,
+    t_maze,
+)
 from benchmarks.claims.training import Recipe, Training
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks/results/claims"
-SHORT = {"steps": 25, "epochs": 1, "drawn": 40, "tested": 20}
+SHORT = {"steps": 25, "epochs": 1, "drawn": 40, "tested": 20, "episodes": 40}
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
 
@@ -121,3 +131,24 @@ def test_training_stops_where_it_has_learned():
     assert training.curve(4) == [(10, 4.5), (20, 9.5), (31, 20.5), (41, 30.5)]
     with pytest.raises(ValueError, match="schedule must be 'cosine' or 'flat', got 'step'"):
         Training(network, Recipe(steps=3, schedule="step"))
+
+
+def test_a_run_of_an_agent_goes_on_where_it_was(tmp_path, monkeypatch):
+    """From the state in its file, to the same end."""
+    monkeypatch.setattr(drqn, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(drqn, "COLLECTED", 8)
+    setting = {"network": "BRC", "warmed": True, "shortest": 2, "longest": 4}
+    setting |= {"episodes": 50, "tested": 10}
+    whole = drqn.run(setting, 0, tmp_path / "whole.pt")
+    told = []
+    progress.to(told.append, lambda: len(told) > 3)
+    with pytest.raises(progress.Stopped):
+        drqn.run(setting, 0, tmp_path / "state.pt")
+    progress.to(None)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 0 < kept["agent"]["episode"] < 50
+    again = drqn.run(setting, 0, tmp_path / "state.pt")
+    for found in (whole, again):
+        found.pop("cpu_seconds")
+    assert again == whole

@@ -286,3 +286,30 @@ def test_walks_are_what_an_optimal_agent_sees_and_does(maze):
             x[~live] = before[name][~live]
         observation = env.set_state(over)
     assert env.done.all()
+
+
+@every_maze
+def test_episodes_that_are_drawn_ahead_are_those_that_come(name, monkeypatch):
+    """Also after more of them than are drawn at once, another seed, and an earlier state."""
+    env = TMaze(MAZES[name], 3, seed=5)
+    assert env._most_ahead == 32
+    monkeypatch.setattr("lrnn_kernels.tasks.t_maze.environment._AHEAD_CELLS", 0)
+    other = TMaze(MAZES[name], 3, seed=5)
+    assert other._most_ahead == 0
+
+    def same(mask=None) -> None:
+        assert torch.equal(env.reset(mask), other.reset(mask))
+        one, two = env.get_state(), other.get_state()
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+    kept = None
+    for round_ in range(70):
+        same(torch.tensor([True, round_ % 2 == 0, round_ % 7 == 0]) if round_ else None)
+        kept = env.get_state() if round_ == 20 else kept
+    for each in (env, other):
+        each.set_state(kept)
+    same(torch.tensor([False, True, True]))
+    for each in (env, other):
+        each.reseed(6)
+    same()
+    assert (TMaze(MAZES[name], 10**4, seed=0)._most_ahead) == 0
