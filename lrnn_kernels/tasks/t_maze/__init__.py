@@ -24,7 +24,8 @@ from .cells import (
 )
 from .environment import TMaze
 from .maze import FLASHES, LAB, Maze, active, consecutive, passive
-from .sequences import at_junction, cues, draw, metric, walks
+from .sequences import at_junction, cues, draw, metric
+from .walks import walks
 
 __all__ = [
     "CORRIDOR",

@@ -5,18 +5,13 @@ What an agent sees and what it should do, for behaviour cloning and for tests at
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from ...options import integer, one_of
 from .. import checks, draws
 from ..batch import Batch, accuracy
-from .cells import CORRIDOR, DOWN, DOWN_CUE, GAPS, JUNCTION, LEFT, RIGHT, UP, UP_CUE
-
-if TYPE_CHECKING:
-    from .environment import TMaze
+from .cells import CORRIDOR, DOWN, DOWN_CUE, GAPS, JUNCTION, RIGHT, UP, UP_CUE
 
 CUES = ("shown", "flashes")
 
@@ -76,22 +71,6 @@ def draw(
     inputs = torch.nn.functional.one_hot(seen, 4) * mask[..., None]
     targets = torch.where(t == junction, arms[kind][:, None], RIGHT)
     return Batch(inputs.float(), targets, mask)
-
-
-def walks(env: TMaze) -> Batch:
-    """The shortest walks of the episodes that an environment's mazes are in, from their start:
-    inputs (B, T, 4 or 6), targets (B, T) and mask as ``draw`` has them, for every kind of maze.
-
-    Where corridors follow each other, a sequence goes on through each junction.
-    """
-    observations, cells = env.shown(), torch.arange(env.arms.shape[1]).expand_as(env.arms)
-    actions = torch.where(env.arms < 0, RIGHT, env.arms)
-    if env.maze.cue == "left":  # the walk begins one cell on, and goes back for the cue
-        cells = torch.cat([cells[:, 1:2], cells], 1)
-        observations = torch.cat([observations[:, 1:2], observations], 1)
-        actions = torch.cat([torch.full_like(actions[:, :1], LEFT), actions], 1)
-    mask = cells <= env.last[:, None]
-    return Batch(observations * mask[..., None], actions, mask)
 
 
 def at_junction(batch: Batch) -> Tensor:
