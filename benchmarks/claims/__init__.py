@@ -1,7 +1,18 @@
 """What takes long and shows a claim: that networks of these cells learn, and what they remember.
 ``python -m benchmarks.claims CLAIM``."""
 
-from . import copy_first_input, copy_first_symbol, digits, long_range, noise, sizes, t_maze
+from . import (
+    copy_first_input,
+    copy_first_symbol,
+    digits,
+    long_range,
+    multistability,
+    noise,
+    sizes,
+    t_maze,
+    warm_up,
+    warmed,
+)
 from .claim import Claim
 
 #: By the name of their command.
@@ -14,6 +25,10 @@ CLAIMS: dict[str, Claim] = {
         copy_first_symbol.RETENTION,
         noise.CLAIM,
         copy_first_input.CLAIM,
+        warm_up.CLAIM,
+        warmed.COPY,
+        warmed.DENOISING,
+        multistability.CLAIM,
         digits.CLAIM,
         sizes.CLAIM,
         long_range.PATHFINDER,

@@ -3,12 +3,21 @@
 import pytest
 import torch
 
-from benchmarks.claims import CLAIMS, copy_first_symbol, demo, noise, runs, shown, t_maze
+from benchmarks.claims import (
+    CLAIMS,
+    copy_first_symbol,
+    demo,
+    noise,
+    runs,
+    shown,
+    t_maze,
+    warm_up,
+)
 from benchmarks.claims.training import Recipe, Training
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks/results/claims"
-SHORT = {"steps": 25, "epochs": 1, "drawn": 40, "tested": 20}
+SHORT = {"steps": 25, "warm_up": 3, "held": 200, "epochs": 1, "drawn": 40, "tested": 20}
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
 
@@ -19,6 +28,7 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(copy_first_symbol, "LENGTHS", (200, 300, 10_000, 100_000))
     monkeypatch.setattr(copy_first_symbol, "_TEST", 2)
     monkeypatch.setattr(noise, "STEPS", 10_000)
+    monkeypatch.setattr(warm_up, "HELD", (200, 300, 400))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -105,6 +115,20 @@ def test_below_its_bound_noise_leaves_every_bit_of_a_bmru(tmp_path):
     assert run["below"]["exact"]
     assert run["below"]["moved"] == 0
     assert not run["noise"][-1]["exact"]  # or the bound would say nothing
+
+
+def test_a_warm_up_takes_a_gru_from_one_attractor_to_many(tmp_path):
+    """And says of an LRU that it is monostable, and leaves it as it is."""
+    by_network = {s["network"]: s for s in warm_up.settings(True) if s["form"] == "warmed"}
+    run = warm_up.run(by_network["GRU"], 0, tmp_path / "state.pt")
+    assert set(run["before"].values()) == {1 / warm_up.SEQUENCES}
+    assert min(run["after"].values()) > 0.5
+    assert run["changed"]
+    assert not run["warned"]
+    run = warm_up.run({**by_network["LRU"], "warm_up": 3}, 0, tmp_path / "state.pt")
+    assert run["monostable"]
+    assert not run["changed"]
+    assert "LRU (monostable by construction)" in run["warned"][0]
 
 
 def test_training_stops_where_it_has_learned():
