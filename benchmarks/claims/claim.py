@@ -69,6 +69,13 @@ def of(count: int, total: int) -> str:
     return f"{count} of {total}"
 
 
+def reached(steps: list[int | None]) -> str:
+    """How many runs got there, and at which steps: "4 of 5 at 150 (120 to 410)"."""
+    those = [step for step in steps if step is not None]
+    count = of(len(those), len(steps))
+    return f"{count} at {spread(those, '{:.0f}')}" if those else count
+
+
 def cpu_seconds(runs: list[Plain], digits: int = 1) -> str:
     """What a run took, their mean."""
     return f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.{digits}f}"

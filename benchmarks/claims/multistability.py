@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lrnn_kernels.multistability import Log
 from lrnn_kernels.tasks import copy_first_input as task
 
-from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, reached, spread
 from .networks import Regression
 from .training import Recipe, Training
 from .warm_up import UNITS, built, form
@@ -85,13 +85,12 @@ def run(setting: Plain, seed: int, _state: Path) -> Plain:
 def table(found: list[Plain]) -> list[list[str]]:
     rows = []
     for key, runs in _networks(found).items():
-        begun = [run["begun_at"] for run in runs if run["begun_at"] is not None]
         done = [run for run in runs if run["mse"] < _DONE]
         rows.append(
             [
                 _title(*key),
                 str(key[-1]),
-                spread(begun, "{:.0f}") or "never",
+                reached([run["begun_at"] for run in runs]),
                 of(len(done), len(runs)),
                 spread([run["mse"] for run in runs], "{:.3f}"),
                 spread([run["vaa"][0][1] for run in runs]),
@@ -142,7 +141,7 @@ CLAIM = Claim(
     header=(
         "network",
         "length",
-        f"below {_BEGUN} at step",
+        f"below {_BEGUN} (at step)",
         f"below {_DONE}",
         "MSE at the end",
         "VAA at the start",

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from lrnn_kernels import tasks
 
-from .claim import Claim, Plain, by_setting, cpu_seconds, errors, of, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, errors, reached, spread
 from .networks import Regression
 from .training import Recipe, Training
 from .warm_up import FORMS, UNITS, built, form, vaa
@@ -125,17 +125,12 @@ def _denoising(quick: bool) -> list[Plain]:
 def _table(found: list[Plain]) -> list[list[str]]:
     rows = []
     for (name, length, kind), runs in by_setting(found, "network", "length", "form").items():
-        reached = {
-            key: [run[key] for run in runs if run[key] is not None]
-            for key in ("begun_at", "done_at")
-        }
         rows.append(
             [
                 f"{name}, {kind}",
                 str(length),
-                spread(reached["begun_at"], "{:.0f}") or "never",
-                of(len(reached["done_at"]), len(runs)),
-                spread(reached["done_at"], "{:.0f}") or "never",
+                reached([run["begun_at"] for run in runs]),
+                reached([run["done_at"] for run in runs]),
                 spread([run["mse"] for run in runs], "{:.4f}"),
                 spread([run["vaa_before"] for run in runs]),
                 spread([run["vaa"] for run in runs]),
@@ -147,7 +142,7 @@ def _table(found: list[Plain]) -> list[list[str]]:
 
 def _plot(figure, found: list[Plain]) -> None:
     panels = {
-        f"{name}, {length} steps of sequence": {
+        f"{name}, length {length}": {
             kind: runs for (kind,), runs in by_setting(group, "form").items()
         }
         for (name, length), group in by_setting(found, "network", "length").items()
@@ -158,9 +153,8 @@ def _plot(figure, found: list[Plain]) -> None:
 _HEADER = (
     "network",
     "length",
-    f"below {_BEGUN} at step",
-    f"below {_DONE}",
-    "at step",
+    f"below {_BEGUN} (at step)",
+    f"below {_DONE} (at step)",
     "test MSE",
     "VAA before training",
     "after",
@@ -169,7 +163,14 @@ _HEADER = (
 
 COPY = Claim(
     name="warm-up-copy",
-    says="",
+    says="The first of 100, 200 or 300 values of N(0,1) is to be given at the end: mean square "
+    "error of 1,000 new sequences, 1 by chance. One layer of 64 units, 600 steps of training at "
+    "most, 900 at length 300. As drawn, none learns. Warmed GRUs all begin within 360 steps, at "
+    "length 100 within 80, and most pass 0.02; some stay imprecise. The double layer, of which half "
+    "is warmed, begins later, but all pass 0.02 at 100, within 300 steps, and at 300; at 200 one of "
+    "five does. Chrono-initialized GRUs learn 100 values, more slowly, and not 200 nor 300. Of "
+    "warmed LSTMs two of five begin. Attractors after 10,000 steps of one input (VAA) do not tell "
+    "which warmed network learns: some GRUs that have one do.",
     settings=_copy,
     run=run,
     header=_HEADER,
