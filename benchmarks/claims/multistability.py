@@ -126,7 +126,9 @@ def plot(figure, found: list[Plain]) -> None:
             right.plot(*zip(*run["vaa"], strict=True), color=color, lw=1, alpha=0.8)
     left.set_yscale("log")
     left.set_ylabel("mean square error (1: chance)")
-    left.legend(fontsize=8, title="length")
+    right.legend(
+        *left.get_legend_handles_labels(), loc="lower right", fontsize=8, title="network: length"
+    )
     right.set_ylabel("VAA")
     for axes in (left, right):
         axes.set_xlabel("steps of training")
@@ -135,7 +137,15 @@ def plot(figure, found: list[Plain]) -> None:
 
 CLAIM = Claim(
     name="multistability-rises",
-    says="",
+    says="The number of reachable attractors rises as a long dependence is learned. "
+    "Copy-first-input: mean square error of late, 1 by chance, and VAA of 32 sequences after "
+    "10,000 steps of one input (1/32: they reach one attractor), every 25 steps of training, until "
+    "the error passes 0.02; one layer of 64 units where nothing else is said. VAA of GRUs and MGUs "
+    "that chrono initialization enables to learn length 50 goes from 1/32 to 1 by the time that the "
+    "error is halved, an LSTM's after that. BRC and nBRC start with many attractors (VAA of nBRC "
+    "falls at first), and end with all. A GRU as drawn learns length 15 in three seeds of five, in "
+    "which VAA rises, and not 50, where it stays at 1/32. Length 5 is no long dependence: it is "
+    "learned with two attractors.",
     settings=settings,
     run=run,
     header=(

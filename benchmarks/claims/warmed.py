@@ -166,11 +166,11 @@ COPY = Claim(
     says="The first of 100, 200 or 300 values of N(0,1) is to be given at the end: mean square "
     "error of 1,000 new sequences, 1 by chance. One layer of 64 units, 600 steps of training at "
     "most, 900 at length 300. As drawn, none learns. Warmed GRUs all begin within 360 steps, at "
-    "length 100 within 80, and most pass 0.02; some stay imprecise. The double layer, of which half "
-    "is warmed, begins later, but all pass 0.02 at 100, within 300 steps, and at 300; at 200 one of "
-    "five does. Chrono-initialized GRUs learn 100 values, more slowly, and not 200 nor 300. Of "
-    "warmed LSTMs two of five begin. Attractors after 10,000 steps of one input (VAA) do not tell "
-    "which warmed network learns: some GRUs that have one do.",
+    "length 100 within 80, and most pass 0.02; some stay imprecise. The double layer, of which "
+    "half is warmed, begins later, but all pass 0.02 at 100, within 300 steps, and at 300; at 200 "
+    "one of five does. Chrono-initialized GRUs learn 100 values, more slowly, and not 200 nor 300. "
+    "Of warmed LSTMs two of five begin. Attractors after 10,000 steps of one input (VAA) do not "
+    "tell which warmed network learns: some GRUs that have one do.",
     settings=_copy,
     run=run,
     header=_HEADER,
