@@ -8,11 +8,14 @@ from . import (
     digits,
     drqn,
     long_range,
+    multistability,
     noise,
     ppo,
     sizes,
     t_maze,
     two_units,
+    warm_up,
+    warmed,
 )
 from .claim import Claim
 
@@ -30,6 +33,10 @@ CLAIMS: dict[str, Claim] = {
         copy_first_symbol.RETENTION,
         noise.CLAIM,
         copy_first_input.CLAIM,
+        warm_up.CLAIM,
+        warmed.COPY,
+        warmed.DENOISING,
+        multistability.CLAIM,
         digits.CLAIM,
         sizes.CLAIM,
         long_range.PATHFINDER,

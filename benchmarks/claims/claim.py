@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,13 @@ def of(count: int, total: int) -> str:
     return f"{count} of {total}"
 
 
+def reached(steps: list[int | None]) -> str:
+    """How many runs got there, and at which steps: "4 of 5 at 150 (120 to 410)"."""
+    those = [step for step in steps if step is not None]
+    count = of(len(those), len(steps))
+    return f"{count} at {spread(those, '{:.0f}')}" if those else count
+
+
 def cpu_seconds(runs: list[Plain], digits: int = 1) -> str:
     """What a run took, their mean."""
     return f"{sum(run['cpu_seconds'] for run in runs) / len(runs):.{digits}f}"
@@ -79,3 +86,21 @@ def curves(axes, runs: list[Plain], color: str, label: str) -> None:
     for run in runs:
         axes.plot(*zip(*run["curve"], strict=True), color=color, lw=1, alpha=0.8)
     axes.plot([], color=color, label=label)
+
+
+def errors(
+    figure: Figure, panels: dict[str, dict[str, list[Plain]]], colors: Sequence[str]
+) -> None:
+    """Mean square errors of values of N(0,1) as training goes on; by the title of each panel and
+    the label of each network, its runs."""
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for one, (title, networks) in zip(axes, panels.items(), strict=True):
+        for color, (label, runs) in zip(colors, networks.items(), strict=False):
+            curves(one, runs, color, label)
+        one.axhline(1, color="0.6", ls=":")
+        one.set_title(title)
+        one.set_yscale("log")
+        one.set_xlabel("steps of training")
+        one.grid(alpha=0.3)
+        one.legend(fontsize=8)
+    axes[0].set_ylabel("mean square error (1: chance)")

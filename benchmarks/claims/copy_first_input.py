@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from lrnn_kernels import nn as rnn
 from lrnn_kernels.tasks import copy_first_input as task
 
-from .claim import Claim, Plain, by_setting, cpu_seconds, curves, of, spread
+from .claim import Claim, Plain, by_setting, cpu_seconds, errors, of, spread
+from .networks import Regression
 from .training import Recipe, Training
 
 UNITS, LAYERS, BATCH, STEPS = 64, 2, 32, 1500
@@ -32,22 +33,12 @@ def settings(quick: bool) -> list[Plain]:
     ]
 
 
-class _Regression(torch.nn.Module):
-    def __init__(self, layer: str) -> None:
-        super().__init__()
-        self.rnn = getattr(rnn, layer)(1, UNITS, num_layers=LAYERS, batch_first=True)
-        self.head = torch.nn.Linear(UNITS, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.rnn(x, return_sequence=False)
-        return self.head(out)
-
-
 def run(setting: Plain, seed: int, _state: Path) -> Plain:
     """Trains until it is learned, and tests on 1,000 new sequences."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed + 50)
-    network = _Regression(setting["network"])
+    layer = getattr(rnn, setting["network"])
+    network = Regression(layer(1, UNITS, num_layers=LAYERS, batch_first=True), UNITS)
 
     def attempt():
         batch = task.draw(batch_size=BATCH, steps=setting["length"], generator=generator)
@@ -88,21 +79,14 @@ def table(found: list[Plain]) -> list[list[str]]:
 
 
 def plot(figure, found: list[Plain]) -> None:
-    groups = by_setting(found, "length")
-    panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-    colors = ("tab:green", "tab:blue", "tab:red", "tab:orange")
-    for axes, ((length,), group) in zip(panels, groups.items(), strict=True):
-        for color, ((name, lr), runs) in zip(
-            colors, by_setting(group, "network", "lr").items(), strict=False
-        ):
-            curves(axes, runs, color, f"{name}, lr {lr:g}")
-        axes.axhline(1, color="0.6", ls=":")
-        axes.set_title(f"{length} steps of sequence")
-        axes.set_yscale("log")
-        axes.set_xlabel("steps of training")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    panels[0].set_ylabel("mean square error (1: chance)")
+    groups = {
+        f"{length} steps of sequence": {
+            f"{name}, lr {lr:g}": runs
+            for (name, lr), runs in by_setting(group, "network", "lr").items()
+        }
+        for (length,), group in by_setting(found, "length").items()
+    }
+    errors(figure, groups, ("tab:green", "tab:blue", "tab:red", "tab:orange"))
 
 
 CLAIM = Claim(

@@ -1,5 +1,5 @@
 """Networks of a few units, made from a line of text: "BMRU", the stack "LRU>BMRU", or side by side
-and summed, "LRU|BMRU"."""
+and summed, "LRU|BMRU"; and what makes values of a layer's last outputs."""
 
 from __future__ import annotations
 
@@ -67,6 +67,23 @@ class Network(nn.Module):
         """The output after the last step."""
         out, _ = self.rnn(x)
         return self.head(out[:, -1])
+
+
+class Regression(nn.Module):
+    """A recurrent layer, batch first, or several, and a value made of each of the last outputs, as
+    many as there are ``answers``: (B answers, 1), sequence after sequence."""
+
+    def __init__(self, layers: nn.Module, units: int, answers: int = 1) -> None:
+        super().__init__()
+        self.rnn, self.answers = layers, answers
+        self.head = nn.Linear(units, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.answers == 1:
+            out, _ = self.rnn(x, return_sequence=False)
+            return self.head(out)
+        out, _ = self.rnn(x)
+        return self.head(out[:, -self.answers :]).flatten(0, 1)
 
 
 def parameters(network: nn.Module) -> int:
