@@ -129,12 +129,13 @@ def plot(figure, found: list[Plain]) -> None:
 
 CLAIM = Claim(
     name="consecutive",
-    says="Three corridors follow each other. One cue is shown at the very beginning, and one at the start "
-    "of each corridor; the right arm is their exclusive or. Decided at all horizons of the first "
-    "corridor, and of the last, after two of 5, of 20 and of 1,000 cells each. A BMRU holds both "
-    "cues, and of what it holds a hidden layer makes the exclusive or, at every horizon; a linear "
-    "read-out cannot. An LRU forgets. The stack LRU>BMRU learns the task where it was trained, and "
-    "keeps the first corridor for ever, but breaks after long ones, as do a GRU and most BRCs.",
+    says="Three corridors follow each other. One cue is shown at the very beginning, and one at "
+    "the start of each corridor; the right arm is their exclusive or. Decided at all horizons of "
+    "the first corridor, and of the last, after two of 5, of 20 and of 1,000 cells each. A BMRU "
+    "holds both cues, and of what it holds a hidden layer makes the exclusive or, at every "
+    "horizon; a linear read-out cannot. An LRU forgets. The stack LRU>BMRU learns the task where "
+    "it was trained, and keeps the first corridor for ever, but breaks after long ones, as do a "
+    "GRU and most BRCs.",
     settings=settings,
     run=run,
     header=(

@@ -121,11 +121,11 @@ _claim = partial(
 
 SHOWN_CUE = _claim(
     name="t-maze-ppo",
-    says="The same task learned by reinforcement: PPO on 128 mazes with corridors of 5 to 20. What holds "
-    "of cloned policies holds of these: BMRU, BRC, nBRC, and a BMRU trained as a CMRU, are proved "
-    "optimal at every horizon, here the LSTM too; GRU, minGRU and LRU are as good where they were "
-    "trained and break beyond, though for one GRU no break was found. The CMRU, whose levels run "
-    "away, seldom learns it in 60 iterations.",
+    says="The same task learned by reinforcement: PPO on 128 mazes with corridors of 5 to 20. "
+    "What holds of cloned policies holds of these: BMRU, BRC, nBRC, and a BMRU trained as a CMRU, "
+    "are proved optimal at every horizon, here the LSTM too; GRU, minGRU and LRU are as good "
+    "where they were trained and break beyond, though for one GRU no break was found. The CMRU, "
+    "whose levels run away, seldom learns it in 60 iterations.",
     settings=partial(_settings, "shown", SHOWN, SHOWN_QUICK),
 )
 

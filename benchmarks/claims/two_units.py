@@ -80,10 +80,11 @@ def plot(figure, found: list[Plain]) -> None:
 
 CLAIM = Claim(
     name="two-units",
-    says="Two units, whose states can be drawn. Colours say what is done at the junction once the corridor "
-    "has been 1,000 cells long, from every state there is; dots are where states end, lines where "
-    "the cues lead. A BMRU keeps every state; a BRC and a GRU have a basin for each cue where they "
-    "have learned the task; a minGRU has one point for all states, and so one arm for both cues.",
+    says="Two units, whose states can be drawn. Colours say what is done at the junction once the "
+    "corridor has been 1,000 cells long, from every state there is; dots are where states end, "
+    "lines where the cues lead. A BMRU keeps every state; a BRC and a GRU have a basin for each "
+    "cue where they have learned the task; a minGRU has one point for all states, and so one arm "
+    "for both cues.",
     settings=settings,
     run=run,
     header=("network", "learned at 5-20", "proved at all horizons", "breaks at", "CPU s"),
