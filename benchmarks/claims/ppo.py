@@ -131,6 +131,9 @@ SHOWN_CUE = _claim(
 
 TWO_FLASHES = _claim(
     name="hybrid-ppo",
-    says="PLACEHOLDER.",
+    says="Two flashes, learned by reinforcement: PPO on 64 mazes with corridors of 5 to 20. The "
+    "stack LRU>BMRU, and the BRC alone, learn to measure the interval and are proved to keep what "
+    "it said at every horizon; neither part of the stack learns it, the BMRU as it cannot and the "
+    "LRU not in this time; some GRUs do.",
     settings=partial(_settings, "flashes", FLASHES, FLASHES_QUICK),
 )
