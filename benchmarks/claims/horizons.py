@@ -70,7 +70,7 @@ def panel(axes, runs: list[Plain], trained: tuple[int, int]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(4, 3e5)
     axes.set_ylim(len(groups) - 0.4, -0.9)
-    axes.set_xlabel("steps between cue and action; green: proved for any number, grey: undecided")
+    axes.set_xlabel("steps between cue and action (green: proved for any)")
     axes.grid(axis="x", alpha=0.3)
 
 
