@@ -61,7 +61,7 @@ def by_operator(
         and step.runs(layers.backend)
         and not layers.bidirectional
         and not (layers.training and layers.dropout and layers.num_layers > 1)
-        and _is_as_built(layers)
+        and is_as_built(layers)
     ):
         return None
     row = layers.cell
@@ -106,7 +106,7 @@ def _listed(state: State | None, count: int) -> list[Tensor] | None:
     return list(states)
 
 
-def _is_as_built(layers: nn.Module) -> bool:
+def is_as_built(layers: nn.Module) -> bool:
     """Whether the methods that ``_step_tensors`` speaks for are those it was written with: a
     subclass, or a patch, may have put others in their place."""
     cls = type(layers)

@@ -3,7 +3,7 @@ to do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from ...options import integer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cue:
     """What must be remembered.
 
@@ -34,7 +34,7 @@ class Cue:
         integer("answer", self.answer, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corridor:
     """A cue, then a corridor of any length, then a junction. At horizon T the corridor shows T - 1
     inputs, and the junction is the T-th after the cue.
@@ -56,7 +56,8 @@ class Corridor:
     shortest: int = 1
 
     def __post_init__(self) -> None:
-        if not self.cues or not all(isinstance(cue, Cue) for cue in self.cues):
+        cues = tuple(self.cues) if isinstance(self.cues, Iterable) else ()
+        if not cues or not all(isinstance(cue, Cue) for cue in cues):
             raise TypeError(f"cues must be one Cue or more in a sequence, got {self.cues!r}")
         inputs = self.inputs
         if isinstance(inputs, Tensor) and inputs.dim() == 1:
@@ -69,14 +70,14 @@ class Corridor:
         size = inputs.shape[1]
         if not isinstance(self.junction, Tensor) or tuple(self.junction.shape) != (size,):
             raise ValueError(f"junction must be a tensor of shape ({size},), got {self.junction!r}")
-        for number, cue in enumerate(self.cues):
+        for number, cue in enumerate(cues):
             if cue.inputs.shape[1] != size:
                 raise ValueError(
                     f"cues[{number}].inputs must have {size} channels, as the corridor's have, got "
                     f"{cue.inputs.shape[1]}"
                 )
         integer("shortest", self.shortest)
-        object.__setattr__(self, "cues", tuple(self.cues))
+        object.__setattr__(self, "cues", cues)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "actions", tuple(actions))
 

@@ -7,6 +7,7 @@ floating point a sum that has grown large takes up no more.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 
 from ...multistability.network import Above, Unit
 from ...nn import BMRU, CMRU, AlphaCMRU, members
+from . import rules
 from .channels import Tail
+from .structure import mixes
 
 #: Steps of a period, at most: each is looked at with fractions.
 _LONGEST = 64
@@ -38,16 +41,15 @@ def judged(tail: Tail) -> Judgement | None:
         return None
     corridor = structure.walk.corridor
     given = {}  # what a step adds to the levels of all rows, by its place in a period
-    period = 1
+    period, span = 1, record.steps
     for row, inputs in ((tail.walker, corridor.inputs), (tail.asked, corridor.junction[None])):
         x = tail.constant(inputs)
         for part in lower:
             x = tail.part(part, x, row)
-        joint = x.joint(_LONGEST)
-        if not joint:
+        if not x.joint:
             return None
-        period = int(np.lcm(period, joint))
-    if period > min(_LONGEST, record.steps):
+        period, span = math.lcm(period, x.joint), min(span, x.span)
+    if period > min(_LONGEST, span):
         return None
     numbers = range(record.first + record.steps - period, record.first + record.steps)
     for place, number in enumerate(numbers):
@@ -75,6 +77,8 @@ def judged(tail: Tail) -> Judgement | None:
 
 def _adds(part: Unit) -> bool:
     layer = part.layer
+    if mixes(part) or rules.of(layer) is None:
+        return False
     if isinstance(layer, BMRU):
         return float(layer._scan_options()["eps"]) == 1.0
     return isinstance(layer, CMRU | AlphaCMRU)

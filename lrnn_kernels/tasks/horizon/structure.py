@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...multistability.network import Network, Unit, tensors
-from ...nn import Recurrent, members
+from ...nn import Parallel, Recurrent, Stack, directions, members, stepping
+from .boxes import Precision
 from .walk import State, Walk, bits, flat, identical
 
 #: What a read-out may be made of, beside Linear.
@@ -26,46 +27,55 @@ class Structure:
     def of(cls, walk: Walk, state: State) -> Structure | None:
         """None where a policy has no structure that is known, or where its step is not, to the last
         bit, that of its layers and its read-out."""
-        policy = walk.policy
-        head = getattr(policy, "head", None)
+        head, rnn = getattr(walk.policy, "head", None), getattr(walk.policy, "rnn", None)
         head = list(head) if isinstance(head, nn.Sequential) else [head]
-        known = all(isinstance(part, (nn.Linear, *ACTIVATIONS)) for part in head)
-        rnn = getattr(policy, "rnn", None)
-        if not known or not isinstance(rnn, nn.Module) or walk.dtype not in _ROUNDING:
+        known = all(_is_one_of(part, (nn.Linear, *ACTIVATIONS)) for part in head)
+        if not head or not known or not _is_one_of(head[-1], (nn.Linear,)):
             return None
-        if not isinstance(head[-1], nn.Linear):
+        if not isinstance(rnn, nn.Module):
+            return None
+        if not _rounds_as_its_dtype(walk, [rnn, *head]):
             return None
         try:
             found = cls(walk, Network(rnn), head)
-            parts = found.network.split(state)
-        except (TypeError, ValueError):
-            return None
-        for number in range(walk.period):
-            logits, after = walk.policy.step(walk.at(number), state)
-            own, states = found._step(number, parts, _plainly)
-            pairs = zip(flat(after), flat(found.network.join(states)), strict=True)
-            if not identical(logits, own) or not all(identical(a, b) for a, b in pairs):
+            maps = [part.output for part in rnn.modules() if isinstance(part, Stack | Parallel)]
+            if not all(map_ is None or _is_one_of(map_, (nn.Linear,)) for map_ in maps):
                 return None
+            for number in range(walk.period):
+                if found._agreed(number, state, _plainly) is None:
+                    return None
+        except (TypeError, ValueError, RuntimeError):
+            # The step that was run before does more than these: layers do not fit its input, or
+            # the read-out does not fit the layers.
+            return None
         return found
 
     @property
-    def rounding(self) -> float:
-        """Half a unit in the last place of 1."""
-        return _ROUNDING[self.walk.dtype]
+    def precision(self) -> Precision:
+        return Precision.of(self.walk.dtype)
 
     def record(self, first: int, state: State, steps: int) -> Record | None:
         """Steps from ``first`` on, and what all parts of the network gave and held at each; None
-        where the policy's own step gives other logits at one of them."""
+        where the policy's own step gives other logits or states at one of them."""
         record = Record(self.walk, first, steps)
-        parts = self.network.split(state)
         for number in range(first, first + steps):
-            logits, after = self._step(number, parts, record.call)
-            if not identical(logits, self.walk.policy.step(self.walk.at(number), state)[0]):
+            agreed = self._agreed(number, state, record.call)
+            if agreed is None:
                 return None
+            logits, state = agreed
             record.outputs[None].append(logits)
-            state = self.walk.doubled(self.network.join(after))
-            parts = self.network.split(state)
         return record
+
+    def _agreed(self, number: int, state: State, call) -> tuple[Tensor, State] | None:
+        """A step as ``Walk.step`` makes it, by the layers and the read-out; None where the policy's
+        own is another."""
+        own, states = self._step(number, self.network.split(state), call)
+        after = self.network.join(states)
+        logits, state = self.walk.policy.step(self.walk.at(number), state)
+        pairs = zip([logits, *flat(state)], [own, *flat(after)], strict=True)
+        if not all(identical(a, b) for a, b in pairs):
+            return None
+        return own, self.walk.doubled(after)
 
     def _step(self, number: int, states: list, call) -> tuple[Tensor, list]:
         out, states = self.network.outputs(self.walk.at(number), states, call)
@@ -74,8 +84,25 @@ class Structure:
         return out, states
 
 
-#: By dtype, of what rounding to nearest adds at most, as a share.
-_ROUNDING = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+def _is_one_of(part: object, kinds: tuple[type, ...]) -> bool:
+    """Whether it computes what one of these kinds does: no other class of its own, and no hook."""
+    as_written = any(
+        isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds
+    )
+    return as_written and "forward" not in vars(part) and directions.is_plain(part)
+
+
+def _rounds_as_its_dtype(walk: Walk, modules: list[nn.Module]) -> bool:
+    """Whether all is computed in the walk's dtype, as bounds on rounding take it to be."""
+    device = next(walk.policy.parameters()).device.type
+    if torch.is_autocast_enabled(device):
+        return False
+    if any(p.dtype != walk.dtype for module in modules for p in module.parameters()):
+        return False
+    if walk.dtype == torch.float32:
+        library = torch.backends.cuda if device == "cuda" else torch.backends.mkldnn
+        return library.matmul.fp32_precision in ("none", "ieee")
+    return walk.dtype == torch.float64
 
 
 def _plainly(part: object, does, *inputs):
@@ -122,8 +149,13 @@ class Record:
 
 
 def mixes(unit: Unit) -> bool:
-    """Whether a unit's channels read each other's states."""
-    return not isinstance(unit.layer, Recurrent) or unit.layer.cell.matrices
+    """Whether a unit's channels read each other's states, or may: a hook, or a class of one's own,
+    may do anything."""
+    layer = unit.layer
+    if not isinstance(layer, Recurrent) or layer.cell.matrices:
+        return True
+    plain = stepping.is_as_built(layer) and type(layer).step is Recurrent.step
+    return not plain or "step" in vars(layer) or not directions.is_plain(layer)
 
 
 def reads_out(unit: Unit) -> bool:

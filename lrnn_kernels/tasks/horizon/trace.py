@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from .corridor import given
 from .walk import Walk, flat, one_form, rebuilt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """At K horizons, for B cues.
 
@@ -52,6 +52,9 @@ def trace(policy: nn.Module, env: object, horizons: Sequence[int]) -> Trace:
     """What happens at some horizons, rising, in the form that ``decide`` has. policy and env are as
     there. Raises TypeError or ValueError, naming the argument."""
     corridor, last = given(env), 0
+    if not isinstance(horizons, Iterable):
+        raise TypeError(f"horizons must be a sequence of ints, got {type(horizons).__name__}")
+    horizons = list(horizons)
     for horizon in horizons:
         last = integer("horizons", horizon, last + 1)
     if not last:
@@ -70,14 +73,14 @@ def trace(policy: nn.Module, env: object, horizons: Sequence[int]) -> Trace:
                 states.append(_numbers(walk, before))
     return Trace(
         tuple(cue.name for cue in corridor.cues),
-        torch.tensor(list(horizons)),
+        torch.tensor(horizons),
         torch.stack(walking).cpu(),
         torch.stack(asked).cpu(),
         torch.stack(states).cpu(),
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basins:
     """Where the states of two units go in the corridor.
 

@@ -6,7 +6,7 @@ import torch
 
 from lrnn_kernels import nn
 from lrnn_kernels.tasks.horizon import rules
-from lrnn_kernels.tasks.horizon.boxes import Box, linear, product
+from lrnn_kernels.tasks.horizon.boxes import Box, Precision, linear, product
 
 IN, H = 5, 12
 LAYERS = {
@@ -19,8 +19,9 @@ LAYERS = {
     "MinGRU": lambda: nn.MinGRU(IN, H, gate_init=(-3.0, 3.0)),
     "MinGRU, positive": lambda: nn.MinGRU(IN, H, positive=True),
     "LRU": lambda: nn.LRU(IN, H, r_min=0.5, r_max=0.999),
+    "LRU, turning fast": lambda: nn.LRU(IN, H, r_min=0.5, r_max=0.9, max_phase=1e4),
 }
-ROUNDING = 2.0**-24
+PRECISION = Precision.of(torch.float32)
 
 
 def drawn(name: str, width: float, seed: int):
@@ -34,7 +35,7 @@ def drawn(name: str, width: float, seed: int):
     def inputs():
         return torch.tensor(rng.uniform(x.lo, x.hi)).float().clamp(*map(_float, x))
 
-    S = 2 if name == "LRU" else 1
+    S = 2 if name.startswith("LRU") else 1
     center = rng.standard_normal((H, S)).astype(np.float32)
     return layer, x, Box(center - width, center + width), inputs, rng
 
@@ -61,9 +62,9 @@ def test_steps_stay_in_their_boxes(name, width):
     for seed in range(4):
         layer, x, h, inputs, rng = drawn(name, width, seed)
         rule, double = rules.of(layer), rules.in_double(layer)
-        pre = rules.drive(double, x, ROUNDING)
-        after = rule.step(double, pre, h, ROUNDING)
-        tail = rule.tail(double, pre, h, ROUNDING)
+        pre = rules.drive(double, x, PRECISION)
+        after = rule.step(double, pre, h, PRECISION)
+        tail = rule.tail(double, pre, h, PRECISION)
         bound += np.isfinite(tail.lo).sum()
         with torch.no_grad():
             for _ in range(10):
@@ -90,8 +91,8 @@ def test_boxes_are_not_much_wider_than_they_must_be(name):
         for _ in range(20_000):
             _, state = layer.step(_float(x.lo)[None], state)
     now = numbers(state)
-    pre = rules.drive(double, x, ROUNDING)
-    tail = rules.of(layer).tail(double, pre, Box(now, now), ROUNDING)
+    pre = rules.drive(double, x, PRECISION)
+    tail = rules.of(layer).tail(double, pre, Box(now, now), PRECISION)
     assert (tail.hi - tail.lo).max() < 1e-2
 
 
@@ -101,7 +102,7 @@ def test_sums_in_any_order_stay_in_their_boxes():
         weight = rng.standard_normal((7, 300)).astype(np.float32)
         x = (rng.standard_normal(300) * 10.0 ** rng.integers(-3, 3, 300)).astype(np.float32)
         bias = rng.standard_normal(7).astype(np.float32)
-        box = linear(Box(x.astype(float), x.astype(float)), weight.astype(float), bias, ROUNDING)
+        box = linear(Box(x.astype(float), x.astype(float)), weight.astype(float), bias, PRECISION)
         for order in (slice(None), rng.permutation(300)):
             total = bias.copy()
             for k in np.arange(300)[order]:

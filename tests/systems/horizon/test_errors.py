@@ -49,6 +49,7 @@ def test_bad_policies(policy, error, says):
     [
         ({"cues": []}, TypeError, "cues must be one Cue or more"),
         ({"cues": ["up"]}, TypeError, "cues must be one Cue or more"),
+        ({"cues": corridor().cues[0]}, TypeError, "cues must be one Cue or more"),
         ({"inputs": one_hot(2, size=5)}, ValueError, r"junction must be a tensor of shape \(5,\)"),
         ({"inputs": torch.eye(4).long()}, TypeError, "inputs must be a tensor of floating point"),
         ({"inputs": torch.full((1, 4), torch.nan)}, ValueError, "inputs must be finite"),
@@ -64,6 +65,13 @@ def test_bad_corridors(change, error, says):
     given = {"cues": good.cues, "inputs": good.inputs, "actions": 0, "junction": good.junction}
     with pytest.raises(error, match=says):
         Corridor(**{**given, **change})
+
+
+def test_cues_from_an_iterator():
+    good = corridor()
+    found = Corridor(iter(good.cues), good.inputs, 0, good.junction)
+    assert found.cues == good.cues
+    assert found != good  # tensors have no equality of their own
 
 
 def test_bad_cues():
@@ -93,7 +101,8 @@ def test_a_trace_shows_what_decide_says():
     assert fails == horizon.decide(policy, env)[0].horizon
     assert (shown.walking > 0).all()
     torch.testing.assert_close(shown.states[10, 0, 0].item(), 0.9**10, rtol=1e-5, atol=0)
-    for bad in ([], [0], [3, 3], [5, 2], [1.5]):
+    assert torch.equal(horizon.trace(policy, env, iter([3, 7])).horizons, torch.tensor([3, 7]))
+    for bad in ([], [0], [3, 3], [5, 2], [1.5], 5):
         with pytest.raises((TypeError, ValueError), match="horizons must be"):
             horizon.trace(policy, env, bad)
 
