@@ -1,0 +1,1 @@
+"""Conductance-based neurons: populations of them, their spikes, dynamic input conductances."""
