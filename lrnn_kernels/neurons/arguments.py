@@ -94,3 +94,12 @@ def threshold(x: object) -> tuple[float, float]:
     if down > up:
         raise ValueError(f"threshold must be (up, down) with down <= up, got {x!r}")
     return up, down
+
+
+def of_neurons(name: str, x: object, g: Tensor) -> Tensor:
+    """A number for all neurons of g (B, channels), or one of each, as (B,)."""
+    if not isinstance(x, Tensor):
+        return g.new_full((len(g),), number(name, x, -math.inf, math.inf))
+    if x.shape not in ((), (len(g),)):
+        raise ValueError(f"{name} must be a number or have shape ({len(g)},), got {shape(x)}")
+    return x.to(g).expand(len(g))
