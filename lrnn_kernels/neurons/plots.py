@@ -69,5 +69,5 @@ def plot_population(ax: Axes, model: Model | str, g: Tensor, **style: Any) -> No
     ax.plot(shares.T.numpy(), **{"color": "tab:blue", "alpha": faint, "linewidth": 0.8, **style})
     names = zip(model.channel_names, largest.tolist(), strict=True)
     labels = [f"{name}\n{value:.3g}" for name, value in names]
-    ax.set_xticks(range(len(labels)), labels)
+    ax.set_xticks(range(len(labels)), labels, fontsize="small")
     ax.set(ylabel="share of the largest (mS/cm$^2$)", ylim=(0, 1.05))
