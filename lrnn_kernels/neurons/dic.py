@@ -31,7 +31,7 @@ from .model import ULTRASLOW, Channel, Gate, Model
 CALCIUM = ("tau", "ultraslow")
 #: Where a threshold is looked for, mV: first on a grid, then by bisection.
 LOW, HIGH, GRID, TOLERANCE = -100.0, 0.0, 0.5, 1e-6
-ROWS = 65536  # neurons at a time: at a voltage of its own each has sensitivities of its own
+ROWS = 8192  # neurons at a time, of each of which all of the grid is in memory
 
 
 def dic(
@@ -82,11 +82,9 @@ def threshold_voltage(model: Model | str, g: Tensor) -> Tensor:
 def _thresholds(model: Model, g: Tensor) -> Tensor:
     """Of g (B, channels): (B,)."""
     grid = torch.linspace(LOW, HIGH, round((HIGH - LOW) / GRID) + 1, dtype=torch.float64).to(g)
-    found, was_above = torch.full_like(g[:, 0], torch.nan), torch.zeros_like(g[:, 0], dtype=bool)
-    for V in grid:  # V by V: no (B, 201)
-        total = At(model, V).sums(g).sum(-1)
-        found = torch.where(found.isnan() & was_above & (total < 0), V, found)
-        was_above = total >= 0
+    is_above = At(model, grid).totals(g) >= 0  # (B, grid)
+    falls = is_above[:, :-1] & ~is_above[:, 1:]
+    found = torch.where(falls.any(1), grid[1:][falls.int().argmax(1)], torch.nan)
     high, low = found, found - GRID
     for _ in range(math.ceil(math.log2(GRID / TOLERANCE))):
         V = (low + high) / 2
@@ -131,6 +129,14 @@ class At:
         for column, values in self.calcium_columns(g):
             extra = extra + (values - rows[..., column]) * g[..., column, None]
         return (rows @ g[..., None])[..., 0] + extra if self.V.dim() else g @ rows.T + extra
+
+    def totals(self, g: Tensor) -> Tensor:
+        """The sums over all three scales, (B, V), of neurons g (B, channels) at voltages (V,)."""
+        total = g @ self.rows.sum(-2).T
+        for column, values in self.calcium_columns(g[:, None]):
+            extra = (values - self.rows[..., column]).sum(-1)
+            total = total + extra * g[:, None, column]
+        return total
 
     def calcium_columns(self, g: Tensor) -> list[tuple[int, Tensor]]:
         """The columns (..., 3) of S that depend on g, and which they are."""

@@ -1,5 +1,6 @@
 """Classes and metrics of spike trains, by hand."""
 
+import itertools
 import math
 
 import pytest
@@ -31,14 +32,8 @@ TRAINS = {
     ),
     # Bursts of one spike are dropped before the first and the last are.
     "lone spikes": (
-        [0.0]
-        + burst(100, 5, 5)
-        + burst(210, 8)
-        + [350.0]
-        + burst(500, 2, 2)
-        + burst(700, 5)
-        + [999],
-        (2, 0, (2000 / 8 + 3000 / 4) / 2, 1000 / 290, 6.0, 2.5),
+        [0.0, *burst(150, 5, 5), *burst(300, 8), 440.0, *burst(580, 2, 2), *burst(730, 5), 880.0],
+        (2, 0, (2000 / 8 + 3000 / 4) / 2, 1000 / 280, 6.0, 2.5),
     ),
     "one burst": (burst(0, 5, 5, 300), (2, 0, math.nan, math.nan, math.nan, math.nan)),
     "two bursts": (burst(0, 5, 300, 5), (2, 0, math.nan, math.nan, math.nan, math.nan)),
@@ -94,7 +89,7 @@ def test_many_trains_agree_with_one_at_a_time():
 
 def by_loops(times):
     """The definitions, one train, in plain Python."""
-    isi = [b - a for a, b in zip(times[:-1], times[1:], strict=True)]
+    isi = [b - a for a, b in itertools.pairwise(times)]
     if len(times) < 3:
         return [0.0] * 6
     mean = sum(isi) / len(isi)
@@ -110,7 +105,7 @@ def by_loops(times):
     def average(values):
         return sum(values) / len(values) if values else math.nan
 
-    onsets = [b[0] - a[0] for a, b in zip(kept[:-1], kept[1:], strict=True)]
+    onsets = [b[0] - a[0] for a, b in itertools.pairwise(kept)]
     return [
         2,
         0,

@@ -101,8 +101,8 @@ def test_small_steps_follow_the_derivative(model, scheme):
 
 
 def test_the_axon_fires_as_its_paper_says():
-    """10 uA/cm^2 make the squid's axon fire at 68.3 Hz (LSODA at 1e-10: ISIs of 14.637 ms); none, and
-    it rests at -65 mV."""
+    """10 uA/cm^2 make the squid's axon fire at 68.3 Hz (LSODA at 1e-10: ISIs of 14.637 ms); none,
+    and it rests at -65 mV."""
     found = simulate("hh", 65, dt=0.025, current=10.0).spikes[0].diff()[2:]
     assert found.mean().item() == pytest.approx(14.637, rel=2e-3)
     at_rest = simulate("hh", 50, dt=0.05)

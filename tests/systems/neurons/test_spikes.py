@@ -1,5 +1,6 @@
 """Spikes, statuses, states and recordings: what comes out of a simulation, and what is refused."""
 
+import itertools
 import re
 import warnings
 
@@ -99,11 +100,11 @@ def test_a_run_in_pieces_is_the_run_in_one(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_spikes_follow_from_the_recorded_voltage(backend):
     """Every step recorded: crossings by hand, with hysteresis, an open spike not counted."""
-    up, down = -20.0, -45.0
-    run = simulate("stg", 30, backend, dt=0.05, record=0.05, threshold=(up, down), discard=7.0)
+    up, down = -10.0, -30.0
+    run = simulate("stg", 60, backend, dt=0.05, record=0.05, threshold=(up, down), discard=7.0)
     for V, found in zip(run.record["V"].tolist(), run.spikes.to_lists(), strict=True):
         expected, crossing = [], None
-        for n, (old, new) in enumerate(zip(V[:-1], V[1:], strict=True)):
+        for n, (old, new) in enumerate(itertools.pairwise(V)):
             if crossing is None and new >= up:
                 crossing = (n + (up - old) / (new - old)) * 0.05
             elif crossing is not None and new < down:
