@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import torch
@@ -44,10 +43,7 @@ def choose(
         if not why:
             return Choice(name, "; ".join([*reasons, f"{name} serves {device.type}"]))
         reasons.append(why)
-    reason = "; ".join(reasons) or f"no engine serves {device.type}"
-    if scheme == "default":
-        warnings.warn(f"neurons run on the slow reference: {reason}", RuntimeWarning, stacklevel=4)
-    return Choice("reference", reason)
+    return Choice("reference", "; ".join(reasons) or f"no engine serves {device.type}")
 
 
 def _missing(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str:

@@ -23,7 +23,7 @@ COLUMNS = TRANSIENTS + 2  # of a state: the transients, and the samples on both 
 _LOW = 0xFFFFFFFF
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """A noise current.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -94,13 +95,16 @@ def simulate(
     Returns a ``Simulation``: spikes; state, to go on; and record. Neither NaN, infinite and
     negative conductances nor explosions raise: ``spikes.status`` tells, and no other neuron feels
     them. No gradient flows. Raises TypeError and ValueError for a bad argument, RuntimeError where
-    a named backend cannot run.
+    a named backend cannot run; warns where "auto" finds the reference alone.
     """
     model = arguments.model(model)
     g = arguments.conductances(g, model, batched=True)
     if g.requires_grad:
         raise ValueError("g must not require a gradient: simulate has none, pass g.detach()")
     choice = choose(model, g.device, dtype, scheme, backend)
+    if (choice.backend, scheme, backend) == ("reference", "default", "auto"):
+        message = f"neurons run on the slow reference: {choice.reason}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
     dt = number("dt", model.dt if dt is None else dt, 0, math.inf, open_low=True)
     if scheme == "default" and dt > LARGEST_DT:
         raise ValueError(f"dt must be at most {LARGEST_DT} ms in the default scheme, got {dt:g}")

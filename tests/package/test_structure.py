@@ -241,6 +241,7 @@ PLANTED = {
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
     "a layer that knows a system": ("nn.base", "from ..multistability import vaa", wrong_ways),
     "a layer that knows a task": ("nn.base", "from ..tasks import Batch", wrong_ways),
+    "a neuron that knows a layer": ("neurons.simulate", "from ..nn import GRU", wrong_ways),
     "one of what setup.py loads alone": (
         "backends.build.cache",
         "from ..cpu import missing",

@@ -1,10 +1,13 @@
 """What a simulation computes: golden runs, the scheme's steps against plain floats, and its limit
 for small steps."""
 
+import ast
+
 import pytest
 import torch
 
 from lrnn_kernels import neurons
+from tests import ROOT
 from tests.systems.neurons import scalar
 from tests.systems.neurons.cases import (
     BACKENDS,
@@ -42,20 +45,21 @@ GOLDEN = {
     ("da", 1, "default", 0.05): (6, 734.894),
 }
 PERIOD = {"stg": (6000.0, 3000.0), "da": (5000.0, 1000.0)}
-#: In Python floats a step takes 20 us: the longest steps only; compiled, all.
-RUNS = [("scalar", dtype, *key) for key in GOLDEN if key[3] >= 0.05 for dtype in DTYPES[1:]] + [
+#: In Python floats a step takes 20 us: the longest steps only. Compiled, tables may stand for the
+#: curves: within 0.05 %, up to dt 0.025.
+RUNS = [("scalar", torch.float64, *key) for key in GOLDEN if key[3] >= 0.05] + [
     (backend, dtype, *key)
     for backend in COMPILED
     for dtype in DTYPES
     for key in GOLDEN
-    if key[2] == "default"
+    if key[2] == "default" and key[3] <= 0.025
 ]
 
 
 @pytest.mark.parametrize(("backend", "dtype", "model", "neuron", "scheme", "dt"), RUNS)
 def test_golden_runs(backend, dtype, model, neuron, scheme, dt):
-    """Counts, and the mean ISI within 0.1 %, 0.2 % at dt 0.1: the orbits do not repeat, and codes
-    in float64 that round otherwise give windows whose means differ (at dt 0.1 by 0.12 %)."""
+    """Counts, and mean ISIs: the orbits do not repeat, and two codes in float64 that round
+    otherwise give windows whose means differ (seen: 0.12 % at dt 0.1, 0.01 % at 0.05)."""
     T, discard = PERIOD[model]
     g = CONDUCTANCES[model][neuron : neuron + 1]
     if backend == "scalar":
@@ -67,7 +71,7 @@ def test_golden_runs(backend, dtype, model, neuron, scheme, dt):
     assert abs(len(found) - count) <= (2 if isi is None else 0)  # the DA burster is irregular
     if isi is not None:
         mean = (found[-1] - found[0]) / (len(found) - 1)
-        assert mean == pytest.approx(isi, rel=2e-3 if dt > 0.05 else 1e-3)
+        assert mean == pytest.approx(isi, rel=2e-3 if dt > 0.05 else 5e-4)
 
 
 @pytest.mark.parametrize("scheme", ["default", "exponential_euler"])
@@ -171,6 +175,17 @@ def test_the_contract_of_a_model():
         assert gates.abs().max() < 1e-12
         for state in row.states[1 + len(row.dynamic) :]:
             assert state in ("Ca", "o_ERG", "i_ERG")
+
+
+def test_no_code_asks_for_a_model_or_a_channel_by_name():
+    """But the files of models: what is special of one is in its table."""
+    names = set(neurons.MODELS)
+    for row in neurons.MODELS.values():
+        names |= {*row.channel_names, *(gate.name for gate in row.gates)} - {"leak"}
+    for path in (ROOT / "lrnn_kernels" / "neurons").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in names, f"{path.name}:{node.lineno}"
 
 
 def test_conductances_in_siemens():

@@ -150,11 +150,15 @@ def test_explain_says_who_runs():
     choice = neurons.explain("stg", STG, scheme="exponential_euler")
     assert choice.backend == "reference"
     assert "reference's alone" in choice.reason
+    choice = neurons.explain("stg", STG)
+    assert choice.backend == (COMPILED[0] if COMPILED else "reference")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        choice = neurons.explain("stg", STG)
-    assert choice.backend == (COMPILED[0] if COMPILED else "reference")
-    assert bool(told) == (choice.backend == "reference")
+        neurons.simulate("stg", STG, 0.1)
+        neurons.simulate("stg", STG, 0.1, scheme="exponential_euler")
+        neurons.simulate("stg", STG, 0.1, backend="reference")
+    assert len(told) == (choice.backend == "reference")
+    assert all("slow reference" in str(w.message) and w.filename == __file__ for w in told)
     with pytest.raises(RuntimeError, match=r"backend 'cpu' cannot run: .*reference's alone"):
         neurons.explain("stg", STG, scheme="exponential_euler", backend="cpu")
 
