@@ -61,10 +61,6 @@ class Curves:
 
 
 def slope(curve: Curve, V: Tensor) -> tuple[Tensor, Tensor]:
-    """A curve at V and its derivative there, per mV; both differentiable where V is."""
-    is_variable = V.requires_grad and torch.is_grad_enabled()
-    with torch.enable_grad():
-        at = V if is_variable else V.detach().requires_grad_()
-        value = curve(at)
-        (its_slope,) = torch.autograd.grad(value.sum(), at, create_graph=is_variable)
-    return value if is_variable else value.detach(), its_slope
+    """A curve at V and its derivative there, per mV; both differentiable."""
+    value, pullback = torch.func.vjp(curve, V)
+    return value, pullback(torch.ones_like(value))[0]

@@ -82,6 +82,15 @@ def test_gradients(model):
     g = CONDUCTANCES[model][:1].clone().requires_grad_()
     V = torch.tensor([-48.0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda g, V: neurons.dic(model, g, V), (g, V))
+    total = neurons.dic(model, g, V).sum()
+    expected = torch.autograd.grad(total, (g, V))
+    found = torch.func.grad(lambda g, V: neurons.dic(model, g, V).sum(), (0, 1))(g, V)
+    torch.testing.assert_close(found, expected)
+    for plain in (
+        neurons.dic(model, g.detach(), -48.0),
+        neurons.dic(model, g.detach(), V.detach()),
+    ):
+        assert not plain.requires_grad
 
 
 def test_thresholds():

@@ -99,3 +99,16 @@ def test_noise_may_begin_later():
         for step in range(steps, steps + 3):
             # at the middle between samples, and 1/4 from one: less than 0.424 sigma
             assert 0.70 < stream.at(step).std().item() < 0.86
+
+
+def test_a_stream_is_the_filtered_sequence():
+    """Sample warm_up + k of the filtered white numbers is at k sampling; between them, lines."""
+    settings = noise.settings(neurons.Noise(2.0, sampling=0.2), 0.1, 0.05, STG, 7)
+    numbers, transients = noise.white(settings.neurons, 0, 70, 7), torch.zeros(8, 3)
+    filtered = [noise.low_pass(x, transients, settings.sections) for x in numbers.unbind(1)]
+    assert (settings.every, settings.warm_up) == (4, 50)
+    stream = noise.Stream(settings, noise.start(settings, 0), 0, 40)
+    for step in range(40):
+        k, w = 50 + step // 4, (step % 4 + 0.5) / 4
+        expected = 2.0 * (filtered[k] + w * (filtered[k + 1] - filtered[k])).double()
+        torch.testing.assert_close(stream.at(step), expected, rtol=1e-6, atol=1e-7)
