@@ -8,6 +8,7 @@ print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run,
 lrnn_kernels.tasks                                    # seeded sequences that ask for memory
 lrnn_kernels.multistability                           # how many states a network can hold; warm-up
 lrnn_kernels.agents                                   # recurrent PPO and DRQN
+lrnn_kernels.neurons                                  # conductance-based neurons, and their DICs
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
                                                       it; works without torch, too
 """
@@ -26,7 +27,7 @@ except ModuleNotFoundError as error:
             raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
         raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
-    from . import agents, memory, models, multistability, nn, tasks
+    from . import agents, memory, models, multistability, neurons, nn, tasks
     from .cells import Explanation, explain
     from .cells.brc import brc, brc_step
     from .cells.fq_bmru import fq_bmru, fq_bmru_step
@@ -71,6 +72,7 @@ __all__ = [
     "multistability",
     "nbrc",
     "nbrc_step",
+    "neurons",
     "nn",
     "src",
     "src_step",

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "agents": {"nn", "cells", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": {"multistability", "nn", "options"},
+    "neurons": {"backends", "calls", "options"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},
@@ -46,6 +47,7 @@ MAY_IMPORT = {
         "memory",
         "models",
         "multistability",
+        "neurons",
         "nn",
         "tasks",
         "cells",
@@ -239,6 +241,7 @@ PLANTED = {
     "a sideways one": ("nn.base", "from .. import testing", wrong_ways),
     "a layer that knows a system": ("nn.base", "from ..multistability import vaa", wrong_ways),
     "a layer that knows a task": ("nn.base", "from ..tasks import Batch", wrong_ways),
+    "a neuron that knows a layer": ("neurons.simulate", "from ..nn import GRU", wrong_ways),
     "one of what setup.py loads alone": (
         "backends.build.cache",
         "from ..cpu import missing",

@@ -1,0 +1,133 @@
+"""What spike trains look like: silent, spiking or bursting, and how fast.
+
+    intervals           ISI between consecutive spikes, ms
+    firing class        silent with fewer than 3 spikes; spiking where the coefficient of variation
+                        of the ISIs (ddof 0) is at most 0.15; else bursting
+    bursts              an ISI above (max ISI + min ISI) / 2 ends one; those of one spike are
+                        dropped, then the first and the last of the rest
+
+Names are eFEL's where what they mean is the same.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .spikes import Spikes
+
+FEWEST_SPIKES = 3
+MOST_VARIATION = 0.15
+
+
+class FiringClass(IntEnum):
+    SILENT = 0
+    SPIKING = 1
+    BURSTING = 2
+
+
+class Metrics(NamedTuple):
+    """Of each neuron, (B,) float64. Those that the neuron's class does not have are 0; NaN where
+    a burster has no complete burst, or one only for the inter-burst rate."""
+
+    firing_class: Tensor  # (B,) int64: see FiringClass
+    spiking_rate: Tensor  # Hz: mean of 1000 / ISI, of spiking neurons
+    intra_burst_rate: Tensor  # Hz: mean of 1000 spikes / duration, of bursts
+    inter_burst_rate: Tensor  # Hz: 1000 / mean time from burst to burst
+    burst_duration: Tensor  # ms: mean time from a burst's first spike to its last
+    spikes_per_burst: Tensor  # mean
+
+
+class Intervals(NamedTuple):
+    """The intervals of all neurons, one neuron after the other."""
+
+    isi: Tensor  # (N,) float64: ms
+    neurons: Tensor  # (N,) int64: whose
+
+
+def intervals(spikes: Spikes) -> Intervals:
+    """All inter-spike intervals, ms."""
+    neurons = spikes.neurons()
+    inside = neurons[1:] == neurons[:-1]
+    return Intervals(spikes.times.diff()[inside], neurons[1:][inside])
+
+
+def isi_cv(spikes: Spikes) -> Tensor:
+    """(B,): standard deviation (ddof 0, eFEL's ISI_CV has 1) by mean of the intervals; NaN where
+    there is none."""
+    isi, neurons = intervals(spikes)
+    mean = _mean(isi, neurons, len(spikes))
+    return _mean((isi - mean[neurons]) ** 2, neurons, len(spikes)).sqrt() / mean
+
+
+def firing_class(spikes: Spikes) -> Tensor:
+    """(B,) int64: 0 silent, 1 spiking, 2 bursting; by the spikes that were kept."""
+    found = torch.where(
+        isi_cv(spikes) <= MOST_VARIATION, int(FiringClass.SPIKING), int(FiringClass.BURSTING)
+    )
+    return found.masked_fill(spikes.offsets.diff() < FEWEST_SPIKES, int(FiringClass.SILENT))
+
+
+def mean_frequency(spikes: Spikes) -> Tensor:
+    """(B,) Hz: the mean of 1000 / ISI, whatever the class; NaN with fewer than 2 spikes."""
+    isi, neurons = intervals(spikes)
+    return _mean(1000 / isi, neurons, len(spikes))
+
+
+def metrics(spikes: Spikes) -> Metrics:
+    """All of them, of every neuron."""
+    kind, B = firing_class(spikes), len(spikes)
+    bursts = find_bursts(spikes)
+    duration = bursts.last - bursts.first
+    onsets, neurons = bursts.first.diff(), bursts.neurons[1:]
+    inside = neurons == bursts.neurons[:-1]
+    of_bursts = (
+        _mean(1000 * bursts.spikes / duration, bursts.neurons, B),
+        1000 / _mean(onsets[inside], neurons[inside], B),
+        _mean(duration, bursts.neurons, B),
+        _mean(bursts.spikes.double(), bursts.neurons, B),
+    )
+    is_spiking, is_bursting = kind == FiringClass.SPIKING, kind == FiringClass.BURSTING
+    return Metrics(
+        kind,
+        mean_frequency(spikes).where(is_spiking, 0.0),
+        *(values.where(is_bursting, 0.0) for values in of_bursts),
+    )
+
+
+class Bursts(NamedTuple):
+    """Complete bursts, of one neuron after the other; (N,) each."""
+
+    neurons: Tensor  # int64: whose
+    first: Tensor  # float64: ms, the first spike
+    last: Tensor  # float64: ms, the last spike
+    spikes: Tensor  # int64: how many
+
+
+def find_bursts(spikes: Spikes) -> Bursts:
+    """The bursts of every neuron, whatever its class."""
+    isi, whose = intervals(spikes)
+    B, neurons = len(spikes), spikes.neurons()
+    longest = isi.new_zeros(B).scatter_reduce(0, whose, isi, "amax", include_self=False)
+    shortest = isi.new_zeros(B).scatter_reduce(0, whose, isi, "amin", include_self=False)
+    begins = torch.ones_like(neurons, dtype=torch.bool)
+    begins[1:] = neurons[1:] != neurons[:-1]
+    begins[~begins] = isi > ((longest + shortest) / 2)[whose]
+    start = begins.nonzero()[:, 0]
+    end = torch.cat((start[1:], start.new_tensor([len(neurons)] if len(start) else [])))
+    several = end - start > 1
+    start, end = start[several], end[several]
+    owner = neurons[start]
+    inner = torch.zeros_like(several[several])
+    inner[1:-1] = (owner[1:-1] == owner[:-2]) & (owner[1:-1] == owner[2:])
+    start, end = start[inner], end[inner]
+    return Bursts(neurons[start], spikes.times[start], spikes.times[end - 1], end - start)
+
+
+def _mean(values: Tensor, neurons: Tensor, B: int) -> Tensor:
+    """The mean of each neuron's values, (B,); NaN where it has none."""
+    sums = values.new_zeros(B).index_add(0, neurons, values)
+    return sums / torch.bincount(neurons, minlength=B)

@@ -1,0 +1,147 @@
+"""A checked simulation, run: neurons in batches, steps in pieces, so that memory stays bounded and
+Ctrl-C leaves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import engine, oracle
+from .engine import NoiseSettings
+from .model import Model
+from .spikes import Spikes, Status
+from .state import Recording
+
+#: Neurons of one call of an engine: their slots for spikes take 268 MB by default.
+ROWS = 65536
+#: Neuron-steps of a thread between two looks for Ctrl-C: a fraction of a second.
+BETWEEN_LOOKS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """What there is to do, as engines take it; ``values`` is advanced in place."""
+
+    model: Model
+    backend: str
+    scheme: str
+    g: Tensor  # (B, channels) in the dtype of the call
+    values: Tensor  # (B, S)
+    slots: int
+    steps: tuple[int, int]  # the first, and the one after the last
+    dt: float
+    discard: float
+    threshold: tuple[float, float]
+    current: Tensor | None
+    current_rate: float
+    noise: NoiseSettings | None
+    recording: Recording | None
+    record_every: int
+
+    def spikes(self) -> Spikes:
+        """Runs all."""
+        g = self.g
+        invalid = ~((g >= 0) & (g < math.inf)).all(1) | (g == 0).all(1)
+        runs = ~invalid & self._finite()
+        pieces = [self._batch(b, runs[b : b + ROWS]) for b in range(0, max(len(g), 1), ROWS)]
+        spikes, exploded = Spikes.cat(pieces), ~self._finite()
+        status = spikes.status
+        status[spikes.counts > self.slots] = Status.OVERFLOW
+        status[exploded] = Status.EXPLODED
+        status[invalid] = Status.INVALID
+        return spikes.without(exploded | invalid)
+
+    def _finite(self) -> Tensor:
+        return self.values[:, : len(self.model.states)].isfinite().all(1)
+
+    def _batch(self, first: int, runs: Tensor) -> Spikes:
+        """The spikes of the neurons from first on; those that do not run have none."""
+        rows = first + runs.nonzero()[:, 0]
+        new = self.g.new_zeros
+        part = self.values[rows]
+        times = new((len(runs), self.slots), dtype=torch.float64)
+        counts = new(len(runs), dtype=torch.int64)
+        mine = (part, times[: len(rows)], counts[: len(rows)])
+        self._steps(rows, *mine)
+        self.values[rows] = part
+        if len(rows) < len(runs):  # each to its place
+            held, counted = times[: len(rows)].clone(), counts[: len(rows)].clone()
+            counts.zero_()
+            times[rows - first], counts[rows - first] = held, counted
+        return Spikes.from_padded(times, counts, new(len(runs), dtype=torch.int8))
+
+    def _steps(self, rows: Tensor, state: Tensor, times: Tensor, counts: Tensor) -> None:
+        if not len(rows):
+            return
+        run, samples, names = self._engine, None, ()
+        if self.recording is not None:
+            names, t = self.recording.names, self.recording.t
+            samples = self.g.new_empty((len(t), len(names), len(rows)))
+        g, current = self.g[rows].contiguous(), self._current(rows)
+        noise = self._noise(rows)
+        step, end = self.steps
+        while step < end:
+            piece = min(self._between_looks(len(rows)), end - step)
+            a, b = (self._sample(s) for s in (step, step + piece))
+            run(
+                g,
+                state,
+                times,
+                counts,
+                first_step=step,
+                steps=piece,
+                dt=self.dt,
+                discard=self.discard,
+                threshold=self.threshold,
+                current=current,
+                current_rate=self.current_rate,
+                noise=noise,
+                record=None if samples is None else samples[a:b],
+                record_every=self.record_every,
+                record_states=tuple(self.model.states.index(name) for name in names),
+            )
+            step += piece
+        if samples is not None:
+            self.recording.values[:, :, rows] = samples
+
+    def _engine(self, *tensors: Tensor, **settings: object) -> None:
+        if self.backend == "reference":
+            oracle.run(self.model, *tensors, scheme=self.scheme, **settings)
+        else:
+            engine.run(self.backend, self.model.name, *tensors, **settings)
+
+    def _between_looks(self, neurons: int) -> int:
+        return max(256, BETWEEN_LOOKS * torch.get_num_threads() // neurons)
+
+    def _sample(self, step: int) -> int:
+        """How many samples were recorded before a step."""
+        return -(-step // self.record_every) - -(-self.steps[0] // self.record_every)
+
+    def _current(self, rows: Tensor) -> Tensor | None:
+        c = self.current
+        return c if c is None or c.shape[1] == 1 else c[:, rows].contiguous()
+
+    def _noise(self, rows: Tensor) -> NoiseSettings | None:
+        noise = self.noise
+        if noise is None:
+            return None
+        sigma = noise.sigma if len(noise.sigma) == 1 else noise.sigma[rows]
+        return noise._replace(sigma=sigma, neurons=noise.neurons[rows])
+
+
+def empty_recording(
+    g: Tensor,
+    dtype: torch.dtype,
+    names: tuple[str, ...],
+    dt: float,
+    every: int,
+    steps: tuple[int, int],
+) -> Recording:
+    """Room for the samples of these steps, NaN."""
+    first, end = (-(-step // every) for step in steps)
+    samples = torch.arange(first, end, dtype=torch.float64, device=g.device)
+    values = g.new_full((len(samples), len(names), len(g)), torch.nan, dtype=dtype)
+    return Recording(samples * (every * dt), values, names)

@@ -1,0 +1,124 @@
+"""The spikes of a population: ragged, and what became of each neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Status(IntEnum):
+    """What became of a neuron."""
+
+    FINE = 0
+    INVALID = 1  # a conductance is NaN, infinite or negative, or all are 0: not simulated
+    EXPLODED = 2  # a state is NaN or infinite at the end: its spikes are dropped
+    OVERFLOW = 3  # more spikes than max_spikes: the first are kept, counts has them all
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """Spike times of B neurons.
+
+    Neuron b spiked at ``times[offsets[b] : offsets[b + 1]]``. ``counts`` goes on where the times
+    do not (overflow), and is offsets.diff() else. ``spikes[b]`` are the times of neuron b;
+    ``spikes[a:b]``, a mask (B,) or a list of neurons give Spikes of these.
+    """
+
+    times: Tensor  # (N,) float64: ms, of neuron after neuron, ascending in each
+    offsets: Tensor  # (B + 1,) int64
+    counts: Tensor  # (B,) int64
+    status: Tensor  # (B,) int8: see Status
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[float] | Tensor]) -> Spikes:
+        """Spikes of neurons whose times, in ms and ascending, are given; all fine."""
+        rows = [torch.as_tensor(times, dtype=torch.float64) for times in lists]
+        for b, times in enumerate(rows):
+            if times.dim() != 1:
+                raise ValueError(f"lists[{b}] must have shape (N,), got {tuple(times.shape)}")
+            if not times.isfinite().all() or (times.diff() < 0).any():
+                raise ValueError(f"lists[{b}] must hold ascending, finite times in ms")
+        counts = torch.tensor([len(times) for times in rows], dtype=torch.int64)
+        times = torch.cat(rows) if rows else torch.empty(0, dtype=torch.float64)
+        return cls(times, _offsets(counts), counts, torch.zeros(len(rows), dtype=torch.int8))
+
+    @classmethod
+    def from_padded(cls, times: Tensor, counts: Tensor, status: Tensor) -> Spikes:
+        """Spikes of times (B, slots), of which row b holds min(counts[b], slots)."""
+        held = counts.clamp(max=times.shape[1])
+        mask = torch.arange(times.shape[1], device=times.device) < held[:, None]
+        return cls(times[mask], _offsets(held), counts, status)
+
+    @classmethod
+    def cat(cls, pieces: Sequence[Spikes]) -> Spikes:
+        """The neurons of several, one after the other."""
+        held = torch.cat([piece.offsets.diff() for piece in pieces])
+        parts = ((piece.times, piece.counts, piece.status) for piece in pieces)
+        times, counts, status = (torch.cat(part) for part in zip(*parts, strict=True))
+        return cls(times, _offsets(held), counts, status)
+
+    def without(self, neurons: Tensor) -> Spikes:
+        """The same, with no spikes of the neurons of a mask (B,); their status stays."""
+        keep = ~neurons
+        held = self.offsets.diff() * keep
+        times = self.times[keep.repeat_interleave(self.offsets.diff())]
+        return Spikes(times, _offsets(held), self.counts * keep, self.status)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Tensor | Spikes:
+        if isinstance(index, int) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"there are {len(self)} neurons, got neuron {index}")
+            b = index % len(self)
+            return self.times[self.offsets[b] : self.offsets[b + 1]]
+        if not isinstance(index, (slice, Tensor, Sequence)) or isinstance(index, str):
+            raise TypeError(
+                f"neurons must be an int, a slice, a mask or a list, got {type(index).__name__}"
+            )
+        rows = torch.arange(len(self), device=self.times.device)[index]
+        if rows.dim() != 1:
+            raise IndexError(f"neurons must be one after the other, got shape {tuple(rows.shape)}")
+        held = self.offsets.diff()[rows]
+        offsets = _offsets(held)
+        place = torch.arange(int(offsets[-1]), device=self.times.device)
+        place = place + (self.offsets[rows] - offsets[:-1]).repeat_interleave(held)
+        return Spikes(self.times[place], offsets, self.counts[rows], self.status[rows])
+
+    def to_lists(self) -> list[list[float]]:
+        """The times of every neuron, ms."""
+        return [row.tolist() for row in self.times.split(self.offsets.diff().tolist())]
+
+    def to(self, device: torch.device | str) -> Spikes:
+        return Spikes(*(x.to(device) for x in self._tensors))
+
+    def neurons(self) -> Tensor:
+        """(N,) int64: whose each of the times is."""
+        b = torch.arange(len(self), device=self.times.device)
+        return b.repeat_interleave(self.offsets.diff())
+
+    @property
+    def overflow(self) -> Tensor:
+        """(B,) bool: neurons that had more spikes than slots."""
+        return self.status == Status.OVERFLOW
+
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.times, self.offsets, self.counts, self.status
+
+    def __repr__(self) -> str:
+        wrong = [
+            f"{int((self.status == status).sum())} {status.name.lower()}"
+            for status in (Status.INVALID, Status.EXPLODED, Status.OVERFLOW)
+            if (self.status == status).any()
+        ]
+        return f"Spikes({', '.join([f'{len(self)} neurons', f'{len(self.times)} spikes', *wrong])})"
+
+
+def _offsets(held: Tensor) -> Tensor:
+    return torch.cat((held.new_zeros(1), held.cumsum(0)))
