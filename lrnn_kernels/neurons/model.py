@@ -88,6 +88,10 @@ class Recipe:
     #: First guess a + b g_s of a conductance, mS/cm^2, on which sensitivities depend.
     guesses: Mapping[str, tuple[float, float]]
     monte_carlo: Mapping[str, float]  # mS/cm^2: the ends of ranges from 0
+    #: Of the published data sets: uniform ranges of g_s and g_u, and the ms that are simulated, of
+    #: which the first are discarded.
+    modulated: tuple[tuple[float, float], tuple[float, float]]
+    protocol: tuple[float, float]
 
 
 class Rate(NamedTuple):

@@ -1,0 +1,135 @@
+"""Making a data set: shard by shard, by any number of processes, and after any interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ... import version
+from ...options import integer
+from . import shards
+from .settings import Settings
+
+MANIFEST, ABOUT = "manifest.json", "README.md"
+
+_README = """\
+# A data set of neurons
+
+Made by `lrnn_kernels.neurons` {version}; `manifest.json` has the settings. Each `shard-*.npz`
+holds n neurons, as arrays:
+
+| array | shape, type | what it is |
+|---|---|---|
+| g | (n, {channels}) float64 | conductances {names}, mS/cm^2 |
+| g_s, g_u | (n,) float64 | slow and ultraslow DIC at {V} mV, by the leak; NaN without a target |
+| pair | (n,) int64 | neurons of one pair have the same g_s and g_u |
+| split | (n,) int8 | 0 train, 1 validation, 2 test; one for all neurons of a pair |
+| firing_class | (n,) int64 | 0 silent, 1 spiking, 2 bursting |
+| times | (N,) float64 | spike times, ms, from {discard:g} on of {T:g}, neuron after neuron |
+| offsets | (n + 1,) int64 | neuron i has times[offsets[i] : offsets[i + 1]] |
+| counts, status | (n,) int64, int8 | all spikes; 0 fine, 1 invalid, 2 exploded, 3 overflow |
+| dropped | () int64 | neurons that had a negative conductance, and are not here |
+"""
+
+
+def make(
+    settings: Settings,
+    folder: Path | str,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    backend: str = "auto",
+    progress: Callable[[int, int], object] | None = None,
+) -> list[Path]:
+    """Writes what is missing of a data set; returns the shards that this process has made.
+
+    The manifest is written first. Shards that are there are left; each new one appears whole, by a
+    rename, so that whenever this is interrupted nothing is lost or there twice, and the same call
+    goes on. Of several processes, on one machine or many with one folder, rank r of ``world`` makes
+    shards r, r + world, ...
+
+    Args:
+        settings: what it holds.
+        folder: where; made where it does not exist.
+        rank, world: this process's number, and how many there are.
+        backend: as of ``neurons.simulate``. On one instruction set shards have the same bytes for
+            any number of threads and processes.
+        progress: called with (shards done, shards to do) of this process.
+
+    Raises ValueError where the folder holds another data set, or other files.
+    """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be datasets.Settings, got {type(settings).__name__}")
+    integer("world", world)
+    if integer("rank", rank, 0) >= world:
+        raise ValueError(f"rank must be below world = {world}, got {rank}")
+    folder = Path(folder)
+    _claim(settings, folder)
+    mine = [folder / shards.name(number) for number in range(rank, settings.shards, world)]
+    written = []
+    for done, path in enumerate(mine):
+        if progress is not None:
+            progress(done, len(mine))
+        if not path.exists():
+            shards.made(settings, rank + done * world, backend=backend).save(path)
+            written.append(path)
+    if progress is not None:
+        progress(len(mine), len(mine))
+    return written
+
+
+def described(folder: Path | str) -> Settings:
+    """The settings of the data set in a folder."""
+    path = Path(folder) / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+        return Settings(**content["settings"])
+    except FileNotFoundError:
+        raise ValueError(f"folder must hold a data set, got {folder}: no {MANIFEST}") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"folder must hold a data set, got {folder}: {error!r}") from None
+
+
+def _claim(settings: Settings, folder: Path) -> None:
+    """Writes the manifest, or finds that it is this data set's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        others = [path.name for path in folder.iterdir() if not _is_part(path)]
+        if others and not manifest.exists():  # another process may have written it by now
+            raise ValueError(f"folder must be empty or hold a data set, got {folder}: {others[0]}")
+        content = {"settings": settings.plain(), "lrnn_kernels": version.__version__}
+        _write(manifest, json.dumps(content, indent=2) + "\n")
+        model = settings.row
+        about = _README.format(
+            version=version.__version__,
+            channels=len(model.channels),
+            names=", ".join(model.channel_names),
+            V=f"{model.V_threshold:g}",
+            discard=settings.discard,
+            T=settings.T,
+        )
+        _write(folder / ABOUT, about)
+    there = described(folder)
+    if there != settings:
+        old, new = there.plain(), settings.plain()
+        differ = [
+            f"{name} = {old[name]!r}, not {new[name]!r}" for name in new if old[name] != new[name]
+        ]
+        raise ValueError(f"folder holds a data set of other settings: {', '.join(differ)}")
+
+
+def _is_part(path: Path) -> bool:
+    """Whether this is what an interruption, or another process at work, has left."""
+    return path.suffix == ".part" or path.name in (MANIFEST, ABOUT)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
