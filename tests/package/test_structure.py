@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "agents": {"nn", "cells", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": {"multistability", "nn", "options"},
-    "neurons": {"backends", "calls", "options"},
+    "neurons": {"backends", "calls", "options", "version"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "info": {"backends", "build", "fixed_point", "memory", "version"},
