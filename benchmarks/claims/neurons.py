@@ -1,0 +1,178 @@
+"""Conductance-based neurons: how fast populations are simulated, and how exactly."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lrnn_kernels import neurons
+
+from . import progress
+from .claim import Claim, Plain, by_setting
+
+#: Neurons of a rate, and ms of model time: shorter runs are mostly set-up.
+RATED, RATED_MS = 512, 1000.0
+_REPEATS = 5
+#: Neurons of an accuracy, as of the populations that are published.
+JUDGED = 208
+#: What they are held against: the default scheme in float64 with steps so small (ms) that halving
+#: them changes a mean interval by a few thousandths of a percent.
+EXACT_DT = 0.005
+#: Steps that are tried, ms: of the default, and twice it.
+STEPS = {"stg": (0.025, 0.05), "da": (0.0125, 0.025)}
+#: The published data set of the STG: neurons, and ms of each.
+PUBLISHED, PUBLISHED_MS = 1_200_000, 6000.0
+
+
+def settings(quick: bool) -> list[Plain]:
+    rates = [
+        {"kind": "rate", "model": model, "law": "dic", "dtype": dtype, "dt": STEPS[model][0]}
+        for model in ("stg", "da")
+        for dtype in ("float32", "float64")
+    ]
+    laws = (("stg", "dic"),) if quick else (("stg", "dic"), ("stg", "uniform"), ("da", "uniform"))
+    return rates + [
+        {"kind": "accuracy", "model": model, "law": law, "dtype": "float32", "dt": dt}
+        for model, law in laws
+        for dt in STEPS[model]
+    ]
+
+
+def population(model: str, law: str, count: int, seed: int) -> Tensor:
+    """Conductances of neurons that are modulated all over the published range, or independent."""
+    if law != "dic":
+        return neurons.monte_carlo(model, count, law=law, seed=seed)
+    g = neurons.spiking_population(model, 2 * count, seed=seed).g
+    generator = torch.Generator().manual_seed(seed)
+    g_s, g_u = (
+        low + (high - low) * torch.rand(len(g), generator=generator, dtype=torch.float64)
+        for low, high in neurons.MODELS[model].recipe.modulated
+    )
+    return neurons.neuromodulate(model, g, g_s=g_s, g_u=g_u).g[:count]
+
+
+def run(setting: Plain, seed: int, _state: Path) -> Plain:
+    return (_rate if setting["kind"] == "rate" else _accuracy)(setting, seed)
+
+
+def _rate(setting: Plain, seed: int) -> Plain:
+    """Neuron-steps per CPU-second of one thread: the median of some runs."""
+    g = population(setting["model"], setting["law"], RATED, seed)
+    dtype, dt = getattr(torch, setting["dtype"]), setting["dt"]
+    found = []
+    for repeat in range(_REPEATS):
+        before = time.process_time()
+        neurons.simulate(setting["model"], g, RATED_MS, dt=dt, dtype=dtype, backend="cpu")
+        found.append(len(g) * RATED_MS / dt / (time.process_time() - before))
+        progress.at((repeat + 1) / _REPEATS)
+    return {"rate": statistics.median(found), "rates": found}
+
+
+def _accuracy(setting: Plain, seed: int) -> Plain:
+    """How far mean intervals are from those of far smaller steps, and how often the class is
+    another: over the part of the protocol that is not discarded."""
+    model, T, discard = setting["model"], *neurons.MODELS[setting["model"]].recipe.protocol
+    g = population(model, setting["law"], JUDGED, seed)
+    given = {"discard": discard, "backend": "cpu"}
+    exact, _, _ = neurons.simulate(model, g, T, dt=EXACT_DT, dtype=torch.float64, **given)
+    progress.at(0.8)
+    tried, _, _ = neurons.simulate(
+        model, g, T, dt=setting["dt"], dtype=getattr(torch, setting["dtype"]), **given
+    )
+    classes = [neurons.firing_class(spikes) for spikes in (exact, tried)]
+    means = [_mean_interval(spikes) for spikes in (exact, tried)]
+    error = (100 * (means[1] / means[0] - 1)).abs()
+    error = error[error.isfinite()].sort().values
+    return {
+        "classes": [int((classes[0] == k).sum()) for k in range(3)],
+        "wrong": int((classes[0] != classes[1]).sum()),
+        "counts": (exact.counts == tried.counts).double().mean().item(),
+        "median": error.quantile(0.5).item(),
+        "p90": error.quantile(0.9).item(),
+        "p99": error.quantile(0.99).item(),
+    }
+
+
+def _mean_interval(spikes: neurons.Spikes) -> Tensor:
+    """(B,): the mean interval between spikes, ms; NaN where there is none."""
+    isi, whose = neurons.intervals(spikes)
+    total = torch.zeros(len(spikes), dtype=torch.float64).index_add(0, whose, isi)
+    return total / torch.bincount(whose, minlength=len(spikes))
+
+
+def table(found: list[Plain]) -> list[list[str]]:
+    rows = []
+    for (kind, model, law, dtype, dt), runs in by_setting(
+        found, "kind", "model", "law", "dtype", "dt"
+    ).items():
+        run, what = runs[0], f"{model.upper()}, {law}"
+        if kind == "rate":
+            rate = statistics.median(run["rate"] for run in runs)
+            minutes = PUBLISHED * PUBLISHED_MS / dt / rate / 60
+            minutes = f"{minutes:.0f}" if (model, dtype) == ("stg", "float32") else ""
+            rows.append([what, dtype, f"{dt:g}", f"{rate / 1e6:.0f}", minutes, "", "", "", ""])
+            continue
+        errors = [f"{run[name]:.3f}" for name in ("median", "p90")]
+        silent, spiking, bursting = run["classes"]
+        rows.append(
+            [
+                f"{what} ({silent} silent, {spiking} spiking, {bursting} bursting)",
+                dtype,
+                f"{dt:g}",
+                "",
+                "",
+                *errors,
+                f"{100 * run['counts']:.0f}",
+                f"{run['wrong']} of {JUDGED}",
+            ]
+        )
+    return rows
+
+
+def plot(figure, found: list[Plain]) -> None:
+    left, right = figure.subplots(1, 2)
+    rates = [run for run in found if run["kind"] == "rate"]
+    names = [f"{run['model'].upper()}\n{run['dtype']}" for run in rates]
+    left.bar(names, [run["rate"] / 1e6 for run in rates], color="tab:blue")
+    left.set_ylabel("million neuron-steps per CPU-second, one thread")
+    judged = [run for run in found if run["kind"] == "accuracy"]
+    for place, run in enumerate(judged):
+        for name, marker in (("median", "o"), ("p90", "^"), ("p99", "s")):
+            right.plot(place, run[name], marker, color="tab:blue")
+    right.plot([], [], "ko", label="median")
+    right.plot([], [], "k^", label="90 %")
+    right.plot([], [], "ks", label="99 %")
+    right.set_xticks(
+        range(len(judged)),
+        [f"{run['model'].upper()}\n{run['law']}\ndt {run['dt']:g}" for run in judged],
+    )
+    right.set_yscale("log")
+    right.set_ylabel("error of a neuron's mean interval, %")
+    right.grid(axis="y", alpha=0.3)
+    right.legend(fontsize=8)
+
+
+CLAIM = Claim(
+    name="neurons",
+    says="PLACEHOLDER.",
+    settings=settings,
+    run=run,
+    header=(
+        "population",
+        "dtype",
+        "dt, ms",
+        "M neuron-steps per CPU-s",
+        "1.2 million x 6 s, CPU min",
+        "error of mean ISI, median %",
+        "90 %",
+        "same count, %",
+        "other class",
+    ),
+    table=table,
+    plot=plot,
+    seeds=1,
+)
