@@ -14,7 +14,8 @@ MAY_INCLUDE = {
     "ground": set(),
     "math": set(),
     "cells": {"math"},
-    "cpu": {"cells", "math", "ground"},
+    "neurons": {"math"},
+    "cpu": {"cells", "neurons", "math", "ground"},
     "cuda": {"cells", "math", "ground"},
     "torch": {"cells", "cpu", "cuda", "ground"},
     "fixed_point": {"cpu", "ground"},  # of the CPU's, the registers

@@ -23,6 +23,11 @@ KERNEL_FLAGS = ("-fno-tree-vectorize", "-ffp-contract=fast")
 #: that an engine works on together. GCC on x86 does not do it by itself, and clang does not know
 #: the flags.
 GCC_KERNEL_FLAGS = ("-fschedule-insns", "-fsched-pressure")
+
+#: Every operation rounds, so that noise is the same numbers everywhere; GCC vectorizes its loops,
+#: to which a square root that may set errno is a call.
+NOISE_FLAGS = ("-ffp-contract=off", "-fno-math-errno")
+
 CLANG_LACKS = (*GCC_KERNEL_FLAGS, "-Wno-maybe-uninitialized")
 
 CXX_FLAGS = ("-std=c++20", "-O3", "-fPIC", "-g0", "-Wall", "-Wno-psabi")
@@ -36,11 +41,12 @@ NVCC_FLAGS = (
 COMMON = (
     "cells/index.cpp",
     "watch.cpp",
-    *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "run")),
-    *(f"torch/{part}.cpp" for part in ("cpu", "cpu_matrix", "cpu_step", "operator", "outputs")),
+    *(f"cpu/{part}.cpp" for part in ("kernels", "memory", "plan", "populations", "run")),
+    *(f"torch/cpu{part}.cpp" for part in ("", "_matrix", "_population", "_step")),
+    *(f"torch/{part}.cpp" for part in ("operator", "outputs")),
 )
-#: Compiled for every instruction set, once for all recurrences.
-PRODUCTS = "cpu/products.cpp"
+#: Compiled for every instruction set, once for all recurrences; and once for all neurons.
+PRODUCTS, NOISE = "cpu/products.cpp", "cpu/noise.cpp"
 CUDA_COMMON = (
     "cells/index.cpp",
     *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
@@ -53,6 +59,7 @@ FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)
 FIXED_POINT_FILE = "_fixed_point" + (sysconfig.get_config_var("EXT_SUFFIX") or ".so")
 
 _LINE = re.compile(r"^ *X\((\w+), *(\w+), *(\w+), *([^)]+)\)", re.M)
+_NEURON = re.compile(r"^ *X\((\w+), *(\w+)\)", re.M)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,26 @@ def cells(csrc: Path | None = None) -> list[Cell]:
     return [
         Cell(*line)
         for line in _LINE.findall(((csrc or sources.csrc()) / "cells" / "list.h").read_text())
+    ]
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A line of csrc/neurons/list.h."""
+
+    name: str
+    struct: str
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (f"-DLRNN_NEURON={self.name}", f"-DLRNN_STRUCT={self.struct}")
+
+
+def neurons(csrc: Path | None = None) -> list[Neuron]:
+    """The neurons that are compiled, as csrc/neurons/list.h says."""
+    return [
+        Neuron(*line)
+        for line in _NEURON.findall(((csrc or sources.csrc()) / "neurons" / "list.h").read_text())
     ]
 
 
@@ -145,6 +172,33 @@ def _march(isa: str) -> tuple[str, ...]:
     return (f"-DLRNN_ISA={isa}", *(X86_ISAS[isa] if is_x86() else ()))
 
 
+def population_units(isa: str, compiler: Compiler) -> list[Unit]:
+    """The kernels of populations of neurons for one instruction set. They are scheduled as they are
+    written: GCC's scheduling costs a fifth of their speed where registers are 16."""
+    flags = (*_for(compiler, *CXX_FLAGS), "-fvisibility-inlines-hidden", *_march(isa))
+    noise = (*flags, *NOISE_FLAGS)
+    # GCC 12 warns of its own header's undefined registers.
+    kernel = (
+        *flags,
+        *_for(compiler, *KERNEL_FLAGS, "-Wno-maybe-uninitialized"),
+        "-Wno-uninitialized",
+    )
+    return [
+        Unit("csrc", NOISE, noise, f"noise ({isa})", cost=2),
+        *(
+            Unit(
+                "csrc",
+                "cpu/population.cpp",
+                (*kernel, *neuron.flags),
+                f"{neuron.name} ({isa})",
+                (f"neurons/{neuron.name}.h",),
+                cost=4,
+            )
+            for neuron in neurons()
+        ),
+    ]
+
+
 def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
     """The torch operators for the CPU."""
     # Rows are arrays of which a call uses the first C channels: GCC warns that the rest may be
@@ -175,6 +229,7 @@ def operators(isas: list[str], compiler: Compiler, torch_root: Path) -> Library:
             also = (f"cells/{cell.header}.h", f"cpu/engines/{cell.engine}.h")
             cost = 3 if cell.engine == "matrix" else 9 if _has_complex(cell) else 5
             units.append(Unit("csrc", "cpu/kernel.cpp", kernel, f"{cell.name} ({isa})", also, cost))
+        units += population_units(isa, compiler)
     link = ("-Ltorch/lib", "-ltorch_cpu", "-lc10", "-lpthread")
     return Library(
         "kernels",
@@ -282,6 +337,9 @@ def digest(name: str) -> str:
             "cpu/kernel.cpp",
             *(f"cells/{c.header}.h" for c in cells()),
             *(f"cpu/engines/{c.engine}.h" for c in cells()),
+            NOISE,
+            "cpu/population.cpp",
+            *(f"neurons/{n.name}.h" for n in neurons()),
         ],
         "fixed_point": [*FIXED_POINT_COMMON, *FIXED_POINT_KERNELS],
         "kernels-cuda": [

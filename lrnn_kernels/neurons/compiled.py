@@ -1,0 +1,95 @@
+"""The compiled CPU engine: ``csrc/torch/cpu_population.cpp``, as one operator.
+
+It is part of the library of C++ kernels (``backends/cpu.py``), compiled and loaded with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..backends import cpu, interrupts
+from ..backends.operators import NAMESPACE
+from .engine import NoiseSettings
+
+#: The arguments are those of ``engine.run``, but for its tuples and the parts of its noise.
+_SCHEMA = (
+    "population(str model, Tensor g, Tensor(a!) state, Tensor(b!) times, Tensor(c!) counts, "
+    "int first_step, int steps, float dt, float discard, float up, float down, Tensor? current, "
+    "float current_rate, Tensor? sigma, Tensor? neurons, Tensor? sections, int seed, int every, "
+    "int warm_up, Tensor(d!)? record, int record_every, int[] record_states, bool as_written"
+    ") -> ()"
+)
+
+_definitions = torch.library.Library(NAMESPACE, "FRAGMENT")
+_definitions.define(_SCHEMA)
+torch.library.register_fake(f"{NAMESPACE}::population", lambda *call: None)
+
+
+def missing() -> str:
+    """Why the CPU engine cannot run, after compiling it if that is what it takes; empty where it
+    can. It has every model, in float32 and float64."""
+    return cpu.missing("cpu")
+
+
+def run(
+    model: str,
+    g: Tensor,
+    state: Tensor,
+    times: Tensor,
+    counts: Tensor,
+    *,
+    scheme: str = "default",
+    first_step: int,
+    steps: int,
+    dt: float,
+    discard: float,
+    threshold: tuple[float, float],
+    current: Tensor | None,
+    current_rate: float,
+    noise: NoiseSettings | None,
+    record: Tensor | None,
+    record_every: int,
+    record_states: tuple[int, ...],
+) -> None:
+    """Advances B neurons in place: ``engine.run`` says what all of it is.
+
+    ``scheme``: "default", or "exponential_euler", which is there in float64 only. Leaves at Ctrl-C,
+    and then what it was to write is of no use. Raises RuntimeError where it cannot run.
+    """
+    if why := missing():
+        raise RuntimeError(f"the CPU engine of neurons cannot run: {why}")
+    white = noise or NoiseSettings(None, None, 0, 1, 0, None)
+    try:
+        torch.ops.lrnn_kernels.population(
+            model,
+            g,
+            state,
+            times,
+            counts,
+            first_step,
+            steps,
+            dt,
+            discard,
+            *threshold,
+            current,
+            current_rate,
+            white.sigma,
+            white.neurons,
+            white.sections,
+            _signed(white.seed),
+            white.every,
+            white.warm_up,
+            record,
+            record_every,
+            record_states,
+            scheme == "exponential_euler",
+        )
+    except RuntimeError:
+        interrupts.reraise()
+        raise
+
+
+def _signed(seed: int) -> int:
+    """The 64 bits of a seed as those of an operator's integer."""
+    return seed - 2**64 if seed >= 2**63 else seed
