@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 
 from ..options import one_of
-from . import arguments, engine, oracle
-from .model import Model
+from . import arguments, compiled, oracle
 
 BACKENDS = ("auto", "cpu", "cuda", "triton", "reference")
+#: The compiled ones, in the order in which "auto" tries them on a device.
+COMPILED = {"cpu": ("cpu",), "cuda": ("cuda", "triton")}
 
 
 class Choice(NamedTuple):
@@ -20,33 +21,34 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(
-    model: Model, device: torch.device, dtype: torch.dtype, scheme: str, backend: str
-) -> Choice:
+def choose(device: torch.device, dtype: torch.dtype, scheme: str, backend: str) -> Choice:
     one_of("backend", backend, BACKENDS)
     one_of("scheme", scheme, oracle.SCHEMES)
     if dtype not in arguments.DTYPES:
         raise TypeError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
     if backend == "reference":
         return Choice("reference", "it was asked for")
-    compiled = engine.COMPILED.get(device.type, ())
+    engines = COMPILED.get(device.type, ())
     if backend != "auto":
-        if backend not in compiled:
+        if backend not in engines:
             raise ValueError(f"backend {backend!r} cannot run on g's device, {device}")
-        why = _missing(backend, model, dtype, scheme)
+        why = missing(backend, dtype, scheme)
         if why:
             raise RuntimeError(f"backend {backend!r} cannot run: {why}")
         return Choice(backend, "it was asked for")
     reasons = []
-    for name in compiled:
-        why = _missing(name, model, dtype, scheme)
+    for name in engines:
+        why = missing(name, dtype, scheme)
         if not why:
             return Choice(name, "; ".join([*reasons, f"{name} serves {device.type}"]))
         reasons.append(why)
     return Choice("reference", "; ".join(reasons) or f"no engine serves {device.type}")
 
 
-def _missing(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str:
-    if scheme != "default":
-        return f"the scheme {scheme!r} is the reference's alone"
-    return engine.missing(backend, model.name, dtype)
+def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:
+    """Why a compiled backend cannot run; empty where it can."""
+    if backend != "cpu":
+        return f"there is no {backend} engine of neurons"
+    if scheme != "default" and dtype != torch.float64:
+        return f"the scheme {scheme!r} is compiled for float64 alone, got {dtype}"
+    return compiled.missing()

@@ -12,7 +12,7 @@ from ..backends import cpu, interrupts
 from ..backends.operators import NAMESPACE
 from .engine import NoiseSettings
 
-#: The arguments are those of ``engine.run``, but for its tuples and the parts of its noise.
+#: The arguments are those of ``run``, but for its tuples and the parts of its noise.
 _SCHEMA = (
     "population(str model, Tensor g, Tensor(a!) state, Tensor(b!) times, Tensor(c!) counts, "
     "int first_step, int steps, float dt, float discard, float up, float down, Tensor? current, "
@@ -34,25 +34,26 @@ def missing() -> str:
 
 def run(
     model: str,
-    g: Tensor,
-    state: Tensor,
-    times: Tensor,
-    counts: Tensor,
+    g: Tensor,  # (B, channels), float32 or float64: mS/cm^2, finite, >= 0; contiguous
+    state: Tensor,  # (B, S) float64, contiguous; updated in place
+    times: Tensor,  # (B, max_spikes) float64, contiguous: ms; written at counts
+    counts: Tensor,  # (B,) int64; goes on from what it holds
     *,
     scheme: str = "default",
     first_step: int,
     steps: int,
-    dt: float,
-    discard: float,
-    threshold: tuple[float, float],
-    current: Tensor | None,
-    current_rate: float,
+    dt: float,  # ms
+    discard: float,  # ms
+    threshold: tuple[float, float],  # (up, down), mV
+    current: Tensor | None,  # (n, 1) or (n, B) in the dtype of g: uA/cm^2; contiguous
+    current_rate: float,  # dt / current_dt
     noise: NoiseSettings | None,
-    record: Tensor | None,
-    record_every: int,
-    record_states: tuple[int, ...],
+    record: Tensor | None,  # (samples, columns, B) in the dtype of g, contiguous; written from 0
+    record_every: int,  # steps
+    record_states: tuple[int, ...],  # which states its columns are
 ) -> None:
-    """Advances B neurons in place: ``engine.run`` says what all of it is.
+    """Advances B neurons by ``steps`` steps, in place: ``engine.py`` says what that is. It threads
+    over neurons by torch.get_num_threads().
 
     ``scheme``: "default", or "exponential_euler", which is there in float64 only. Leaves at Ctrl-C,
     and then what it was to write is of no use. Raises RuntimeError where it cannot run.

@@ -75,14 +75,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 #: Numbers of a neuron's state beside the model's states; see above.
 EXTRA = 13
-
-#: The compiled backends, in the order in which "auto" tries them on a device.
-COMPILED = {"cpu": ("cpu",), "cuda": ("cuda", "triton")}
 
 
 class NoiseSettings(NamedTuple):
@@ -94,37 +90,3 @@ class NoiseSettings(NamedTuple):
     every: int  # R: steps of dt per sample of noise
     warm_up: int  # samples before t = 0
     sections: Tensor  # (2, 3) float32 on the CPU: K, a1, a2
-
-
-def missing(backend: str, model: str, dtype: torch.dtype) -> str:
-    """Why a compiled backend cannot run a model in a dtype; empty where it can."""
-    return f"the {backend} engine of neurons is not compiled into this build"
-
-
-def run(
-    backend: str,
-    model: str,
-    g: Tensor,  # (B, channels), float32 or float64: mS/cm^2, finite, >= 0; contiguous
-    state: Tensor,  # (B, S) float64, contiguous; updated in place
-    times: Tensor,  # (B, max_spikes) float64, contiguous: ms; written at counts
-    counts: Tensor,  # (B,) int64; goes on from what it holds
-    *,
-    first_step: int,
-    steps: int,
-    dt: float,  # ms
-    discard: float,  # ms
-    threshold: tuple[float, float],  # (up, down), mV
-    current: Tensor | None,  # (n, 1) or (n, B) in the dtype of g: uA/cm^2; contiguous
-    current_rate: float,  # dt / current_dt
-    noise: NoiseSettings | None,
-    record: Tensor | None,  # (samples, columns, B) in the dtype of g, contiguous; written from 0
-    record_every: int,  # steps
-    record_states: tuple[int, ...],  # which states its columns are
-) -> None:
-    """Advances B neurons by ``steps`` steps on a compiled backend, in place; see above.
-
-    ``simulate`` calls it over and over, with some thousand steps each time, and looks for Ctrl-C
-    in between. It threads over neurons by torch.get_num_threads(). Raises RuntimeError where the
-    backend is missing.
-    """
-    raise RuntimeError(f"backend {backend!r} cannot run: {missing(backend, model, g.dtype)}")

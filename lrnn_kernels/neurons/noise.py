@@ -94,7 +94,8 @@ def radius(word: Tensor) -> Tensor:
     q = _horner(z, 1 / 3, 1 / 5, 1 / 7, 1 / 9)
     d = s + s
     log = (bits >> 23).float() * _rounded(math.log(2)) + (d + d * (z * q))
-    return torch.sqrt(log * -2.0)
+    # torch.sqrt of float32 may be off by a rounding; by way of float64 it never is.
+    return (log * -2.0).double().sqrt().float()
 
 
 def circle(word: Tensor) -> tuple[Tensor, Tensor]:

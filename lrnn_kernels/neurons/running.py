@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import engine, oracle
+from . import compiled, oracle
 from .engine import NoiseSettings
 from .model import Model
 from .spikes import Spikes, Status
@@ -111,7 +111,7 @@ class Run:
         if self.backend == "reference":
             oracle.run(self.model, *tensors, scheme=self.scheme, **settings)
         else:
-            engine.run(self.backend, self.model.name, *tensors, **settings)
+            compiled.run(self.model.name, *tensors, scheme=self.scheme, **settings)
 
     def _between_looks(self, neurons: int) -> int:
         return max(256, BETWEEN_LOOKS * torch.get_num_threads() // neurons)

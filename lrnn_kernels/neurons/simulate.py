@@ -45,7 +45,7 @@ def explain(
 ) -> Choice:
     """Which backend ``simulate`` would run with these arguments, and why; raises as it would."""
     model = arguments.model(model)
-    return choose(model, arguments.conductances(g, model, True).device, dtype, scheme, backend)
+    return choose(arguments.conductances(g, model, True).device, dtype, scheme, backend)
 
 
 @torch.no_grad()
@@ -89,7 +89,7 @@ def simulate(
             other states: as they are at multiples of its interval, the end of T not included.
         state: a state that ``simulate`` returned, to go on; or states (B, model.states) at t = 0.
         dtype: in which to compute, float32 or float64.
-        scheme: "default", or "exponential_euler", which the reference has alone.
+        scheme: "default", or "exponential_euler", compiled for float64 alone.
         backend: "auto", "cpu", "cuda", "triton" or "reference".
 
     Returns a ``Simulation``: spikes; state, to go on; and record. Neither NaN, infinite and
@@ -101,7 +101,7 @@ def simulate(
     g = arguments.conductances(g, model, batched=True)
     if g.requires_grad:
         raise ValueError("g must not require a gradient: simulate has none, pass g.detach()")
-    choice = choose(model, g.device, dtype, scheme, backend)
+    choice = choose(g.device, dtype, scheme, backend)
     if (choice.backend, scheme, backend) == ("reference", "default", "auto"):
         message = f"neurons run on the slow reference: {choice.reason}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -3,15 +3,16 @@
 import torch
 
 from lrnn_kernels import neurons
-from lrnn_kernels.neurons import engine
+from lrnn_kernels.neurons import choosing
 
 #: Backends that are compiled, for the devices of this machine.
 COMPILED = [
     name
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else []))
-    for name in engine.COMPILED[device]
-    if not engine.missing(name, "stg", torch.float32)
+    for name in choosing.COMPILED[device]
+    if not choosing.missing(name, torch.float32)
 ]
+assert "cpu" in COMPILED
 BACKENDS = ["reference", *COMPILED]
 DTYPES = (torch.float32, torch.float64)
 

@@ -114,13 +114,11 @@ def test_the_axon_fires_as_its_paper_says():
     assert at_rest.state["V"].item() == pytest.approx(-65, abs=0.1)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("model", MODELS)
-def test_float32_follows_float64(model, backend):
-    """To 0.02 ms in the first 60 ms."""
-    runs = [
-        simulate(model, 60, backend, dt=0.05, current=8.0, dtype=dtype).spikes for dtype in DTYPES
-    ]
+def test_float32_follows_float64(model):
+    """To 0.02 ms in the first 60 ms. (In float32 the CPU's engine may have gates from tables, which
+    relax exactly: see ``test_engine.py``.)"""
+    runs = [simulate(model, 60, dt=0.05, current=8.0, dtype=dtype).spikes for dtype in DTYPES]
     assert torch.equal(runs[0].counts, runs[1].counts)
     assert runs[0].times.dtype == torch.float64
     torch.testing.assert_close(runs[0].times, runs[1].times, atol=0.02, rtol=0)
