@@ -9,6 +9,7 @@ from . import (
     drqn,
     long_range,
     multistability,
+    neurons,
     noise,
     ppo,
     sizes,
@@ -43,5 +44,6 @@ CLAIMS: dict[str, Claim] = {
         long_range.PIXELS,
         long_range.LISTOPS,
         drqn.CLAIM,
+        neurons.CLAIM,
     )
 }

@@ -158,7 +158,11 @@ def plot(figure, found: list[Plain]) -> None:
 
 CLAIM = Claim(
     name="neurons",
-    says="PLACEHOLDER.",
+    says="Populations of conductance-based neurons, simulated for their spikes alone: how many "
+    "steps of a neuron one thread takes in a second, what the published data set of 1.2 million "
+    "STG neurons then costs, and how far the mean interval between spikes is from that of 0.005 "
+    "ms steps in float64, over 208 neurons. What is off by percents are irregular bursters, which "
+    "no two solvers agree on; the class of firing is another for one neuron of 208 at most.",
     settings=settings,
     run=run,
     header=(

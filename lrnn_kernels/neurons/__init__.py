@@ -12,6 +12,7 @@ file: STG and DA, the neurons of Brandoit, Ernst, Drion and Fyon (PLoS Comput. B
 the squid's axon. ``oracle.py`` says what a step computes, ``dic.py`` what the conductances are.
 """
 
+from . import datasets
 from .compensation import compensate
 from .dic import dic, dic_curves, sensitivities, threshold_voltage
 from .metrics import (
@@ -50,6 +51,7 @@ __all__ = [
     "State",
     "Status",
     "compensate",
+    "datasets",
     "dic",
     "dic_curves",
     "explain",

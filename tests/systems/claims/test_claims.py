@@ -10,6 +10,7 @@ from benchmarks.claims import (
     demo,
     drqn,
     horizons,
+    neurons,
     noise,
     progress,
     runs,
@@ -44,6 +45,8 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(consecutive, "BEFORE", (5,))
     monkeypatch.setattr(horizons, "MAX_STEPS", 2000)
     monkeypatch.setattr(warm_up, "HELD", (200, 300, 400))
+    monkeypatch.setattr(neurons, "JUDGED", 8)
+    monkeypatch.setattr(neurons, "RATED_MS", 20.0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
