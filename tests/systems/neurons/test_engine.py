@@ -252,6 +252,15 @@ def test_spikes_are_those_of_the_voltage(engine, dtype, threshold):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("above", [0.0, 1e-9])
+def test_a_threshold_just_above_the_highest_voltage_is_not_reached(engine, above):
+    """By less than float32 can tell."""
+    peak = driven("hh", "constant", record=(0,)).run(engine, 400).recorded[:, 0].max().item()
+    p = driven("hh", "constant", threshold=(peak + above, 0.0)).run(engine, 400)
+    assert p.counts.sum() == (above == 0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @over("dtype", DTYPES)
 def test_a_membrane_that_hardly_conducts_is_charged(engine, dtype):
     """1 uA/cm^2 for 10 ms on 1 uF/cm^2 are 10 mV: E is then 1e9 mV away."""
