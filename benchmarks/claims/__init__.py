@@ -9,6 +9,7 @@ from . import (
     drqn,
     long_range,
     multistability,
+    neuron_solvers,
     neurons,
     noise,
     ppo,
@@ -45,5 +46,6 @@ CLAIMS: dict[str, Claim] = {
         long_range.LISTOPS,
         drqn.CLAIM,
         neurons.CLAIM,
+        neuron_solvers.CLAIM,
     )
 }

@@ -84,7 +84,7 @@ def _accuracy(setting: Plain, seed: int) -> Plain:
         model, g, T, dt=setting["dt"], dtype=getattr(torch, setting["dtype"]), **given
     )
     classes = [neurons.firing_class(spikes) for spikes in (exact, tried)]
-    means = [_mean_interval(spikes) for spikes in (exact, tried)]
+    means = [mean_interval(spikes) for spikes in (exact, tried)]
     error = (100 * (means[1] / means[0] - 1)).abs()
     error = error[error.isfinite()].sort().values
     return {
@@ -97,7 +97,7 @@ def _accuracy(setting: Plain, seed: int) -> Plain:
     }
 
 
-def _mean_interval(spikes: neurons.Spikes) -> Tensor:
+def mean_interval(spikes: neurons.Spikes) -> Tensor:
     """(B,): the mean interval between spikes, ms; NaN where there is none."""
     isi, whose = neurons.intervals(spikes)
     total = torch.zeros(len(spikes), dtype=torch.float64).index_add(0, whose, isi)

@@ -10,6 +10,7 @@ from benchmarks.claims import (
     demo,
     drqn,
     horizons,
+    neuron_solvers,
     neurons,
     noise,
     progress,
@@ -46,6 +47,9 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(horizons, "MAX_STEPS", 2000)
     monkeypatch.setattr(warm_up, "HELD", (200, 300, 400))
     monkeypatch.setattr(neurons, "JUDGED", 8)
+    monkeypatch.setattr(neuron_solvers, "T", 500.0)
+    monkeypatch.setattr(neuron_solvers, "DISCARD", 100.0)
+    monkeypatch.setattr(neuron_solvers, "TOLERANCE", 1e-4)
     monkeypatch.setattr(neurons, "RATED_MS", 20.0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -6,9 +6,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -166,8 +164,7 @@ class Population:
         options = {**self.options, "first_step": self.step, "steps": steps, "record": record}
         if engine in ("oracle", "exact"):
             options["scheme"] = options.get("scheme", "default")
-            with _rounded_roots():
-                oracle.run(_oracle(self.model, engine == "exact"), *tensors, **options)
+            oracle.run(_oracle(self.model, engine == "exact"), *tensors, **options)
         else:
             run_of(engine)(self.model, *tensors, **options)
         self.step = end
@@ -199,15 +196,6 @@ class Population:
             options["noise"] = noise._replace(sigma=sigma, neurons=noise.neurons[rows].clone())
         copies = (x[rows].clone() for x in (self.g, self.state, self.times, self.counts))
         return Population(self.model, *copies, options)
-
-
-@contextmanager
-def _rounded_roots():
-    """torch's float32 roots are those of the library it is built with, of which some are an ulp
-    off; those of noise are rounded."""
-    root = torch.sqrt
-    with mock.patch.object(torch, "sqrt", lambda x: root(x.double()).to(x.dtype)):
-        yield
 
 
 @functools.cache
