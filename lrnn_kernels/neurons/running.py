@@ -12,6 +12,7 @@ from torch import Tensor
 from . import compiled, oracle
 from .engine import NoiseSettings
 from .model import Model
+from .progress import Told
 from .spikes import Spikes, Status
 from .state import Recording
 
@@ -40,6 +41,7 @@ class Run:
     noise: NoiseSettings | None
     recording: Recording | None
     record_every: int
+    tell: Told | None = None
 
     def spikes(self) -> Spikes:
         """Runs all."""
@@ -104,6 +106,10 @@ class Run:
                 record_states=tuple(self.model.states.index(name) for name in names),
             )
             step += piece
+            if self.tell is not None:
+                before = int(rows[0]) * (end - self.steps[0])
+                done = before + len(rows) * (step - self.steps[0])
+                self.tell(min(done / (len(self.g) * (end - self.steps[0])), 1.0))
         if samples is not None:
             self.recording.values[:, :, rows] = samples
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from .choosing import Choice, choose
 from .engine import NoiseSettings
 from .model import Model
 from .noise import Noise
+from .progress import teller
 from .running import Run, empty_recording
 from .spikes import Spikes
 from .state import Kept, Record, Recording, State, begin, recorded, steps_of
@@ -67,6 +69,7 @@ def simulate(
     dtype: torch.dtype = torch.float32,
     scheme: str = "default",
     backend: str = "auto",
+    progress: bool | Callable[[float], object] = False,
 ) -> Simulation:
     """Simulates B neurons for T ms: ``spikes, state, record = simulate(STG, g, 6000)``.
 
@@ -91,11 +94,14 @@ def simulate(
         dtype: in which to compute, float32 or float64.
         scheme: "default", or "exponential_euler", compiled for float64 alone.
         backend: "auto", "cpu", "cuda", "triton" or "reference".
+        progress: True for a bar on a terminal; or what is called now and then with how much is
+            done, from 0 to 1.
 
     Returns a ``Simulation``: spikes; state, to go on; and record. Neither NaN, infinite and
     negative conductances nor explosions raise: ``spikes.status`` tells, and no other neuron feels
-    them. No gradient flows. Raises TypeError and ValueError for a bad argument, RuntimeError where
-    a named backend cannot run; warns where "auto" finds the reference alone.
+    them. No gradient flows. Ctrl-C leaves within a fraction of a second. Raises TypeError and
+    ValueError for a bad argument, RuntimeError where a named backend cannot run; warns where "auto"
+    finds the reference alone.
     """
     model = arguments.model(model)
     g = arguments.conductances(g, model, batched=True)
@@ -135,6 +141,7 @@ def simulate(
         noise=settings,
         recording=recording,
         record_every=every,
+        tell=teller(progress),
     )
     spikes = runs.spikes()
     return Simulation(spikes, State(kept, end, values, noise, model.states), recording)

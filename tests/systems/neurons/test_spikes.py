@@ -145,6 +145,22 @@ def test_nothing_to_do(backend):
     assert same(still, simulate("da", 0, backend, state=still.state))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_progress_is_told(backend, monkeypatch, capsys):
+    monkeypatch.setattr("lrnn_kernels.neurons.running.BETWEEN_LOOKS", 1)
+    monkeypatch.setattr("lrnn_kernels.neurons.running.ROWS", 2)
+    told = []
+    simulate("stg", 40, backend, dt=0.05, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) >= 6
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    simulate("stg", 15, backend, dt=0.05, progress=True)
+    assert "100 %" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="progress must be True, False or a function of a number"):
+        simulate("stg", 1, backend, dt=0.05, progress="bar")
+
+
 def test_explain_says_who_runs():
     assert neurons.explain("stg", STG, backend="reference").backend == "reference"
     choice = neurons.explain("stg", STG, scheme="exponential_euler")

@@ -1,0 +1,43 @@
+"""How far a long run is, for whoever waits."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+#: What is told how much is done, from 0 to 1.
+Told = Callable[[float], object]
+
+_WIDTH, _EVERY = 30, 0.25  # characters; seconds
+
+
+def teller(progress: object) -> Told | None:
+    """What ``progress`` asks for: nothing, a bar on a terminal, or a function of the user's."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return bar("") if sys.stderr.isatty() else None
+    if callable(progress):
+        return progress
+    raise TypeError(
+        f"progress must be True, False or a function of a number, got {type(progress).__name__}"
+    )
+
+
+def bar(label: str) -> Told:
+    """Draws a bar on stderr, a few times a second, with the time that is left."""
+    started, last = time.monotonic(), -_EVERY
+
+    def tell(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share < 1 and now - last < _EVERY:
+            return
+        last = now
+        full = int(share * _WIDTH)
+        left = f"{(now - started) * (1 / share - 1):.0f} s left" if share > 0 else ""
+        line = f"\r{label}|{'#' * full}{' ' * (_WIDTH - full)}| {100 * share:3.0f} % {left:14}"
+        print(line, end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+
+    return tell
