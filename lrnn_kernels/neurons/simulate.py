@@ -47,7 +47,8 @@ def explain(
 ) -> Choice:
     """Which backend ``simulate`` would run with these arguments, and why; raises as it would."""
     model = arguments.model(model)
-    return choose(arguments.conductances(g, model, True).device, dtype, scheme, backend)
+    device = arguments.conductances(g, model, True).device
+    return choose(model, device, dtype, scheme, backend)
 
 
 @torch.no_grad()
@@ -107,7 +108,7 @@ def simulate(
     g = arguments.conductances(g, model, batched=True)
     if g.requires_grad:
         raise ValueError("g must not require a gradient: simulate has none, pass g.detach()")
-    choice = choose(g.device, dtype, scheme, backend)
+    choice = choose(model, g.device, dtype, scheme, backend)
     if (choice.backend, scheme, backend) == ("reference", "default", "auto"):
         message = f"neurons run on the slow reference: {choice.reason}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
