@@ -102,4 +102,6 @@ def of_neurons(name: str, x: object, g: Tensor) -> Tensor:
         return g.new_full((len(g),), number(name, x, -math.inf, math.inf))
     if x.shape not in ((), (len(g),)):
         raise ValueError(f"{name} must be a number or have shape ({len(g)},), got {shape(x)}")
+    if x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(f"{name} must be real, got {x.dtype}")
     return x.to(g).expand(len(g))
