@@ -4,6 +4,7 @@ import itertools
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,15 +28,49 @@ def test_spikes_are_ragged():
     assert Spikes.cat([spikes[:1], spikes[1:]]).to_lists() == spikes.to_lists()
     assert repr(spikes) == "Spikes(3 neurons, 5 spikes)"
     assert Spikes.from_lists([]).to_lists() == []
-    for bad in (3, -4):
+    for bad in (3, -4, [0, 3], torch.tensor([-4]), np.array([3]), np.int64(3)):
         with pytest.raises(IndexError, match="there are 3 neurons"):
             spikes[bad]
-    for bad in ("0", 1.0, None):
+    for bad in ("0", 1.0, None, True, [1.0], ["0"], torch.tensor([1.0]), np.array([0.5])):
         with pytest.raises(TypeError, match="neurons must be"):
             spikes[bad]
     for bad in ([2.0, 1.0], [float("nan")]):
         with pytest.raises(ValueError, match=r"lists\[0\] must hold ascending"):
             Spikes.from_lists([bad])
+
+
+def test_neurons_are_chosen_as_rows_of_an_array_are():
+    rows = [[1.0, 2.5], [], [0.5, 3.0, 4.0], [7.0]]
+    spikes = Spikes.from_lists(rows)
+    for choose in (
+        slice(None, None, -1),
+        slice(3, 0, -2),
+        slice(5, 2),
+        slice(1, None, 2),
+        slice(-2, None),
+        np.array([2, 0, 2]),
+        np.array([3], dtype=np.uint8),
+        np.array([True, False, True, True]),
+        [True, False, False, True],
+        [-1, 0],
+        [np.int64(1)],
+        [],
+        range(1, 3),
+        torch.tensor([2, -1], dtype=torch.int32),
+        torch.tensor([1], dtype=torch.uint8),
+    ):
+        by_array = (
+            choose
+            if isinstance(choose, slice)
+            else np.asarray(choose, None if len(choose) else int)
+        )
+        expected = [rows[k] for k in np.arange(4)[by_array]]
+        assert spikes[choose].to_lists() == expected, choose
+    assert spikes[np.int64(2)].tolist() == spikes[2].tolist()
+    for bad in (torch.tensor([True]), [[0, 1]], torch.tensor(1), np.array([[0], [1]])):
+        with pytest.raises(IndexError, match=r"neurons must be one|a mask must be of 4"):
+            spikes[bad]
+    assert len(Spikes.cat([])) == 0
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
