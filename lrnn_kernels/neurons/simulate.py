@@ -164,6 +164,8 @@ def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) 
             )
         return state
     tensor("state", state)
+    if not state.is_floating_point():
+        raise TypeError(f"state must be floating point, got {state.dtype}")
     expected = (len(g), len(model.states))
     if tuple(state.shape) != expected:
         raise ValueError(
