@@ -103,7 +103,7 @@ def _claim(settings: Settings, folder: Path) -> None:
         if others and not manifest.exists():  # another process may have written it by now
             raise ValueError(f"folder must be empty or hold a data set, got {folder}: {others[0]}")
         content = {"settings": settings.plain(), "lrnn_kernels": version.__version__}
-        _write(manifest, json.dumps(content, indent=2) + "\n")
+        _write(manifest, json.dumps(content, indent=2) + "\n", anew=True)
     there = described(folder)
     if there != settings:
         old, new = there.plain(), settings.plain()
@@ -132,10 +132,21 @@ def _is_part(path: Path) -> bool:
     return path.suffix == ".part" or path.name in (MANIFEST, ABOUT)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, anew: bool = False) -> None:
+    """Writes a file that is there whole or not at all; anew, one that is there already stays."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    if anew:
+        try:
+            os.link(part, path)  # unlike a rename, it fails where the file is there
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not path.exists():
+                part.replace(path)
+    else:
+        part.replace(path)
+    part.unlink(missing_ok=True)

@@ -215,6 +215,29 @@ def test_a_damaged_shard_is_named(tmp_path, kept):
         list(datasets.load(tmp_path))
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path, monkeypatch, links):
+    """The other's manifest comes between this one's look for it and its own."""
+    dumps, others = json.dumps, []
+
+    def slowly(*args, **options):
+        monkeypatch.setattr(json, "dumps", dumps)
+        others.extend(datasets.make(settings(pairs=1, seed=1), tmp_path))
+        return dumps(*args, **options)
+
+    def unknown(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(json, "dumps", slowly)
+    if not links:
+        monkeypatch.setattr("os.link", unknown)
+    with pytest.raises(ValueError, match="folder holds a data set of other settings: seed = 1"):
+        datasets.make(settings(pairs=1, seed=2), tmp_path)
+    assert len(others) == 1
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["README.md", "manifest.json", "shard-00000.npz"]
+
+
 def test_a_kill_before_the_readme_leaves_it_to_the_next(tmp_path):
     datasets.make(settings(pairs=1), tmp_path)
     before = bytes_of(tmp_path)
