@@ -134,7 +134,7 @@ def _is_part(path: Path) -> bool:
 
 def _write(path: Path, text: str, anew: bool = False) -> None:
     """Writes a file that is there whole or not at all; anew, one that is there already stays."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = shards.part_of(path)
     with part.open("w") as file:
         file.write(text)
         file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -69,7 +70,7 @@ class Shard:
     def save(self, path: Path) -> None:
         """Writes a file that is there whole or not at all, whatever happens meanwhile. The same
         neurons give the same bytes."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_of(path)
         with part.open("wb") as file:
             np.savez(file, **self._arrays())
             file.flush()
@@ -164,6 +165,12 @@ def _split(x: Tensor, settings: Settings) -> Tensor:
     """Numbers of SPLITS, from uniform ones."""
     ends = torch.tensor([1 - settings.validation - settings.test, 1 - settings.test])
     return torch.bucketize(x, ends.double(), right=True).to(torch.int8)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is written before it gets its name: a place of this writer alone, since
+    processes of other machines may have the same number."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def name(number: int) -> str:

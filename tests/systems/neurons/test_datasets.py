@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -236,6 +237,30 @@ def test_of_two_that_begin_at_once_one_is_refused(tmp_path, monkeypatch, links):
     assert len(others) == 1
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["README.md", "manifest.json", "shard-00000.npz"]
+
+
+def test_processes_of_two_machines_may_have_one_number(tmp_path, monkeypatch):
+    """One writes all of it while the other waits for its disk."""
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    fsync, waited = os.fsync, []
+
+    def slowly(file):
+        if not waited:
+            waited.append(file)
+            datasets.make(settings(pairs=1), tmp_path / "a")
+            waited.clear()
+        fsync(file)
+
+    datasets.make(settings(pairs=1), tmp_path / "b")
+    for missing in ("manifest.json", "README.md", "shard-00000.npz"):
+        monkeypatch.setattr("os.fsync", fsync)
+        datasets.make(settings(pairs=1), tmp_path / "a")
+        (tmp_path / "a" / missing).unlink()
+        if missing == "manifest.json":
+            (tmp_path / "a" / "shard-00000.npz").unlink()
+        monkeypatch.setattr("os.fsync", slowly)
+        datasets.make(settings(pairs=1), tmp_path / "a")
+        assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
 def test_a_kill_before_the_readme_leaves_it_to_the_next(tmp_path):
