@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def noise(x: object) -> Noise | None:
     """Noise, or its sigma."""
     if x is None or isinstance(x, Noise):
         return x
-    if isinstance(x, Tensor) or (not isinstance(x, bool) and isinstance(x, (int, float))):
+    if isinstance(x, Tensor) or (not isinstance(x, bool) and isinstance(x, Real)):
         return Noise(x)
     raise TypeError(f"noise must be a Noise or its sigma in uA/cm^2, got {type(x).__name__}")
 
@@ -102,4 +103,6 @@ def of_neurons(name: str, x: object, g: Tensor) -> Tensor:
         return g.new_full((len(g),), number(name, x, -math.inf, math.inf))
     if x.shape not in ((), (len(g),)):
         raise ValueError(f"{name} must be a number or have shape ({len(g)},), got {shape(x)}")
+    if x.is_complex() or x.dtype == torch.bool:
+        raise TypeError(f"{name} must be real, got {x.dtype}")
     return x.to(g).expand(len(g))

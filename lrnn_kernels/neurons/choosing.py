@@ -8,6 +8,8 @@ import torch
 
 from ..options import one_of
 from . import arguments, compiled, oracle
+from .model import Model
+from .models import MODELS
 
 BACKENDS = ("auto", "cpu", "cuda", "triton", "reference")
 #: The compiled ones, in the order in which "auto" tries them on a device.
@@ -21,7 +23,9 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(device: torch.device, dtype: torch.dtype, scheme: str, backend: str) -> Choice:
+def choose(
+    model: Model, device: torch.device, dtype: torch.dtype, scheme: str, backend: str
+) -> Choice:
     one_of("backend", backend, BACKENDS)
     one_of("scheme", scheme, oracle.SCHEMES)
     if dtype not in arguments.DTYPES:
@@ -32,17 +36,29 @@ def choose(device: torch.device, dtype: torch.dtype, scheme: str, backend: str) 
     if backend != "auto":
         if backend not in engines:
             raise ValueError(f"backend {backend!r} cannot run on g's device, {device}")
-        why = missing(backend, dtype, scheme)
+        why = differs(model) or missing(backend, dtype, scheme)
         if why:
             raise RuntimeError(f"backend {backend!r} cannot run: {why}")
         return Choice(backend, "it was asked for")
     reasons = []
     for name in engines:
-        why = missing(name, dtype, scheme)
+        why = differs(model) or missing(name, dtype, scheme)
         if not why:
             return Choice(name, "; ".join([*reasons, f"{name} serves {device.type}"]))
         reasons.append(why)
     return Choice("reference", "; ".join(reasons) or f"no engine serves {device.type}")
+
+
+def differs(model: Model) -> str:
+    """Why compiled backends, which know the models by their names, would compute another one; empty
+    where they do not."""
+    row = MODELS.get(model.name)
+    if row is None:
+        return f"no model {model.name!r} is compiled"
+    for part in ("channels", "gates", "calcium", "pair"):
+        if getattr(model, part) != getattr(row, part):
+            return f"the compiled model {model.name!r} has other {part}"
+    return ""
 
 
 def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:

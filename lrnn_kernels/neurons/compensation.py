@@ -50,11 +50,18 @@ def compensate(
     """
     model = arguments.model(model)
     g = arguments.conductances(g, model, batched=True)
+    if g.dtype not in arguments.DTYPES:
+        raise TypeError(f"g must be float32 or float64, got {g.dtype}")
     integer("iterations", iterations, 0)
     targets = {"g_f": g_f, "g_s": g_s, "g_u": g_u}
     rows = [row for row, value in enumerate(targets.values()) if value is not None]
     wanted = [arguments.of_neurons(name, x, g) for name, x in targets.items() if x is not None]
-    if isinstance(solve, str) or len(solve) != len(rows) or not rows:
+    if (
+        not isinstance(solve, Sequence)
+        or isinstance(solve, str)
+        or len(solve) != len(rows)
+        or not rows
+    ):
         given = ", ".join(name for name, value in targets.items() if value is not None)
         raise ValueError(
             f"solve must name as many channels as there are targets ({given or 'none'}), got "
@@ -91,12 +98,20 @@ def _solution(
         right = right - extra[:, rows] * known[:, column, None]
     A = at.rows[rows][:, columns]
     if not moving.keys() & set(columns):  # the same matrix for all
-        return (right @ torch.linalg.inv_ex(A)[0].T).unbind(1)
+        inverse, info = torch.linalg.inv_ex(A)
+        return _solved(right @ inverse.T, info)
     A = A.repeat(len(g), 1, 1)
     for place, column in enumerate(columns):
         if column in moving:
             A[:, :, place] = moving[column][:, rows]
-    return torch.linalg.solve_ex(A, right[..., None])[0][..., 0].unbind(1)
+    found, info = torch.linalg.solve_ex(A, right[..., None])
+    return _solved(found[..., 0], info)
+
+
+def _solved(found: Tensor, info: Tensor) -> tuple[Tensor, ...]:
+    """Each of the unknowns found (B, n), NaN where LAPACK's info says that there is no solution."""
+    right = (info == 0)[..., None] & found.isfinite()
+    return found.where(right, torch.nan).unbind(1)
 
 
 def _with(g: Tensor, columns: Sequence[int], values: Sequence[Tensor]) -> Tensor:

@@ -44,6 +44,10 @@ class Noise:
     def __post_init__(self) -> None:
         if not isinstance(self.sigma, Tensor):
             number("noise.sigma", self.sigma, 0, math.inf)
+        elif self.sigma.is_complex() or self.sigma.dtype == torch.bool:
+            raise TypeError(f"noise.sigma must be real, got {self.sigma.dtype}")
+        elif not ((self.sigma >= 0) & (self.sigma < math.inf)).all():
+            raise ValueError("noise.sigma must be in [0, inf) for every neuron, got other numbers")
         if self.sampling is not None:
             number("noise.sampling", self.sampling, 0, math.inf, open_low=True)
         number("noise.cutoff", self.cutoff, 0, math.inf, open_low=True)
@@ -148,7 +152,11 @@ def settings(noise: Noise, sampling: float, dt: float, like: Tensor, seed: int) 
         raise ValueError(
             f"noise.sigma must be a number or have shape ({len(like)},), got {tuple(sigma.shape)}"
         )
-    neurons = torch.arange(noise.first, noise.first + len(like), device=like.device)
+    if noise.first + len(like) > 2**63:
+        raise ValueError(
+            f"noise.first must be at most 2^63 - {len(like)}, the neurons of g, got {noise.first}"
+        )
+    neurons = torch.arange(len(like), device=like.device) + noise.first
     warm_up = round(WARM_UP / sampling)
     return NoiseSettings(
         sigma.reshape(-1), neurons, seed, every, warm_up, sections(noise.cutoff, sampling)

@@ -49,6 +49,7 @@ def spiking_population(
     """
     model, recipe = _recipe(model)
     integer("n", n, 0)
+    _floating(dtype)
     rng = np.random.default_rng(integer("seed", seed, 0))
     g = torch.zeros(n, len(model.channels), dtype=torch.float64)
     low, high = recipe.leak
@@ -117,6 +118,7 @@ def monte_carlo(
     model, recipe = _recipe(model)
     integer("n", n, 0)
     one_of("law", law, LAWS)
+    _floating(dtype)
     rng = np.random.default_rng(integer("seed", seed, 0))
     columns = []
     for name in model.channel_names:
@@ -129,6 +131,11 @@ def monte_carlo(
 def _gamma(rng: np.random.Generator, a: float, b: float, n: int) -> np.ndarray:
     """n numbers of the gamma law with the mean and the variance of the uniform one on [a, b]."""
     return rng.gamma(3 * (a + b) ** 2 / (b - a) ** 2, (b - a) ** 2 / (6 * (a + b)), n)
+
+
+def _floating(dtype: object) -> None:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating point torch.dtype, got {dtype}")
 
 
 def _recipe(model: object) -> tuple[Model, Recipe]:

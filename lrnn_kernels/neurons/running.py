@@ -16,8 +16,8 @@ from .progress import Told
 from .spikes import Spikes, Status
 from .state import Recording
 
-#: Neurons of one call of an engine: their slots for spikes take 268 MB by default.
-ROWS = 65536
+#: Neurons of one call of an engine, and at most how many slots for spikes they have: 268 MB.
+ROWS, SLOTS = 65536, 65536 * 512
 #: Neuron-steps of a thread between two looks for Ctrl-C: a fraction of a second.
 BETWEEN_LOOKS = 20_000_000
 
@@ -48,7 +48,8 @@ class Run:
         g = self.g
         invalid = ~((g >= 0) & (g < math.inf)).all(1) | (g == 0).all(1)
         runs = ~invalid & self._finite()
-        pieces = [self._batch(b, runs[b : b + ROWS]) for b in range(0, max(len(g), 1), ROWS)]
+        rows = max(1, min(ROWS, SLOTS // max(self.slots, 1)))
+        pieces = [self._batch(b, runs[b : b + rows]) for b in range(0, max(len(g), 1), rows)]
         spikes, exploded = Spikes.cat(pieces), ~self._finite()
         status = spikes.status
         status[spikes.counts > self.slots] = Status.OVERFLOW
@@ -67,7 +68,8 @@ class Run:
         times = new((len(runs), self.slots), dtype=torch.float64)
         counts = new(len(runs), dtype=torch.int64)
         mine = (part, times[: len(rows)], counts[: len(rows)])
-        self._steps(rows, *mine)
+        self._steps(first, rows, *mine)
+        self._told(first + len(runs))
         self.values[rows] = part
         if len(rows) < len(runs):  # each to its place
             held, counted = times[: len(rows)].clone(), counts[: len(rows)].clone()
@@ -75,7 +77,14 @@ class Run:
             times[rows - first], counts[rows - first] = held, counted
         return Spikes.from_padded(times, counts, new(len(runs), dtype=torch.int8))
 
-    def _steps(self, rows: Tensor, state: Tensor, times: Tensor, counts: Tensor) -> None:
+    def _told(self, neurons: float) -> None:
+        """Tells how much is done: all steps of so many neurons."""
+        if self.tell is not None:
+            self.tell(neurons / len(self.g) if len(self.g) else 1.0)
+
+    def _steps(
+        self, before: int, rows: Tensor, state: Tensor, times: Tensor, counts: Tensor
+    ) -> None:
         if not len(rows):
             return
         run, samples, names = self._engine, None, ()
@@ -106,10 +115,8 @@ class Run:
                 record_states=tuple(self.model.states.index(name) for name in names),
             )
             step += piece
-            if self.tell is not None:
-                before = int(rows[0]) * (end - self.steps[0])
-                done = before + len(rows) * (step - self.steps[0])
-                self.tell(min(done / (len(self.g) * (end - self.steps[0])), 1.0))
+            if step < end:
+                self._told(before + len(rows) * (step - self.steps[0]) / (end - self.steps[0]))
         if samples is not None:
             self.recording.values[:, :, rows] = samples
 

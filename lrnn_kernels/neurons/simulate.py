@@ -47,7 +47,8 @@ def explain(
 ) -> Choice:
     """Which backend ``simulate`` would run with these arguments, and why; raises as it would."""
     model = arguments.model(model)
-    return choose(arguments.conductances(g, model, True).device, dtype, scheme, backend)
+    device = arguments.conductances(g, model, True).device
+    return choose(model, device, dtype, scheme, backend)
 
 
 @torch.no_grad()
@@ -107,7 +108,7 @@ def simulate(
     g = arguments.conductances(g, model, batched=True)
     if g.requires_grad:
         raise ValueError("g must not require a gradient: simulate has none, pass g.detach()")
-    choice = choose(g.device, dtype, scheme, backend)
+    choice = choose(model, g.device, dtype, scheme, backend)
     if (choice.backend, scheme, backend) == ("reference", "default", "auto"):
         message = f"neurons run on the slow reference: {choice.reason}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -163,6 +164,8 @@ def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) 
             )
         return state
     tensor("state", state)
+    if not state.is_floating_point():
+        raise TypeError(f"state must be floating point, got {state.dtype}")
     expected = (len(g), len(model.states))
     if tuple(state.shape) != expected:
         raise ValueError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ class Spikes:
 
     Neuron b spiked at ``times[offsets[b] : offsets[b + 1]]``. ``counts`` goes on where the times
     do not (overflow), and is offsets.diff() else. ``spikes[b]`` are the times of neuron b;
-    ``spikes[a:b]``, a mask (B,) or a list of neurons give Spikes of these.
+    ``spikes[a:b]``, a mask (B,) or a list, an array or a tensor of neurons give Spikes of these.
     """
 
     times: Tensor  # (N,) float64: ms, of neuron after neuron, ascending in each
@@ -56,6 +57,8 @@ class Spikes:
     @classmethod
     def cat(cls, pieces: Sequence[Spikes]) -> Spikes:
         """The neurons of several, one after the other."""
+        if not pieces:
+            return cls.from_lists([])
         held = torch.cat([piece.offsets.diff() for piece in pieces])
         parts = ((piece.times, piece.counts, piece.status) for piece in pieces)
         times, counts, status = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -72,23 +75,49 @@ class Spikes:
         return len(self.counts)
 
     def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Tensor | Spikes:
-        if isinstance(index, int) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"there are {len(self)} neurons, got neuron {index}")
-            b = index % len(self)
+        if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
+            self._within(int(index), int(index))
+            b = int(index) % len(self)
             return self.times[self.offsets[b] : self.offsets[b + 1]]
-        if not isinstance(index, (slice, Tensor, Sequence)) or isinstance(index, str):
-            raise TypeError(
-                f"neurons must be an int, a slice, a mask or a list, got {type(index).__name__}"
-            )
-        rows = torch.arange(len(self), device=self.times.device)[index]
-        if rows.dim() != 1:
-            raise IndexError(f"neurons must be one after the other, got shape {tuple(rows.shape)}")
+        rows = self._rows(index)
         held = self.offsets.diff()[rows]
         offsets = _offsets(held)
         place = torch.arange(int(offsets[-1]), device=self.times.device)
         place = place + (self.offsets[rows] - offsets[:-1]).repeat_interleave(held)
         return Spikes(self.times[place], offsets, self.counts[rows], self.status[rows])
+
+    def _rows(self, index: object) -> Tensor:
+        """The numbers of neurons, (n,)."""
+        if isinstance(index, slice):
+            chosen = range(len(self))[index]
+            steps = torch.arange(len(chosen), device=self.times.device)
+            return steps * chosen.step + chosen.start
+        if not isinstance(index, (Tensor, np.ndarray, Sequence)) or isinstance(index, str):
+            raise TypeError(
+                f"neurons must be an int, a slice, a mask or a list, got {type(index).__name__}"
+            )
+        if not isinstance(index, Tensor):
+            index = np.asarray(index, dtype=None if len(index) else np.int64)
+            if index.dtype.kind not in "biu":
+                raise TypeError(f"neurons must be a mask or of integers, got {index.dtype}")
+            index = torch.from_numpy(index)
+        rows = index.to(self.times.device)
+        if rows.dim() != 1:
+            raise IndexError(f"neurons must be one after the other, got shape {tuple(rows.shape)}")
+        if rows.dtype == torch.bool:
+            if len(rows) != len(self):
+                raise IndexError(f"a mask must be of {len(self)} neurons, got {len(rows)}")
+            return rows.nonzero()[:, 0]
+        if rows.is_floating_point() or rows.is_complex():
+            raise TypeError(f"neurons must be a mask or of integers, got {rows.dtype}")
+        if len(rows):
+            self._within(int(rows.min()), int(rows.max()))
+        return rows.long() % max(len(self), 1)
+
+    def _within(self, low: int, high: int) -> None:
+        for b in (low, high):
+            if not -len(self) <= b < len(self):
+                raise IndexError(f"there are {len(self)} neurons, got neuron {b}")
 
     def to_lists(self) -> list[list[float]]:
         """The times of every neuron, ms."""

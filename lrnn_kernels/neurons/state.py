@@ -93,7 +93,7 @@ def recorded(record: object, model: Model, dt: float) -> tuple[int, tuple[str, .
         return 1, ()
     every, names = record if isinstance(record, Record) else (record, ("V",))
     every = steps_of("record", number("record", every, 0, float("inf"), open_low=True), dt)
-    if isinstance(names, str) or not names:
+    if not isinstance(names, (tuple, list)) or not names:
         raise TypeError(f"record.states must be a tuple of names, got {names!r}")
     for name in names:
         if name not in model.states:

@@ -58,13 +58,15 @@ def make(
             any number of threads and processes.
         progress: called with (shards done, shards to do) of this process.
 
-    Raises ValueError where the folder holds another data set, or other files.
+    Raises ValueError where the folder holds another data set, or other files; and as ``simulate``
+    does, before anything is written.
     """
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be datasets.Settings, got {type(settings).__name__}")
     integer("world", world)
     if integer("rank", rank, 0) >= world:
         raise ValueError(f"rank must be below world = {world}, got {rank}")
+    shards.check(settings, backend)
     folder = Path(folder)
     _claim(settings, folder)
     mine = [folder / shards.name(number) for number in range(rank, settings.shards, world)]
@@ -88,7 +90,7 @@ def described(folder: Path | str) -> Settings:
         return Settings(**content["settings"])
     except FileNotFoundError:
         raise ValueError(f"folder must hold a data set, got {folder}: no {MANIFEST}") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:  # no UTF-8, no JSON, or no settings
         raise ValueError(f"folder must hold a data set, got {folder}: {error!r}") from None
 
 
@@ -101,17 +103,7 @@ def _claim(settings: Settings, folder: Path) -> None:
         if others and not manifest.exists():  # another process may have written it by now
             raise ValueError(f"folder must be empty or hold a data set, got {folder}: {others[0]}")
         content = {"settings": settings.plain(), "lrnn_kernels": version.__version__}
-        _write(manifest, json.dumps(content, indent=2) + "\n")
-        model = settings.row
-        about = _README.format(
-            version=version.__version__,
-            channels=len(model.channels),
-            names=", ".join(model.channel_names),
-            V=f"{model.V_threshold:g}",
-            discard=settings.discard,
-            T=settings.T,
-        )
-        _write(folder / ABOUT, about)
+        _write(manifest, json.dumps(content, indent=2) + "\n", anew=True)
     there = described(folder)
     if there != settings:
         old, new = there.plain(), settings.plain()
@@ -119,6 +111,20 @@ def _claim(settings: Settings, folder: Path) -> None:
             f"{name} = {old[name]!r}, not {new[name]!r}" for name in new if old[name] != new[name]
         ]
         raise ValueError(f"folder holds a data set of other settings: {', '.join(differ)}")
+    if not (folder / ABOUT).exists():
+        _write(folder / ABOUT, _about(settings))
+
+
+def _about(settings: Settings) -> str:
+    model = settings.row
+    return _README.format(
+        version=version.__version__,
+        channels=len(model.channels),
+        names=", ".join(model.channel_names),
+        V=f"{model.V_threshold:g}",
+        discard=settings.discard,
+        T=settings.T,
+    )
 
 
 def _is_part(path: Path) -> bool:
@@ -126,10 +132,21 @@ def _is_part(path: Path) -> bool:
     return path.suffix == ".part" or path.name in (MANIFEST, ABOUT)
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+def _write(path: Path, text: str, anew: bool = False) -> None:
+    """Writes a file that is there whole or not at all; anew, one that is there already stays."""
+    part = shards.part_of(path)
     with part.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    if anew:
+        try:
+            os.link(part, path)  # unlike a rename, it fails where the file is there
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not path.exists():
+                part.replace(path)
+    else:
+        part.replace(path)
+    part.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Any
 from ...options import integer, number, one_of
 from .. import arguments
 from ..model import Model
+from ..models import MODELS
 
 #: How conductances are drawn: to targets (g_s, g_u), or independently of each other.
 LAWS = ("dic", "uniform", "gamma")
@@ -54,6 +55,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         model = arguments.model(self.model)
+        if MODELS.get(model.name) is not model:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}, got another {model!r}")
         if model.recipe is None:
             raise ValueError(f"model must have a recipe for populations, and {model.name} has none")
         integer("pairs", self.pairs)

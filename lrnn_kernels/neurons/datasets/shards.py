@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,6 +21,19 @@ from .settings import SPLITS, Settings
 
 #: A number of its own for each thing that is drawn of a shard.
 _TARGETS, _NEURONS, _SPLITS = range(3)
+#: The arrays of a file, beside the number of those dropped; the last four are its spikes'.
+_NAMES = (
+    "g",
+    "g_s",
+    "g_u",
+    "pair",
+    "split",
+    "firing_class",
+    "times",
+    "offsets",
+    "counts",
+    "status",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +70,7 @@ class Shard:
     def save(self, path: Path) -> None:
         """Writes a file that is there whole or not at all, whatever happens meanwhile. The same
         neurons give the same bytes."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_of(path)
         with part.open("wb") as file:
             np.savez(file, **self._arrays())
             file.flush()
@@ -86,12 +101,18 @@ class Shard:
 
     @classmethod
     def read(cls, path: Path) -> Shard:
-        with np.load(path) as file:
-            x = {name: torch.from_numpy(file[name]) for name in file.files if name != "dropped"}
-            dropped = int(file["dropped"])
-        spikes = Spikes(x["times"], x["offsets"], x["counts"], x["status"])
-        names = ("g", "g_s", "g_u", "pair", "split", "firing_class")
-        return cls(*(x[name] for name in names), spikes, dropped)
+        """Raises ValueError where the file is no whole shard."""
+        try:
+            with path.open("rb") as raw, np.load(raw) as file:
+                x = {name: torch.from_numpy(file[name]) for name in _NAMES}
+                dropped = int(file["dropped"])
+        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise ValueError(
+                f"{path} must be a whole shard: {error}; without it, the command that made it "
+                "makes it again"
+            ) from None
+        spikes = Spikes(*(x.pop(name) for name in _NAMES[-4:]))
+        return cls(**x, spikes=spikes, dropped=dropped)
 
 
 def made(settings: Settings, number: int, *, backend: str = "auto") -> Shard:
@@ -113,9 +134,21 @@ def made(settings: Settings, number: int, *, backend: str = "auto") -> Shard:
         g_s = g_u = torch.full((count,), torch.nan, dtype=torch.float64)
     rng = np.random.default_rng([settings.seed, number, _SPLITS])
     split = _split(torch.from_numpy(rng.random(len(pairs))), settings)
-    first = pairs[0].item() * settings.neurons
+    spikes = _simulated(settings, g, pairs[0].item() * settings.neurons, backend)
+    return Shard(
+        g, g_s, g_u, pairs[pair], split[pair], firing_class(spikes), spikes, count - len(g)
+    )
+
+
+def check(settings: Settings, backend: str) -> None:
+    """Raises as ``made`` would for settings that no simulation takes."""
+    _simulated(settings, torch.empty(0, len(settings.row.channels)), 0, backend)
+
+
+def _simulated(settings: Settings, g: Tensor, first: int, backend: str) -> Spikes:
+    """The spikes of neurons whose noise is that of the neurons from first on."""
     noise = Noise(settings.noise, first=first) if settings.noise else None
-    spikes, _, _ = simulate(
+    return simulate(
         settings.model,
         g,
         settings.T,
@@ -125,16 +158,19 @@ def made(settings: Settings, number: int, *, backend: str = "auto") -> Shard:
         seed=settings.seed,
         dtype=getattr(torch, settings.dtype),
         backend=backend,
-    )
-    return Shard(
-        g, g_s, g_u, pairs[pair], split[pair], firing_class(spikes), spikes, count - len(g)
-    )
+    ).spikes
 
 
 def _split(x: Tensor, settings: Settings) -> Tensor:
     """Numbers of SPLITS, from uniform ones."""
     ends = torch.tensor([1 - settings.validation - settings.test, 1 - settings.test])
     return torch.bucketize(x, ends.double(), right=True).to(torch.int8)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is written before it gets its name: a place of this writer alone, since
+    processes of other machines may have the same number."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def name(number: int) -> str:

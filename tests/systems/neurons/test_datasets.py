@@ -1,6 +1,8 @@
 """Data sets: what a shard depends on, and that nothing is lost or there twice."""
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 
@@ -168,6 +170,105 @@ def test_noise_goes_by_the_neuron(tmp_path):
 def test_bad_settings(given, says):
     with pytest.raises((ValueError, TypeError), match=says):
         settings(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"T": 1.01}, "T must be a multiple of dt, 0.025 ms, got 1.01 ms"),
+        ({"dt": 0.1}, "dt must be at most 0.05 ms"),
+        ({"dt": 0.03, "T": 3.0, "noise": 1.0}, "noise.sampling must be a multiple of dt"),
+        ({"seed": 2**64, "noise": 1.0}, "seed must be below"),
+        ({"backend": "gpu"}, "backend must be one of"),
+    ],
+)
+def test_what_cannot_be_simulated_claims_no_folder(tmp_path, given, says):
+    given = dict(given)
+    backend = given.pop("backend", "auto")
+    with pytest.raises(ValueError, match=says):
+        datasets.make(settings(**given), tmp_path / "a", backend=backend)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_model_that_is_not_known_by_its_name_is_refused():
+    for changed in ({"name": "mine"}, {"dt": 0.0125}):
+        with pytest.raises(ValueError, match="model must be one of stg, da, hh"):
+            settings(model=dataclasses.replace(neurons.STG, **changed))
+    assert settings(model=neurons.STG) == settings(model="stg")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b'{"settings": {"model": "stg", "pairs": 0}}']
+)
+def test_a_damaged_manifest_is_no_data_set(tmp_path, content):
+    datasets.make(settings(pairs=1), tmp_path)
+    (tmp_path / "manifest.json").write_bytes(content)
+    for use in (lambda: datasets.load(tmp_path), lambda: datasets.make(settings(), tmp_path)):
+        with pytest.raises(ValueError, match="folder must hold a data set, got"):
+            use()
+
+
+@pytest.mark.parametrize("kept", [0, 500, -1])
+def test_a_damaged_shard_is_named(tmp_path, kept):
+    [path] = datasets.make(settings(pairs=1), tmp_path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=f"{path.name} must be a whole shard"):
+        list(datasets.load(tmp_path))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_that_begin_at_once_one_is_refused(tmp_path, monkeypatch, links):
+    """The other's manifest comes between this one's look for it and its own."""
+    dumps, others = json.dumps, []
+
+    def slowly(*args, **options):
+        monkeypatch.setattr(json, "dumps", dumps)
+        others.extend(datasets.make(settings(pairs=1, seed=1), tmp_path))
+        return dumps(*args, **options)
+
+    def unknown(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(json, "dumps", slowly)
+    if not links:
+        monkeypatch.setattr("os.link", unknown)
+    with pytest.raises(ValueError, match="folder holds a data set of other settings: seed = 1"):
+        datasets.make(settings(pairs=1, seed=2), tmp_path)
+    assert len(others) == 1
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["README.md", "manifest.json", "shard-00000.npz"]
+
+
+def test_processes_of_two_machines_may_have_one_number(tmp_path, monkeypatch):
+    """One writes all of it while the other waits for its disk."""
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    fsync, waited = os.fsync, []
+
+    def slowly(file):
+        if not waited:
+            waited.append(file)
+            datasets.make(settings(pairs=1), tmp_path / "a")
+            waited.clear()
+        fsync(file)
+
+    datasets.make(settings(pairs=1), tmp_path / "b")
+    for missing in ("manifest.json", "README.md", "shard-00000.npz"):
+        monkeypatch.setattr("os.fsync", fsync)
+        datasets.make(settings(pairs=1), tmp_path / "a")
+        (tmp_path / "a" / missing).unlink()
+        if missing == "manifest.json":
+            (tmp_path / "a" / "shard-00000.npz").unlink()
+        monkeypatch.setattr("os.fsync", slowly)
+        datasets.make(settings(pairs=1), tmp_path / "a")
+        assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+
+
+def test_a_kill_before_the_readme_leaves_it_to_the_next(tmp_path):
+    datasets.make(settings(pairs=1), tmp_path)
+    before = bytes_of(tmp_path)
+    (tmp_path / "README.md").unlink()
+    assert datasets.make(settings(pairs=1), tmp_path) == []
+    assert bytes_of(tmp_path) == before
 
 
 def test_bad_ranks(tmp_path):

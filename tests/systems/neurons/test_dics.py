@@ -145,6 +145,26 @@ def test_compensation_meets_its_targets():
     assert errors[-1] < 1e-9
 
 
+@pytest.mark.parametrize(
+    ("solve", "targets"),
+    [
+        (("NMDA",), {"g_s": 1.0}),
+        (("NMDA",), {"g_u": 1.0}),
+        (("ERG",), {"g_s": 1.0}),
+        (("ERG", "NMDA"), {"g_s": 1.0, "g_u": 2.0}),
+        (("Kd", "NMDA"), {"g_s": 1.0, "g_u": 2.0}),
+    ],
+)
+def test_what_has_no_solution_is_nan(solve, targets):
+    """NMDA acts in the fast scale alone, ERG not in the slow one."""
+    g = neurons.compensate("da", DA, solve=solve, **targets)
+    row = neurons.DA
+    columns = [row.channel(name) for name in solve]
+    assert g[:, columns].isnan().all()
+    others = [k for k in range(len(row.channels)) if k not in columns]
+    assert torch.equal(g[:, others], DA[:, others])
+
+
 def test_compensation_of_what_calcium_gates():
     found = neurons.compensate("stg", STG, solve=("KCa", "H"), g_s=3.0, g_u=6.0, V=-50.0)
     at = neurons.dic("stg", found, -50.0)[:, 1:]
@@ -248,6 +268,27 @@ def test_monte_carlo_ranges():
         (
             lambda: neurons.compensate("stg", STG, solve=("A",), g_s=1.0, guess={"H": 1.0}),
             "guess must be of channels in solve",
+        ),
+        (lambda: neurons.compensate("stg", STG, solve=1, g_s=1.0), "solve must name"),
+        (
+            lambda: neurons.compensate("stg", STG.half(), solve=("A",), g_s=1.0),
+            "g must be float32 or float64, got torch.float16",
+        ),
+        (
+            lambda: neurons.compensate("stg", STG, solve=("A",), g_s=torch.zeros(3).cfloat()),
+            "g_s must be real, got torch.complex64",
+        ),
+        (
+            lambda: neurons.neuromodulate("stg", STG, g_s=1.0, g_u=torch.zeros(3).cfloat()),
+            "g_u must be real, got torch.complex64",
+        ),
+        (
+            lambda: neurons.spiking_population("stg", 5, dtype=torch.int32),
+            "dtype must be a floating point torch.dtype, got torch.int32",
+        ),
+        (
+            lambda: neurons.monte_carlo("stg", 5, dtype="float32"),
+            "dtype must be a floating point torch.dtype, got float32",
         ),
         (lambda: neurons.spiking_population("hh", 5), "model must have a recipe"),
         (lambda: neurons.spiking_population("stg", -1), "n must be at least 0"),

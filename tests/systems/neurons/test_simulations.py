@@ -2,6 +2,7 @@
 for small steps."""
 
 import ast
+from dataclasses import replace
 
 import pytest
 import torch
@@ -173,6 +174,48 @@ def test_the_contract_of_a_model():
         assert gates.abs().max() < 1e-12
         for state in row.states[1 + len(row.dynamic) :]:
             assert state in ("Ca", "o_ERG", "i_ERG")
+
+
+def _changed(part: str) -> neurons.Model:
+    """STG but for one entry of a table."""
+    row = neurons.STG
+    if part == "calcium":
+        return replace(row, calcium=replace(row.calcium, rest=0.06))
+    if part == "name":
+        return replace(row, name="mine")
+    rows = getattr(row, part)
+    other = {"channels": {"E": -60}, "gates": {"x_inf": row.gates[0].x_inf}}[part]
+    return replace(row, **{part: (*rows[:-1], replace(rows[-1], **other))})
+
+
+@pytest.mark.parametrize("part", ["channels", "gates", "calcium", "name"])
+def test_a_changed_model_is_not_taken_for_the_compiled_one(part):
+    changed, g = _changed(part), CONDUCTANCES["stg"]
+    reason = f"the compiled model 'stg' has other {part}"
+    if part == "name":
+        reason = "no model 'mine' is compiled"
+    choice = neurons.explain(changed, g)
+    assert choice.backend == "reference"
+    assert reason in choice.reason
+    for backend in COMPILED:
+        with pytest.raises(RuntimeError, match=f"backend {backend!r} cannot run: {reason}"):
+            neurons.simulate(changed, g, 1.0, backend=backend)
+    with pytest.warns(RuntimeWarning, match=reason):
+        found = neurons.simulate(changed, g, 5.0)
+    expected = neurons.simulate(changed, g, 5.0, backend="reference")
+    assert torch.equal(found.state.values, expected.state.values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_a_call_hands_to_engines_may_be_changed(backend):
+    """Where a model starts, and with which steps, is no part of what is compiled."""
+    changed = replace(neurons.STG, V_start=-60.0, dt=0.0125)
+    found = neurons.simulate(changed, CONDUCTANCES["stg"], 1.0, backend=backend)
+    start = changed.start(3)
+    expected = neurons.simulate(
+        "stg", CONDUCTANCES["stg"], 1.0, dt=0.0125, state=start, backend=backend
+    )
+    assert torch.equal(found.state.values, expected.state.values)
 
 
 def test_no_code_asks_for_a_model_or_a_channel_by_name():

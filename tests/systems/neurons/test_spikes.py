@@ -4,6 +4,7 @@ import itertools
 import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,15 +28,49 @@ def test_spikes_are_ragged():
     assert Spikes.cat([spikes[:1], spikes[1:]]).to_lists() == spikes.to_lists()
     assert repr(spikes) == "Spikes(3 neurons, 5 spikes)"
     assert Spikes.from_lists([]).to_lists() == []
-    for bad in (3, -4):
+    for bad in (3, -4, [0, 3], torch.tensor([-4]), np.array([3]), np.int64(3)):
         with pytest.raises(IndexError, match="there are 3 neurons"):
             spikes[bad]
-    for bad in ("0", 1.0, None):
+    for bad in ("0", 1.0, None, True, [1.0], ["0"], torch.tensor([1.0]), np.array([0.5])):
         with pytest.raises(TypeError, match="neurons must be"):
             spikes[bad]
     for bad in ([2.0, 1.0], [float("nan")]):
         with pytest.raises(ValueError, match=r"lists\[0\] must hold ascending"):
             Spikes.from_lists([bad])
+
+
+def test_neurons_are_chosen_as_rows_of_an_array_are():
+    rows = [[1.0, 2.5], [], [0.5, 3.0, 4.0], [7.0]]
+    spikes = Spikes.from_lists(rows)
+    for choose in (
+        slice(None, None, -1),
+        slice(3, 0, -2),
+        slice(5, 2),
+        slice(1, None, 2),
+        slice(-2, None),
+        np.array([2, 0, 2]),
+        np.array([3], dtype=np.uint8),
+        np.array([True, False, True, True]),
+        [True, False, False, True],
+        [-1, 0],
+        [np.int64(1)],
+        [],
+        range(1, 3),
+        torch.tensor([2, -1], dtype=torch.int32),
+        torch.tensor([1], dtype=torch.uint8),
+    ):
+        by_array = (
+            choose
+            if isinstance(choose, slice)
+            else np.asarray(choose, None if len(choose) else int)
+        )
+        expected = [rows[k] for k in np.arange(4)[by_array]]
+        assert spikes[choose].to_lists() == expected, choose
+    assert spikes[np.int64(2)].tolist() == spikes[2].tolist()
+    for bad in (torch.tensor([True]), [[0, 1]], torch.tensor(1), np.array([[0], [1]])):
+        with pytest.raises(IndexError, match=r"neurons must be one|a mask must be of 4"):
+            spikes[bad]
+    assert len(Spikes.cat([])) == 0
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -161,6 +196,48 @@ def test_progress_is_told(backend, monkeypatch, capsys):
         simulate("stg", 1, backend, dt=0.05, progress="bar")
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("wrong_ones", [[], [0], [4], [0, 1, 2, 3, 4]])
+@pytest.mark.parametrize("T", [0.0, 20.0])
+def test_progress_ends_with_all(backend, wrong_ones, T, monkeypatch):
+    """Also of neurons that are not simulated, and told once."""
+    monkeypatch.setattr("lrnn_kernels.neurons.running.BETWEEN_LOOKS", 1)
+    monkeypatch.setattr("lrnn_kernels.neurons.running.ROWS", 2)
+    g = STG[[0, 1, 2, 0, 1]].clone()
+    g[wrong_ones] = -1.0
+    told = []
+    simulate("stg", T, backend, g, dt=0.05, progress=told.append)
+    assert told == sorted(set(told))
+    assert told[-1] == 1.0
+    told = []
+    simulate("stg", T, backend, g[:0], progress=told.append)
+    assert told == [1.0]
+
+
+def test_the_memory_of_many_slots_is_bounded(monkeypatch):
+    g = STG[[0, 1, 2, 0, 1]]
+    whole = neurons.simulate("stg", g, 100.0, backend="cpu")
+    monkeypatch.setattr("lrnn_kernels.neurons.running.SLOTS", 1000)
+    seen = []
+    run = neurons.compiled.run
+    monkeypatch.setattr(
+        "lrnn_kernels.neurons.compiled.run",
+        lambda *call, **options: (seen.append(call[3].shape), run(*call, **options)),
+    )
+    for slots, rows in ((400, [2, 2, 1]), (5000, [1] * 5), (0, [5]), (200, [5])):
+        seen.clear()
+        found = neurons.simulate("stg", g, 100.0, max_spikes=slots, backend="cpu")
+        assert [tuple(shape) for shape in seen] == [(n, slots) for n in rows]
+        assert torch.equal(found.spikes.counts, whole.spikes.counts)
+        assert same(found, whole) or slots == 0
+
+
+def test_noise_takes_numbers_of_numpy():
+    runs = [simulate("stg", 5, noise=sigma) for sigma in (3.0, np.float32(3.0), 3, np.int64(3))]
+    assert all(same(runs[0], run) for run in runs[1:])
+    simulate("stg", 1, noise=neurons.Noise(1.0, first=2**63 - 3))
+
+
 def test_explain_says_who_runs():
     assert neurons.explain("stg", STG, backend="reference").backend == "reference"
     choice = neurons.explain("stg", STG, scheme="exponential_euler")
@@ -207,6 +284,11 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong("noise must be a Noise or its sigma in uA/cm^2, got str", TypeError, noise="3"),
         wrong("noise.sigma must be in [0, inf), got -1", noise=-1.0),
         wrong("noise.sigma must be a number or have shape (3,)", noise=torch.zeros(2)),
+        wrong("noise.sigma must be in [0, inf) for every", noise=torch.tensor([0.0, -1, 1])),
+        wrong("noise.sigma must be in [0, inf) for every n", noise=torch.tensor(torch.nan)),
+        wrong("noise.sigma must be real, got torch.comp", TypeError, noise=torch.ones(3).cfloat()),
+        wrong("noise.first must be at most 2^63 - 3", noise=neurons.Noise(1.0, first=2**63 - 2)),
+        wrong("noise.first must be at most 2^63 - 3,", noise=neurons.Noise(1.0, first=2**64)),
         wrong("noise.sampling must be a multiple of dt", noise=neurons.Noise(1.0, sampling=0.06)),
         wrong("noise.cutoff must be below 5000 Hz", noise=neurons.Noise(1.0, cutoff=5000.0)),
         wrong("seed must be at least 0, got -1", noise=1.0, seed=-1),
@@ -218,8 +300,10 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong("record must be a multiple of dt", record=0.03),
         wrong("record.states must be among V, m_Na", record=neurons.Record(0.1, ("Na",))),
         wrong("record.states must be a tuple", TypeError, record=neurons.Record(0.1, "V")),
+        wrong("record.states must be a tuple of", TypeError, record=neurons.Record(0.1, 3)),
         wrong("state must be a State or have shape (3, 13)", state=torch.zeros(3, 12)),
         wrong("state must be a tensor, got int", TypeError, state=0),
+        wrong("state must be floating point", TypeError, state=torch.zeros(3, 13).cfloat()),
         wrong("dtype must be torch.float32 or torch.float64", TypeError, dtype=torch.float16),
         wrong("scheme must be one of 'default', 'exponential_euler', got 's0'", scheme="s0"),
         wrong("backend must be one of 'auto', 'cpu'", backend="gpu"),
