@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = vars(parser.parse_args(arguments))
     args.pop("command")
     out, backend = args.pop("out"), args.pop("backend")
-    rank, world = (int(os.environ.get(name, d)) for name, d in (("RANK", 0), ("WORLD_SIZE", 1)))
     try:
+        rank, world = _place("RANK", 0), _place("WORLD_SIZE", 1)
         settings = datasets.Settings(**args)
         written = datasets.make(
             settings, out, rank=rank, world=world, backend=backend, progress=_shown(rank)
@@ -49,6 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     print(f"{len(written)} shards made, {settings.shards} in all, in {out}")
     return 0
+
+
+def _place(name: str, default: int) -> int:
+    """What torchrun tells its processes."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ValueError(f"{name} must be a whole number, got {text!r}")
+    return int(text)
 
 
 def _shown(rank: int) -> Callable[[int, int], None]:

@@ -32,6 +32,8 @@ def conductances(g: object, model: Model, batched: bool = False) -> Tensor:
     tensor("g", g)
     if not g.is_floating_point():
         raise TypeError(f"g must be floating point, got {g.dtype}")
+    if not batched and g.dtype not in DTYPES:  # sums of large terms, whose difference is asked for
+        raise TypeError(f"g must be torch.float32 or torch.float64, got {g.dtype}")
     channels = len(model.channels)
     if g.dim() < 1 or g.shape[-1] != channels or (batched and g.dim() != 2):
         expected = f"({'B' if batched else '...'}, {channels})"

@@ -287,5 +287,9 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "1 shards made, 2 in all" in capsys.readouterr().out
     content = json.loads((tmp_path / "a/manifest.json").read_text())
     assert content["settings"]["pairs"] == 6
+    monkeypatch.setenv("RANK", "x")
+    assert command.main([*arguments, "--out", str(tmp_path / "a")]) == 2
+    assert capsys.readouterr().err == "error: RANK must be a whole number, got 'x'\n"
+    monkeypatch.setenv("RANK", "0")
     assert command.main([*arguments, "--seed", "3", "--out", str(tmp_path / "a")]) == 2
     assert capsys.readouterr().err.startswith("error: folder holds a data set of other settings")

@@ -291,6 +291,7 @@ def test_monte_carlo_ranges():
             "dtype must be a floating point torch.dtype, got float32",
         ),
         (lambda: neurons.spiking_population("hh", 5), "model must have a recipe"),
+        (lambda: neurons.dic("stg", STG.half(), -51.0), "g must be torch.float32 or torch.float64"),
         (lambda: neurons.spiking_population("stg", -1), "n must be at least 0"),
         (lambda: neurons.monte_carlo("stg", 5, law="normal"), "law must be one of"),
         (lambda: neurons.neuromodulate("stg", STG, g_s=1.0, g_u=1.0, guess="x"), "guess must be"),
