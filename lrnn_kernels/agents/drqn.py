@@ -269,10 +269,7 @@ class DRQN:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from where ``state_dict`` was called, by a DRQN with the same settings."""
-        nested.keys("state", state, set(self.state_dict()))
-        if state["settings"] != (mine := asdict(self.settings)):
-            differ = [name for name in mine if mine[name] != state["settings"].get(name)]
-            raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
+        nested.check(state, self.state_dict())
         self.env.set_state(state["env"])  # it may refuse it
         self.policy.load_state_dict(state["policy"])
         self.target.load_state_dict(state["target"])

@@ -34,3 +34,13 @@ def keys(name: str, state: object, expected: set[str]) -> None:
     if not isinstance(state, dict) or state.keys() != expected:
         found = sorted(state) if isinstance(state, dict) else type(state).__name__
         raise ValueError(f"{name} must have the keys {', '.join(sorted(expected))}, got {found}")
+
+
+def check(state: object, mine: dict[str, Any]) -> None:
+    """Raises ValueError where an agent's state has other keys than one's own, or is of other
+    settings."""
+    keys("state", state, set(mine))
+    own, given = mine["settings"], state["settings"]
+    if given != own:
+        differ = [name for name in own if own[name] != given.get(name)]
+        raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")

@@ -304,10 +304,7 @@ class PPO:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from where ``state_dict`` was called, by a PPO with the same settings."""
-        nested.keys("state", state, set(self.state_dict()))
-        if state["settings"] != (mine := asdict(self.settings)):
-            differ = [name for name in mine if mine[name] != state["settings"].get(name)]
-            raise ValueError(f"state must be of the same settings, got another {', '.join(differ)}")
+        nested.check(state, self.state_dict())
         self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
         self.iteration, self.steps = state["iteration"], state["steps"]
         self.policy.load_state_dict(state["policy"])

@@ -81,10 +81,12 @@ def _equal(a, b) -> bool:
 
 
 def bits(x: Tensor) -> Tensor:
-    """The bytes of a state: zeros of both signs are two numbers, and a NaN equals itself."""
-    return (
-        (torch.view_as_real(x).flatten(-2) if x.is_complex() else x).contiguous().view(torch.uint8)
-    )
+    """A state's bits as whole numbers, complex ones with a last dimension of two: zeros of both
+    signs are two numbers, and a NaN equals itself."""
+    if x.is_complex():
+        x = torch.view_as_real(x)
+    kinds = {8: torch.int64, 4: torch.int32, 2: torch.int16}
+    return x.view(kinds[x.element_size()]) if x.is_floating_point() else x
 
 
 class _Orbits:
@@ -127,7 +129,7 @@ class _Orbits:
 
 def _rows(states: list) -> np.ndarray:
     """All bytes of every sequence's state, (N, bytes)."""
-    parts = [bits(h).squeeze(0) for state in states for h in tensors(state)]
+    parts = [bits(h)[0].flatten(1) for state in states for h in tensors(state)]
     return torch.cat(parts, 1).cpu().numpy()
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 
 from . import MODELS, datasets
+from .progress import teller
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,23 +59,10 @@ def _place(name: str, default: int) -> int:
     return int(text)
 
 
-def _shown(rank: int) -> Callable[[int, int], None]:
-    """A line of progress on a terminal, of the first process."""
-    started, before = time.monotonic(), None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal before
-        if rank or not sys.stderr.isatty():
-            return
-        before = done if before is None else before
-        left = ""
-        if done > before:
-            seconds = (time.monotonic() - started) / (done - before) * (total - done)
-            left = f", {seconds / 60:.0f} min left"
-        end = "\n" if done == total else ""
-        print(f"\r{done} of {total} shards{left}   ", end=end, file=sys.stderr, flush=True)
-
-    return progress
+def _shown(rank: int) -> Callable[[int, int], None] | None:
+    """A bar on a terminal, of the first process."""
+    tell = teller(rank == 0)
+    return tell and (lambda done, total: tell(done / total))
 
 
 if __name__ == "__main__":

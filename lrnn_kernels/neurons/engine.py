@@ -13,16 +13,9 @@ n + 13 for a model of n states. Columns:
     n+3 .. n+10   noise: s1 and s2 of section 0, of section 1, 2, 3 (float32 values)
     n+11, n+12    noise: filtered samples y[k] and y[k+1] (float32 values)
 
-**Models** by name, channels in the order of g, states in the order of the columns:
-
-    stg   Na Kd CaT CaS KCa A H leak;  V m_Na h_Na m_Kd m_CaT h_CaT m_CaS h_CaS m_KCa m_A h_A m_H Ca
-    da    Na Kd CaL CaN ERG NMDA leak; V m_Na h_Na n_Kd m_CaL m_CaN o_ERG i_ERG
-    hh    Na K leak (E 50, -77, -54.387 mV); V m_Na h_Na n_K, with rates per ms of v = V + 65:
-          m: a = 0.1 (25-v)/(exp((25-v)/10) - 1), b = 4 exp(-v/18); h: a = 0.07 exp(-v/20),
-          b = 1/(exp((30-v)/10) + 1); n: a = 0.01 (10-v)/(exp((10-v)/10) - 1), b = 0.125 exp(-v/80);
-          x_inf = a/(a+b), tau = 1/(a+b), the two removable singularities at their limits
-
-In the default scheme every gate relaxes by dt/(tau + dt/2) but m_Na of da, by 1 - exp(-dt/tau).
+**Models** by name: channels in the order of g, states in the order of the columns, and equations
+are those of ``models/``. A gate relaxes by dt/(tau + dt/2) in the default scheme, where it
+``relaxes_exactly`` by 1 - exp(-dt/tau); an engine may take the latter for all.
 
 **Step** number i, counted from 0 at t = 0, goes from t = i dt to (i+1) dt:
 

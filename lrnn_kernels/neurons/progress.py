@@ -17,7 +17,7 @@ def teller(progress: object) -> Told | None:
     if progress is None or progress is False:
         return None
     if progress is True:
-        return bar("") if sys.stderr.isatty() else None
+        return _bar() if sys.stderr.isatty() else None
     if callable(progress):
         return progress
     raise TypeError(
@@ -25,19 +25,22 @@ def teller(progress: object) -> Told | None:
     )
 
 
-def bar(label: str) -> Told:
+def _bar() -> Told:
     """Draws a bar on stderr, a few times a second, with the time that is left."""
-    started, last = time.monotonic(), -_EVERY
+    started, last, first = time.monotonic(), -_EVERY, None
 
     def tell(share: float) -> None:
-        nonlocal last
+        nonlocal last, first
+        first = share if first is None else first  # what was done before
         now = time.monotonic()
         if share < 1 and now - last < _EVERY:
             return
         last = now
         full = int(share * _WIDTH)
-        left = f"{(now - started) * (1 / share - 1):.0f} s left" if share > 0 else ""
-        line = f"\r{label}|{'#' * full}{' ' * (_WIDTH - full)}| {100 * share:3.0f} % {left:14}"
+        left = ""
+        if share > first:
+            left = f"{(now - started) * (1 - share) / (share - first):.0f} s left"
+        line = f"\r|{'#' * full}{' ' * (_WIDTH - full)}| {100 * share:3.0f} % {left:14}"
         print(line, end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
 
     return tell

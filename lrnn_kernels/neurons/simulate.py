@@ -180,12 +180,12 @@ def _with_noise(
 ) -> tuple[tuple[Noise, int] | None, NoiseSettings | None, Tensor]:
     """The noise with its seed, as an engine takes it, and the state's numbers with its own."""
     values = state.values.clone()
+    if integer("seed", seed, 0) >= 2**64:
+        raise ValueError(f"seed must be below 2^64, got {seed}")
     if noise is None:
         if state.noise is not None:
             raise ValueError("noise must be that of state, which has some, got None")
         return None, None, values
-    if integer("seed", seed, 0) >= 2**64:
-        raise ValueError(f"seed must be below 2^64, got {seed}")
     settings = noises.settings(noise, model.sampling, state.kept.dt, g, seed)
     if state.noise is None:
         values[:, -noises.COLUMNS :] = noises.start(settings, state.step)

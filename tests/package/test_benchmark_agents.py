@@ -1,7 +1,6 @@
 """Agents under measurement: the command, with and without its peer, and what documents show."""
 
 import builtins
-import importlib.util
 import json
 
 import pytest
@@ -49,16 +48,14 @@ def test_without_the_peer_the_command_says_so(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().out in said
 
 
-if importlib.util.find_spec("sb3_contrib"):  # an extra of its own, which the tests' does not bring
-
-    def test_the_peer_walks_the_same_mazes(capsys, tmp_path):
-        agents.main(quick=True, out=tmp_path)
-        assert agents.INSTALL not in capsys.readouterr().out
-        (path,) = tmp_path.glob("agents-*.json")
-        rows = json.loads(path.read_text())["agents"]
-        assert rows[-1]["agent"] == agents.PEER
-        assert rows[-1]["by_peer"] == 1
-        assert all(row["by_peer"] > 0 for row in rows)
+def test_the_peer_walks_the_same_mazes(capsys, tmp_path):
+    agents.main(quick=True, out=tmp_path)
+    assert agents.INSTALL not in capsys.readouterr().out
+    (path,) = tmp_path.glob("agents-*.json")
+    rows = json.loads(path.read_text())["agents"]
+    assert rows[-1]["agent"] == agents.PEER
+    assert rows[-1]["by_peer"] == 1
+    assert all(row["by_peer"] > 0 for row in rows)
 
 
 def test_documents_show_what_the_file_holds():

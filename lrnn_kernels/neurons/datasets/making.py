@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from ... import version
 from ...options import integer
-from . import shards
+from . import files, shards
 from .settings import Settings
 
 MANIFEST, ABOUT = "manifest.json", "README.md"
@@ -129,24 +128,8 @@ def _about(settings: Settings) -> str:
 
 def _is_part(path: Path) -> bool:
     """Whether this is what an interruption, or another process at work, has left."""
-    return path.suffix == ".part" or path.name in (MANIFEST, ABOUT)
+    return path.suffix == files.PART or path.name in (MANIFEST, ABOUT)
 
 
-def _write(path: Path, text: str, anew: bool = False) -> None:
-    """Writes a file that is there whole or not at all; anew, one that is there already stays."""
-    part = shards.part_of(path)
-    with part.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if anew:
-        try:
-            os.link(part, path)  # unlike a rename, it fails where the file is there
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            if not path.exists():
-                part.replace(path)
-    else:
-        part.replace(path)
-    part.unlink(missing_ok=True)
+def _write(path: Path, text: str, *, anew: bool = False) -> None:
+    files.write(path, lambda file: file.write(text.encode()), anew=anew)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,6 +15,7 @@ from ..noise import Noise
 from ..populations import monte_carlo, neuromodulate, spiking_population
 from ..simulate import simulate
 from ..spikes import Spikes
+from . import files
 from .settings import SPLITS, Settings
 
 #: A number of its own for each thing that is drawn of a shard.
@@ -70,17 +69,7 @@ class Shard:
     def save(self, path: Path) -> None:
         """Writes a file that is there whole or not at all, whatever happens meanwhile. The same
         neurons give the same bytes."""
-        part = part_of(path)
-        with part.open("wb") as file:
-            np.savez(file, **self._arrays())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        files.write(path, lambda file: np.savez(file, **self._arrays()))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         spikes = self.spikes
@@ -165,12 +154,6 @@ def _split(x: Tensor, settings: Settings) -> Tensor:
     """Numbers of SPLITS, from uniform ones."""
     ends = torch.tensor([1 - settings.validation - settings.test, 1 - settings.test])
     return torch.bucketize(x, ends.double(), right=True).to(torch.int8)
-
-
-def part_of(path: Path) -> Path:
-    """Where a file is written before it gets its name: a place of this writer alone, since
-    processes of other machines may have the same number."""
-    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def name(number: int) -> str:

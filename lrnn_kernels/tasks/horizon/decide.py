@@ -76,15 +76,16 @@ class _Decision:
             if not right[row]:
                 self._say(row, BREAKS, self.shortest)
         structure = Structure.of(walk, state)
-        orbit, next_try = Orbit(walk, state), FIRST_TRY
+        orbit, next_try, drifting = Orbit(walk, state), max(FIRST_TRY, self.shortest), {}
         while self.done < self.max_steps and self._open():
             state = self._piece(state, orbit)
-            if structure and self.done >= max(next_try, self.shortest) and self._open():
+            last = self.done == self.max_steps
+            if structure and self._open() and (last or self.done >= next_try):
                 next_try = LATER * self.done
-                self._prove(structure, state)
-        if structure and self._open():
-            for row, horizon in self._prove(structure, state).items():
-                self._say(row, BREAKS, horizon, how="drift")
+                drifting = self._prove(structure, state)
+        for row in self._open():
+            if row in drifting:
+                self._say(row, BREAKS, drifting[row], how="drift")
         for row in self._open():
             self._say(row, UNDECIDED)
         return [self.found[row] for row in range(walk.count)]
@@ -147,7 +148,7 @@ class _Decision:
         period: int | None = None,
         how: str = "steps",
     ) -> None:
-        form = self.walk.form()
+        form = self.walk.form
         if how == "drift":
             form = form._replace(arithmetic="exact")
         cue = self.walk.corridor.cues[row].name

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .walk import State, Walk, bits, flat
+from ...multistability.orbit import bits
+from .walk import State, Walk, flat
 
 
 class Orbit:

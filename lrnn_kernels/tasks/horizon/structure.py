@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ...multistability.network import Network, Unit, tensors
+from ...multistability.orbit import bits
 from ...nn import Parallel, Recurrent, Stack, directions, members, stepping
 from .boxes import Precision
-from .walk import State, Walk, bits, flat, identical
+from .walk import State, Walk, flat, identical
 
 #: What a read-out may be made of, beside Linear.
 ACTIVATIONS = (nn.ReLU, nn.Tanh)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ...multistability.orbit import bits
 from .corridor import Corridor
 from .verdict import Form
 
@@ -49,8 +50,9 @@ class Walk:
         highest = [*corridor.actions, *(a for cue in corridor.cues for a in cue.actions)]
         self.highest = max(*highest, int(answers.max()))
 
-    def form(self, call: str = "step") -> Form:
-        return Form(self.dtype, self.rows, 1, call)
+    @property
+    def form(self) -> Form:
+        return Form(self.dtype, self.rows, threads=1, call="step")
 
     def begin(self) -> tuple[list[bool], State]:
         """Whether each cue's own actions are right, and the states after the cues, doubled."""
@@ -133,15 +135,6 @@ def chosen(logits: Tensor, action: Tensor) -> Tensor:
 
 def identical(a: Tensor, b: Tensor) -> bool:
     return torch.equal(bits(a), bits(b))
-
-
-def bits(x: Tensor) -> Tensor:
-    """A state's bits as whole numbers, complex ones with a last dimension of two: zeros of both
-    signs are two numbers, and a NaN equals itself."""
-    if x.is_complex():
-        x = torch.view_as_real(x)
-    kinds = {8: torch.int64, 4: torch.int32, 2: torch.int16}
-    return x.view(kinds[x.element_size()]) if x.is_floating_point() else x
 
 
 def flat(state: State) -> list[Tensor]:

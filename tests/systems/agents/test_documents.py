@@ -1,7 +1,6 @@
 """What README.md and docs/agents.md show runs as it stands there, in fewer steps where it takes
 long."""
 
-import importlib.util
 import re
 
 import torch
@@ -45,9 +44,7 @@ def test_the_guide(monkeypatch, tmp_path, capsys):
     assert "popgym" in popgym
 
 
-if importlib.util.find_spec("popgym"):  # an extra of its own, which the tests' does not bring
-
-    def test_popgym():
-        code = blocks("docs/agents.md")[-1].replace("iterations=150", "iterations=2")
-        exec("import torch\nfrom lrnn_kernels import agents, nn\n" + code, scope := {})
-        assert scope["env"].observation_size == 4
+def test_popgym():
+    code = blocks("docs/agents.md")[-1].replace("iterations=150", "iterations=2")
+    exec("import torch\nfrom lrnn_kernels import agents, nn\n" + code, scope := {})
+    assert scope["env"].observation_size == 4

@@ -56,14 +56,14 @@ def agrees(verdicts, policy, env, steps: int) -> list[str]:
     for row, verdict in enumerate(verdicts):
         known = breaks_at(walking, asked, row)
         margin = torch.minimum(walking[:, row], asked[:, row]).double()
-        if verdict.verdict == "breaks" and verdict.horizon <= steps:
-            if known != verdict.horizon:  # then by a hair
-                place = min(known or steps, verdict.horizon) - 1
-                assert margin[max(place - 1, 0) : place + 1].abs().min() < 1e-4
-        else:
-            assert known is None or verdict.steps < known
-        if verdict.verdict == "undecided":
-            assert known is None or known > verdict.steps
+        said = verdict.horizon
+        if verdict.verdict == "undecided":  # of what comes after it says nothing
+            known = known if known is not None and known <= verdict.steps else None
+        if said is not None and said > steps:
+            said = None
+        if known != said:  # then by a hair
+            place = min(known or steps, said or steps) - 1
+            assert margin[max(place - 1, 0) : place + 1].abs().min() < 1e-4
     return [verdict.verdict for verdict in verdicts]
 
 

@@ -17,6 +17,7 @@ from lrnn_kernels.neurons import MODELS, compiled, oracle
 from lrnn_kernels.neurons import noise as noises
 from lrnn_kernels.neurons.engine import EXTRA
 from tests import ROOT
+from tests.systems.neurons import cases
 
 ISAS = (
     list(toolchain.X86_ISAS)[: list(toolchain.X86_ISAS).index(toolchain.host_isa()) + 1]
@@ -25,21 +26,9 @@ ISAS = (
 )
 ENGINES = ["operator", *ISAS]
 
-GOLDEN = {
-    "stg": [
-        [3949.31865, 173.951244, 4.85775179, 21.3629342]
-        + [71.512016, 278.628387, 0.305254167, 0.00696430553],
-        [7917.8924, 116.54848, 5.046727, 60.678291]
-        + [174.92631, 513.28266, 0.40773444, 0.011287525],
-        [8684.4932, 128.40515, 4.6434636, 15.98506]
-        + [191.81908, 621.82036, 0.45043144, 0.01359243],
-    ],
-    "da": [
-        [40.312984, 9.3123289, 0.33744875, 0.051297688, 0.2643122, 0.01363569, 0.014601552],
-        [37.102996, 30.854513, 0.024965639, 0.055546556, 0.15066417, 0.012584887, 0.013476316],
-    ],
-    "hh": [[120.0, 36.0, 0.3], [100.0, 30.0, 0.2]],
-}
+#: Neurons by model, plain numbers; two of the axon.
+GOLDEN = {model: g.tolist() for model, g in cases.CONDUCTANCES.items()}
+GOLDEN["hh"].append([100.0, 30.0, 0.2])
 
 
 class _Noise(ctypes.Structure):

@@ -1,0 +1,43 @@
+"""Files that are there whole or not at all, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+#: What a file ends with that is being written, or was when its process died.
+PART = ".part"
+
+
+def write(path: Path, content: Callable[[BinaryIO], object], *, anew: bool = False) -> None:
+    """``content`` writes to the file that it is given, which then takes the path's name; anew, a
+    file that has the name already keeps it."""
+    # Of its own name: processes on two machines may have one number.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART}")
+    with part.open("wb") as file:
+        content(file)
+        file.flush()
+        os.fsync(file.fileno())
+    if anew:
+        _link(part, path)
+    else:
+        part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _link(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)  # unlike a rename, it fails where the file is there
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            part.replace(path)
+    part.unlink(missing_ok=True)
