@@ -51,8 +51,7 @@ def decide(policy: nn.Module, env: object, *, max_steps: int = 100_000) -> list[
     float32 a level sticks after some 2^24 steps.
 
     Runs without gradients, in evaluation mode, and leaves the policy as it was. Time is that of the
-    steps, some 60 us each on one core, until all cues are decided. Raises TypeError or ValueError,
-    naming the argument.
+    steps until all cues are decided. Raises TypeError or ValueError, naming the argument.
     """
     corridor = given(env)
     integer("max_steps", max_steps, corridor.shortest)
