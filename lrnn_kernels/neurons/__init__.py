@@ -12,7 +12,7 @@ file: STG and DA, the neurons of Brandoit, Ernst, Drion and Fyon (PLoS Comput. B
 the squid's axon. ``oracle.py`` says what a step computes, ``dic.py`` what the conductances are.
 """
 
-from . import datasets
+from . import datasets, network
 from .compensation import compensate
 from .dic import dic, dic_curves, sensitivities, threshold_voltage
 from .metrics import (
@@ -27,19 +27,23 @@ from .metrics import (
 )
 from .model import Model, to_siemens
 from .models import DA, HH, MODELS, STG
+from .network import DICsNet
 from .noise import Noise
 from .plots import plot_dics, plot_population, plot_raster, plot_voltage
 from .populations import Population, monte_carlo, neuromodulate, spiking_population
 from .simulate import Simulation, explain, simulate
 from .spikes import Spikes, Status
 from .state import Record, Recording, State
+from .twins import Match, Twins, twins
 
 __all__ = [
     "DA",
     "HH",
     "MODELS",
     "STG",
+    "DICsNet",
     "FiringClass",
+    "Match",
     "Metrics",
     "Model",
     "Noise",
@@ -50,6 +54,7 @@ __all__ = [
     "Spikes",
     "State",
     "Status",
+    "Twins",
     "compensate",
     "datasets",
     "dic",
@@ -62,6 +67,7 @@ __all__ = [
     "mean_frequency",
     "metrics",
     "monte_carlo",
+    "network",
     "neuromodulate",
     "plot_dics",
     "plot_population",
@@ -72,4 +78,5 @@ __all__ = [
     "spiking_population",
     "threshold_voltage",
     "to_siemens",
+    "twins",
 ]

@@ -1,0 +1,62 @@
+"""A network in one safetensors file: nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike, fspath
+from pathlib import Path
+
+import torch
+
+from . import adapters
+
+WEIGHTS = Path(__file__).parent / "weights"
+#: The key of the file's metadata.
+_KEY = "lrnn_kernels.dicsnet"
+
+
+def _safetensors():
+    try:
+        import safetensors.torch
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "safetensors":
+            raise
+        raise ImportError(
+            "weights of DICsNet need safetensors: pip install 'lrnn-kernels[neurons]'"
+        ) from error
+    return safetensors
+
+
+def save(net: torch.nn.Module, path: str | PathLike) -> None:
+    library = _safetensors()
+    tensors = {name: x.detach().contiguous() for name, x in net.state_dict().items()}
+    about = {"rank": adapters.rank_of(net), "provenance": net.provenance}
+    library.torch.save_file(tensors, fspath(path), {"format": "pt", _KEY: json.dumps(about)})
+
+
+def load(cls: type, path: str | PathLike, device: torch.device | str):
+    library = _safetensors()
+    try:
+        with library.safe_open(fspath(path), framework="pt", device=str(device)) as file:
+            about = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except library.SafetensorError as error:
+        raise ValueError(
+            f"path must be a safetensors file, got {fspath(path)!r}: {error}"
+        ) from None
+    if about is None:
+        raise ValueError(f"path must be a file that DICsNet.save wrote, got {fspath(path)!r}")
+    about = json.loads(about)
+    net = cls()
+    if about["rank"]:
+        net.lora(about["rank"])
+    net.load_state_dict(tensors, assign=True)
+    net.provenance = about["provenance"]
+    return net.eval()
+
+
+def pretrained(cls: type, model: str, device: torch.device | str):
+    known = sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    if model not in known:
+        raise ValueError(f"model must be one of {', '.join(known)}, got {model!r}")
+    return load(cls, WEIGHTS / f"{model}.safetensors", device)

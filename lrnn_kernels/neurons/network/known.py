@@ -1,0 +1,92 @@
+"""What a network was trained on, and what lies outside of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..metrics import FiringClass, Metrics
+from .dicsnet import METRICS, DICsNet, Prediction
+from .examples import Examples
+
+#: Shares of the trained neurons that are below and above what is called known.
+_TAIL = 0.005
+#: The metrics of a class, and their units.
+OF_CLASS = {
+    FiringClass.SPIKING: {"spiking_rate": "Hz"},
+    FiringClass.BURSTING: {
+        "intra_burst_rate": "Hz",
+        "inter_burst_rate": "Hz",
+        "burst_duration": "ms",
+        "spikes_per_burst": "",
+    },
+}
+
+
+def known(net: DICsNet, examples: Examples) -> dict[str, dict[str, list[float]]]:
+    """Of the spiking and of the bursting examples: from where to where their DICs are, and all but
+    one in a hundred of their metrics and of the uncertainties that the network states."""
+    found = net.predict(examples.spikes)
+    said = {}
+    for kind, names in OF_CLASS.items():
+        rows = examples.targets.spiking_or_bursting == kind - FiringClass.SPIKING
+        columns = {
+            "uncertainty of g_s": found.uncertainty[rows, 0],
+            "uncertainty of g_u": found.uncertainty[rows, 1],
+        }
+        for name in names:
+            columns[name] = examples.targets.metrics[rows, METRICS.index(name)].expm1()
+        dics = examples.targets.dics[rows]
+        said[kind.name.lower()] = {
+            **{name: _ends(dics[:, i], tail=0) for i, name in enumerate(("g_s", "g_u"))},
+            **{name: _ends(x) for name, x in columns.items()},
+        }
+    return said
+
+
+def outside(net: DICsNet, prediction: Prediction, recorded: Metrics, unit: int) -> list[str]:
+    """Why a unit's train is unlike those that the network was trained on, a sentence each; empty
+    where nothing says so, and where the weights do not say what they were trained on."""
+    kind = FiringClass(int(recorded.firing_class[unit]))
+    if kind == FiringClass.SILENT:
+        return ["it has fewer than 3 spikes: nothing is predicted"]
+    reasons = []
+    said = FiringClass(int(prediction.firing_class[unit]))
+    if said != kind:
+        reasons.append(
+            f"it is {kind.name.lower()} by its intervals, and the network calls it "
+            f"{said.name.lower()}"
+        )
+    ranges = net.provenance.get("known", {}).get(kind.name.lower(), {})
+    values = {
+        "g_s": prediction.g_s,
+        "g_u": prediction.g_u,
+        "uncertainty of g_s": prediction.uncertainty[:, 0],
+        "uncertainty of g_u": prediction.uncertainty[:, 1],
+        **{name: getattr(recorded, name) for name in OF_CLASS[kind]},
+    }
+    for name, (low, high) in ranges.items():
+        value = values[name][unit].item()
+        if "uncertainty" in name:
+            if value > high:
+                reasons.append(f"{name} is {value:.3g}, more than {high:.3g} in training")
+        elif value == value and not low <= value <= high:
+            unit_of = f" {OF_CLASS[kind].get(name, '')}".rstrip()
+            reasons.append(
+                f"{spoken(name)} is {value:.3g}{unit_of}, and was from {low:.3g} to {high:.3g} in "
+                "training"
+            )
+    return reasons
+
+
+def spoken(name: str) -> str:
+    """A metric's name as words; a DIC's as it is."""
+    return name if name in ("g_s", "g_u") else name.replace("_", " ")
+
+
+def _ends(x: Tensor, tail: float = _TAIL) -> list[float]:
+    x = x[x.isfinite()].double()
+    if not len(x):
+        return [float("nan"), float("nan")]
+    ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
+    return [float(f"{value:.5g}") for value in x.quantile(ends).tolist()]
