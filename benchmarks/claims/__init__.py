@@ -5,6 +5,7 @@ from . import (
     consecutive,
     copy_first_input,
     copy_first_symbol,
+    dicsnet,
     digits,
     drqn,
     long_range,
@@ -47,5 +48,7 @@ CLAIMS: dict[str, Claim] = {
         drqn.CLAIM,
         neurons.CLAIM,
         neuron_solvers.CLAIM,
+        dicsnet.CLAIM,
+        dicsnet.SIZES,
     )
 }

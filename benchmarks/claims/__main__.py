@@ -4,6 +4,8 @@ table, and writes a JSON and a plot. A run that is interrupted goes on where it 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -26,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
             "--processes", type=_count, help="runs at a time (default: one a core)"
         )
         command.add_argument("--quick", action="store_true", help="fewer networks, shorter runs")
+        for name, kind, says in claim.options:
+            command.add_argument(f"--{name}", type=_count if kind is int else _positive, help=says)
     command = names.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
     command.add_argument(
         "--data",
@@ -50,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _claim(args: argparse.Namespace) -> int:
     claim = CLAIMS[args.claim]
+    given = {name: getattr(args, name) for name, _, _ in claim.options}
+    if given := {name: value for name, value in given.items() if value is not None}:
+        claim = dataclasses.replace(claim, settings=functools.partial(claim.settings, **given))
     try:
         found = runs.run(
             [claim], args.out, seeds=args.seeds, quick=args.quick, processes=args.processes
@@ -83,6 +90,16 @@ def _src_mnist(args: argparse.Namespace) -> int:
     results = {"machine": about, "quick": args.quick, "validate": args.validate, "src_mnist": rows}
     print(f"\nResults: {report.save(results, args.out, f'src-mnist-{machine.slug(about)}')}")
     return 0
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+    return value
 
 
 def _count(text: str) -> int:

@@ -30,6 +30,7 @@ class Claim:
         header, table: the terminal's table, from all that was found: rows of text.
         plot: draws what was found into an empty figure.
         seeds: how many by default.
+        options: of its command, (name, type, help); those given are arguments of ``settings``.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Claim:
     table: Callable[[list[Plain]], list[list[str]]]
     plot: Callable[[Figure, list[Plain]], None]
     seeds: int = 5
+    options: tuple[tuple[str, type, str], ...] = ()
 
 
 def by_setting(found: list[Plain], *keys: str) -> dict[tuple, list[Plain]]:

@@ -11,9 +11,9 @@ A pair of targets (g_s, g_u) has some neurons, whose conductances differ widely.
 the settings and its number alone. Source: as of ``lrnn_kernels.neurons``.
 """
 
-from .making import make
+from .making import described, make
 from .reading import load
 from .settings import LAWS, SPLITS, Settings
 from .shards import Shard
 
-__all__ = ["LAWS", "SPLITS", "Settings", "Shard", "load", "make"]
+__all__ = ["LAWS", "SPLITS", "Settings", "Shard", "described", "load", "make"]

@@ -11,7 +11,7 @@ network.evaluate(net, network.Examples.load(folder, "test"))      # mean absolut
 from .dicsnet import METRICS, DICsNet, Outputs, Prediction
 from .evaluation import evaluate
 from .examples import Examples
-from .features import Features, features
+from .features import Features
 from .known import known, outside
 from .losses import Losses, Targets, losses
 from .training import Schedule, Training
@@ -28,7 +28,6 @@ __all__ = [
     "Targets",
     "Training",
     "evaluate",
-    "features",
     "known",
     "losses",
     "outside",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..metrics import FEWEST_SPIKES
 from ..spikes import Spikes
-from . import features
+from .features import Features, of_times, padded
 
 #: ms; share of the spikes.
 JITTER, MISSED = 2.0, 0.05
@@ -35,12 +35,12 @@ def blurred(times: Tensor, generator: torch.Generator) -> Tensor:
 
 def augmented(
     spikes: Spikes, first: Tensor, length: Tensor, generator: torch.Generator
-) -> features.Features:
+) -> Features:
     """The features of B trains' windows, blurred."""
-    times = features.padded(spikes, first, most=features.MOST_SPIKES)
+    times = padded(spikes, first)
     inside = torch.arange(times.shape[1]) < length[:, None]
     times = times.masked_fill(~inside, torch.inf)[:, : int(length.max())]
-    return features.of_times(blurred(times, generator))
+    return of_times(blurred(times, generator))
 
 
 def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:

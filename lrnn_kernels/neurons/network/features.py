@@ -44,6 +44,6 @@ def of_times(times: Tensor, dtype: torch.dtype = torch.float32) -> Features:
     return Features(torch.stack((log, change), 2).to(dtype) * mask[..., None], mask)
 
 
-def features(spikes: Spikes, dtype: torch.dtype = torch.float32) -> Features:
+def of_spikes(spikes: Spikes, dtype: torch.dtype = torch.float32) -> Features:
     """The features of trains, B in all."""
     return of_times(padded(spikes), dtype)

@@ -13,6 +13,7 @@ import torch
 from ..datasets import files
 from .augmentation import augmented, windows
 from .dicsnet import DICsNet
+from .evaluation import evaluate
 from .examples import Examples
 from .features import MOST_SPIKES
 from .losses import losses
@@ -37,13 +38,13 @@ class Schedule:
 
     samples: int | None = None
     seconds: float | None = None
-    batch: int = 128
-    rate: float = 1e-3
+    batch: int = 64
+    rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 1e-4
     warm_up: int = 200
-    longest: int = 48
-    whole: float = 0.8
+    longest: int = 64
+    whole: float = 0.7
     clip: float = 5.0
 
     def __post_init__(self) -> None:
@@ -58,12 +59,14 @@ class Training:
     """Trains a network; ``run`` does.
 
     ``steps``, ``samples`` and ``seconds`` say what was done; ``curve`` has (samples, seconds, loss)
-    of the training about a hundred times, each the mean since the one before.
+    of the training about a hundred times, each the mean since the one before; ``errors`` (samples,
+    what ``evaluate`` finds) ten times, where there are examples to validate with.
 
     Args:
         net: in place.
         examples: to be trained on.
         schedule: how long, and how.
+        validation: other examples.
         seed: of the order and of the augmentation; batch after batch depends on it alone.
         path: of a file that keeps all there is to keep; where it exists, training goes on from it,
             with the bits of one that was not interrupted if the budget is in samples.
@@ -75,11 +78,12 @@ class Training:
         examples: Examples,
         schedule: Schedule,
         *,
+        validation: Examples | None = None,
         seed: int = 0,
         path: Path | None = None,
     ) -> None:
         self.net, self.examples, self.schedule, self.seed = net, examples, schedule, seed
-        self.path = path
+        self.validation, self.path = validation, path
         self.optimizer = torch.optim.AdamW(
             [x for x in net.parameters() if x.requires_grad],
             schedule.rate,
@@ -90,6 +94,7 @@ class Training:
         self.steps = self.samples = 0
         self.seconds = 0.0
         self.curve: list[tuple[int, float, float]] = []
+        self.errors: list[tuple[int, dict[str, float]]] = []
         self._sum, self._since = 0.0, 0
         if path is not None and path.exists():
             self._restore(torch.load(path, weights_only=True))
@@ -160,9 +165,12 @@ class Training:
         self.steps += 1
         self.samples += len(features.mask)
         self.seconds += time.monotonic() - started
-        if int(100 * self.share) > before:
+        now = int(100 * self.share)
+        if now > before:
             self.curve.append((self.samples, self.seconds, self._sum / self._since))
             self._sum, self._since = 0.0, 0
+        if now // 10 > before // 10 and self.validation is not None:
+            self.errors.append((self.samples, evaluate(self.net, self.validation)))
 
     def save(self) -> None:
         """Writes what was done to ``path``."""
@@ -173,6 +181,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "done": [self.steps, self.samples, self.seconds, self._sum, self._since],
             "curve": self.curve,
+            "errors": self.errors,
             "generator": torch.get_rng_state(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,6 +192,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.samples, self.seconds, self._sum, self._since = state["done"]
         self.curve = [tuple(point) for point in state["curve"]]
+        self.errors = [tuple(point) for point in state["errors"]]
         torch.set_rng_state(state["generator"])
 
 
