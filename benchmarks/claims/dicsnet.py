@@ -99,7 +99,7 @@ def run(setting: Plain, seed: int, state: Path) -> Plain:
         "machine": machine.describe()["cpu"],
         "data": datasets.described(folder).plain(),
         "test": {name: round(value, 4) for name, value in errors.items()},
-        "known": network.known(net, examples[torch.randperm(len(examples))[:20_000]]),
+        "known": network.ranges(net, examples[torch.randperm(len(examples))[:20_000]]),
     }
     weights = state.with_name(f"stg-{len(examples)}-neurons-seed-{seed}.safetensors")
     net.save(weights)

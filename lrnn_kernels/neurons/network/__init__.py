@@ -12,8 +12,8 @@ from .dicsnet import METRICS, DICsNet, Outputs, Prediction
 from .evaluation import evaluate
 from .examples import Examples
 from .features import Features
-from .known import known, outside
-from .losses import Losses, Targets, losses
+from .known import outside, ranges
+from .losses import Losses, Targets, training_loss
 from .training import Schedule, Training
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "Targets",
     "Training",
     "evaluate",
-    "known",
-    "losses",
     "outside",
+    "ranges",
+    "training_loss",
 ]

@@ -131,7 +131,7 @@ class DICsNet(torch.nn.Module):
         if not isinstance(spikes, Spikes):
             raise TypeError(f"spikes must be neurons.Spikes, got {type(spikes).__name__}")
         integer("batch", batch)
-        like, was_training = self.main_head.weight, self.training
+        like, was_training = self.mean, self.training
         self.eval()
         try:
             held = spikes.offsets.diff().clamp(max=MOST_SPIKES)

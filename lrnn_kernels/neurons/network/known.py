@@ -23,7 +23,7 @@ OF_CLASS = {
 }
 
 
-def known(net: DICsNet, examples: Examples) -> dict[str, dict[str, list[float]]]:
+def ranges(net: DICsNet, examples: Examples) -> dict[str, dict[str, list[float]]]:
     """Of the spiking and of the bursting examples: from where to where their DICs are, and all but
     one in a hundred of their metrics and of the uncertainties that the network states."""
     found = net.predict(examples.spikes)

@@ -39,7 +39,7 @@ def dic_loss(dics: Tensor, log_sigma: Tensor, target: Tensor) -> Tensor:
     return (huber / (torch.exp(2 * log_sigma) + 1e-6) + 2 * log_sigma).mean(0).sum()
 
 
-def losses(out: Outputs, target: Targets) -> Losses:
+def training_loss(out: Outputs, target: Targets) -> Losses:
     """The loss is of the DICs, and a weighted cross-entropy and Huber loss of what helps."""
     dics = dic_loss(out.dics, out.log_sigma, target.dics)
     kind = F.cross_entropy(out.logits, target.spiking_or_bursting)

@@ -16,7 +16,7 @@ from .dicsnet import DICsNet
 from .evaluation import evaluate
 from .examples import Examples
 from .features import MOST_SPIKES
-from .losses import losses
+from .losses import training_loss
 
 #: Batches whose trains are sorted by length together: batches then differ, and are full of spikes.
 _SORTED = 64
@@ -154,7 +154,7 @@ class Training:
         rate = self.schedule.rate * (1 + math.cos(math.pi * min(self.share, 1))) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (self.steps + 1) / self.schedule.warm_up)
-        loss = losses(self.net(features), targets).total
+        loss = training_loss(self.net(features), targets).total
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.schedule.clip)
         self.optimizer.step()
