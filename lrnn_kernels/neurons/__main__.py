@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--test", type=float, default=0.1, help="share of the pairs")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    command.add_argument("--format", choices=datasets.FORMATS, default="npz", help="of the files")
     command.add_argument("--backend", default="auto", help="as of neurons.simulate")
     args = vars(parser.parse_args(arguments))
     args.pop("command")
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         written = datasets.make(
             settings, out, rank=rank, world=world, backend=backend, progress=_shown(rank)
         )
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -7,13 +7,16 @@ for shard in datasets.load("stg-75000", split="train"):
 
 python -m lrnn_kernels.neurons dataset stg --pairs 75000 --neurons 16 --out stg-75000
 
+Files are .npz, or with ``Settings(..., format="parquet")`` a row a neuron for other programs (pip
+install "lrnn-kernels[parquet]"); ``load`` makes the same shards of both.
+
 A pair of targets (g_s, g_u) has some neurons, whose conductances differ widely. A shard depends on
 the settings and its number alone. Source: as of ``lrnn_kernels.neurons``.
 """
 
 from .making import described, make
 from .reading import load
-from .settings import LAWS, SPLITS, Settings
+from .settings import FORMATS, LAWS, SPLITS, Settings
 from .shards import Shard
 
-__all__ = ["LAWS", "SPLITS", "Settings", "Shard", "described", "load", "make"]
+__all__ = ["FORMATS", "LAWS", "SPLITS", "Settings", "Shard", "described", "load", "make"]

@@ -16,20 +16,8 @@ MANIFEST, ABOUT = "manifest.json", "README.md"
 _README = """\
 # A data set of neurons
 
-Made by `lrnn_kernels.neurons` {version}; `manifest.json` has the settings. Each `shard-*.npz`
-holds n neurons, as arrays:
+Made by `lrnn_kernels.neurons` {version}; `manifest.json` has the settings.
 
-| array | shape, type | what it is |
-|---|---|---|
-| g | (n, {channels}) float64 | conductances {names}, mS/cm^2 |
-| g_s, g_u | (n,) float64 | slow and ultraslow DIC at {V} mV, by the leak; NaN without a target |
-| pair | (n,) int64 | neurons of one pair have the same g_s and g_u |
-| split | (n,) int8 | 0 train, 1 validation, 2 test; one for all neurons of a pair |
-| firing_class | (n,) int64 | 0 silent, 1 spiking, 2 bursting |
-| times | (N,) float64 | spike times, ms, from {discard:g} on of {T:g}, neuron after neuron |
-| offsets | (n + 1,) int64 | neuron i has times[offsets[i] : offsets[i + 1]] |
-| counts, status | (n,) int64, int8 | all spikes; 0 fine, 1 invalid, 2 exploded, 3 overflow |
-| dropped | () int64 | neurons that had a negative conductance, and are not here |
 """
 
 
@@ -57,8 +45,8 @@ def make(
             any number of threads and processes.
         progress: called with (shards done, shards to do) of this process.
 
-    Raises ValueError where the folder holds another data set, or other files; and as ``simulate``
-    does, before anything is written.
+    Raises ValueError where the folder holds another data set, or other files, ImportError where the
+    format's package is missing; and as ``simulate`` does, before anything is written.
     """
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be datasets.Settings, got {type(settings).__name__}")
@@ -68,13 +56,13 @@ def make(
     shards.check(settings, backend)
     folder = Path(folder)
     _claim(settings, folder)
-    mine = [folder / shards.name(number) for number in range(rank, settings.shards, world)]
+    mine = shards.paths(settings, folder, rank, world)
     written = []
     for done, path in enumerate(mine):
         if progress is not None:
             progress(done, len(mine))
         if not path.exists():
-            shards.made(settings, rank + done * world, backend=backend).save(path)
+            shards.made(settings, rank + done * world, backend=backend).save(path, settings)
             written.append(path)
     if progress is not None:
         progress(len(mine), len(mine))
@@ -111,19 +99,7 @@ def _claim(settings: Settings, folder: Path) -> None:
         ]
         raise ValueError(f"folder holds a data set of other settings: {', '.join(differ)}")
     if not (folder / ABOUT).exists():
-        _write(folder / ABOUT, _about(settings))
-
-
-def _about(settings: Settings) -> str:
-    model = settings.row
-    return _README.format(
-        version=version.__version__,
-        channels=len(model.channels),
-        names=", ".join(model.channel_names),
-        V=f"{model.V_threshold:g}",
-        discard=settings.discard,
-        T=settings.T,
-    )
+        _write(folder / ABOUT, _README.format(version=version.__version__) + shards.about(settings))
 
 
 def _is_part(path: Path) -> bool:

@@ -14,14 +14,15 @@ from .shards import Shard
 
 def load(folder: Path | str, split: str | None = None) -> Iterator[Shard]:
     """The shards of a data set one by one, or the neurons of "train", "validation" or "test".
-    Raises ValueError where the folder holds none, or where shards are missing."""
+    They are the same from either format. Raises ValueError where the folder holds none, or where
+    shards are missing, ImportError where the format's package is."""
     if split is not None:
         one_of("split", split, SPLITS)
     settings = described(folder)
-    paths = [Path(folder) / shards.name(number) for number in range(settings.shards)]
+    paths = shards.paths(settings, Path(folder))
     if missing := [path.name for path in paths if not path.exists()]:
         raise ValueError(
             f"folder must hold all of a data set, got {folder} without {missing[0]}, and "
             f"{len(missing)} of {len(paths)} in all: the same command makes them"
         )
-    return (shards.chosen(Shard.read(path), split) for path in paths)
+    return (shards.chosen(Shard.read(path, settings), split) for path in paths)

@@ -15,6 +15,8 @@ from ..models import MODELS
 LAWS = ("dic", "uniform", "gamma")
 SPLITS = ("train", "validation", "test")
 DTYPES = ("float32", "float64")
+#: Of the files: numpy's archives, or a row a neuron.
+FORMATS = ("npz", "parquet")
 #: Pairs of a shard.
 SHARD = 1024
 
@@ -36,6 +38,7 @@ class Settings:
         validation, test: shares of the pairs; the rest is for training.
         seed: of all that is drawn.
         dtype: in which neurons are simulated, "float32" or "float64".
+        format: of the files, "npz" or "parquet"; both hold the same numbers. Parquet needs pyarrow.
 
     Raises TypeError or ValueError, naming the argument, what was got and what was expected.
     """
@@ -52,6 +55,7 @@ class Settings:
     test: float = 0.1
     seed: int = 0
     dtype: str = "float32"
+    format: str = "npz"
 
     def __post_init__(self) -> None:
         model = arguments.model(self.model)
@@ -63,6 +67,7 @@ class Settings:
         integer("neurons", self.neurons)
         one_of("law", self.law, LAWS)
         one_of("dtype", self.dtype, DTYPES)
+        one_of("format", self.format, FORMATS)
         integer("seed", self.seed, 0)
         T, discard = model.recipe.protocol
         given = {

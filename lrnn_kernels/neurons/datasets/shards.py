@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,8 +14,11 @@ from ..noise import Noise
 from ..populations import monte_carlo, neuromodulate, spiking_population
 from ..simulate import simulate
 from ..spikes import Spikes
-from . import files
+from . import files, npz, parquet
 from .settings import SPLITS, Settings
+
+#: How files are written and read, by the name of their format, which they also end with.
+_FORMATS = {"npz": npz, "parquet": parquet}
 
 #: A number of its own for each thing that is drawn of a shard.
 _TARGETS, _NEURONS, _SPLITS = range(3)
@@ -37,7 +39,7 @@ _NAMES = (
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """n neurons. ``save`` writes all of it as a .npz, ``read`` reads that.
+    """n neurons. ``save`` writes all of it in the settings' format, ``read`` reads that.
 
     g: (n, channels) float64, mS/cm^2, in the order of the model's channels.
     g_s, g_u: (n,) float64, the targets at the model's threshold voltage, by the leak; NaN where
@@ -66,10 +68,11 @@ class Shard:
         parts = (x[rows] for x in (self.g, self.g_s, self.g_u, self.pair, self.split))
         return Shard(*parts, self.firing_class[rows], self.spikes[rows], self.dropped)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, settings: Settings) -> None:
         """Writes a file that is there whole or not at all, whatever happens meanwhile. The same
         neurons give the same bytes."""
-        files.write(path, lambda file: np.savez(file, **self._arrays()))
+        write, arrays = _FORMATS[settings.format].write, self._arrays()
+        files.write(path, lambda file: write(file, arrays, settings))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         spikes = self.spikes
@@ -89,17 +92,22 @@ class Shard:
         return {**arrays, "dropped": np.int64(self.dropped)}
 
     @classmethod
-    def read(cls, path: Path) -> Shard:
-        """Raises ValueError where the file is no whole shard."""
+    def read(cls, path: Path, settings: Settings) -> Shard:
+        """Raises ValueError where the file is no whole shard of these settings' kind."""
+        kind = _FORMATS[settings.format]
+        kind.check()
+        content = path.read_bytes()
         try:
-            with path.open("rb") as raw, np.load(raw) as file:
-                x = {name: torch.from_numpy(file[name]) for name in _NAMES}
-                dropped = int(file["dropped"])
-        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            arrays = kind.read(content, settings)
+            x = {name: torch.from_numpy(arrays[name]) for name in _NAMES}
+            dropped = int(arrays["dropped"])
+            if x["g"].shape != (len(x["pair"]), len(settings.row.channels)):
+                raise ValueError(f"g has shape {tuple(x['g'].shape)}")
+        except Exception as error:  # whatever a parser stumbles on in bytes that are damaged
             raise ValueError(
-                f"{path} must be a whole shard: {error}; without it, the command that made it "
+                f"{path} must be a whole shard: {error!r}; without it, the command that made it "
                 "makes it again"
-            ) from None
+            ) from error
         spikes = Spikes(*(x.pop(name) for name in _NAMES[-4:]))
         return cls(**x, spikes=spikes, dropped=dropped)
 
@@ -130,7 +138,9 @@ def made(settings: Settings, number: int, *, backend: str = "auto") -> Shard:
 
 
 def check(settings: Settings, backend: str) -> None:
-    """Raises as ``made`` would for settings that no simulation takes."""
+    """Raises as ``made`` and ``save`` would for settings that no simulation takes, and for a format
+    whose package is missing."""
+    _FORMATS[settings.format].check()
     _simulated(settings, torch.empty(0, len(settings.row.channels)), 0, backend)
 
 
@@ -156,8 +166,15 @@ def _split(x: Tensor, settings: Settings) -> Tensor:
     return torch.bucketize(x, ends.double(), right=True).to(torch.int8)
 
 
-def name(number: int) -> str:
-    return f"shard-{number:05d}.npz"
+def about(settings: Settings) -> str:
+    """What a file holds, for readers."""
+    return _FORMATS[settings.format].about(settings)
+
+
+def paths(settings: Settings, folder: Path, rank: int = 0, world: int = 1) -> list[Path]:
+    """Of all shards, or of those that one of several processes makes."""
+    numbers = range(rank, settings.shards, world)
+    return [folder / f"shard-{number:05d}.{settings.format}" for number in numbers]
 
 
 def chosen(shard: Shard, split: str | None) -> Shard:

@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 
 from lrnn_kernels import neurons
 from lrnn_kernels.neurons import __main__ as command
 from lrnn_kernels.neurons import datasets
-from lrnn_kernels.neurons.datasets import shards
+from lrnn_kernels.neurons.datasets import parquet, shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:neurons run on the slow reference")
+
+
+every_format = pytest.mark.parametrize("form", datasets.FORMATS)
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +37,10 @@ def bytes_of(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_data_set_holds_what_it_says(tmp_path):
-    written = datasets.make(settings(law="dic"), tmp_path)
-    assert [path.name for path in written] == [f"shard-0000{k}.npz" for k in range(3)]
+@every_format
+def test_a_data_set_holds_what_it_says(tmp_path, form):
+    written = datasets.make(settings(law="dic", format=form), tmp_path)
+    assert [path.name for path in written] == [f"shard-0000{k}.{form}" for k in range(3)]
     found = list(datasets.load(tmp_path))
     assert torch.equal(torch.cat([s.pair for s in found]).unique(), torch.arange(10))
     for shard in found:
@@ -45,7 +51,8 @@ def test_a_data_set_holds_what_it_says(tmp_path):
         assert len(shard.spikes) == len(shard.firing_class) == len(shard)
     about = (tmp_path / "README.md").read_text()
     assert "mS/cm^2" in about
-    assert "Na, Kd, CaT" in about
+    for name in (*neurons.STG.channel_names, "g_s", "status", f"shard-*.{form}"):
+        assert name in about
 
 
 def test_splits_go_by_pairs(tmp_path):
@@ -60,19 +67,24 @@ def test_splits_go_by_pairs(tmp_path):
     assert len(seen) == 24
 
 
-def test_a_shard_depends_on_its_number_and_the_settings_alone(tmp_path):
-    datasets.make(settings(), tmp_path / "whole")
+@every_format
+def test_a_shard_depends_on_its_number_and_the_settings_alone(tmp_path, form):
+    datasets.make(settings(format=form), tmp_path / "whole")
+    threads = torch.get_num_threads()
     for rank in (2, 0, 1):
-        datasets.make(settings(), tmp_path / "ranks", rank=rank, world=3)
+        torch.set_num_threads(rank + 1)
+        datasets.make(settings(format=form), tmp_path / "ranks", rank=rank, world=3)
+    torch.set_num_threads(threads)
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "ranks")
-    longer = datasets.make(settings(pairs=12), tmp_path / "longer")
-    assert longer[0].read_bytes() == (tmp_path / "whole/shard-00000.npz").read_bytes()
-    other = datasets.make(settings(seed=1), tmp_path / "other")
+    longer = datasets.make(settings(format=form, pairs=12), tmp_path / "longer")
+    assert longer[0].read_bytes() == (tmp_path / f"whole/shard-00000.{form}").read_bytes()
+    other = datasets.make(settings(format=form, seed=1), tmp_path / "other")
     assert other[0].read_bytes() != longer[0].read_bytes()
 
 
-def test_an_interrupted_one_goes_on(tmp_path, monkeypatch):
-    datasets.make(settings(), tmp_path / "whole")
+@every_format
+def test_an_interrupted_one_goes_on(tmp_path, monkeypatch, form):
+    datasets.make(settings(format=form), tmp_path / "whole")
     made = shards.made
 
     def interrupted(given, number, **options):
@@ -83,41 +95,42 @@ def test_an_interrupted_one_goes_on(tmp_path, monkeypatch):
     folder = tmp_path / "again"
     monkeypatch.setattr(shards, "made", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        datasets.make(settings(), folder)
-    (folder / "shard-00001.npz.77.part").write_bytes(b"half")  # as a kill leaves it
-    with pytest.raises(ValueError, match=r"without shard-00001\.npz, and 2 of 3 in all"):
+        datasets.make(settings(format=form), folder)
+    (folder / f"shard-00001.{form}.77.part").write_bytes(b"half")  # as a kill leaves it
+    with pytest.raises(ValueError, match=rf"without shard-00001\.{form}, and 2 of 3 in all"):
         datasets.load(folder)
     monkeypatch.setattr(shards, "made", made)
     calls = []
-    written = datasets.make(settings(), folder, progress=lambda *n: calls.append(n))
-    assert [path.name for path in written] == ["shard-00001.npz", "shard-00002.npz"]
+    written = datasets.make(settings(format=form), folder, progress=lambda *n: calls.append(n))
+    assert [path.name for path in written] == [f"shard-0000{k}.{form}" for k in (1, 2)]
     assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert datasets.make(settings(), folder) == []
-    (folder / "shard-00001.npz.77.part").unlink()
+    assert datasets.make(settings(format=form), folder) == []
+    (folder / f"shard-00001.{form}.77.part").unlink()
     assert bytes_of(folder) == bytes_of(tmp_path / "whole")
 
 
-def test_a_killed_process_leaves_whole_shards(tmp_path):
+@every_format
+def test_a_killed_process_leaves_whole_shards(tmp_path, form):
     """kill -9 at some moment, again and again, until all is there."""
-    datasets.make(settings(T=0.25), tmp_path / "whole")
+    datasets.make(settings(T=0.25, format=form), tmp_path / "whole")
     code = (
         "import sys, warnings; warnings.simplefilter('ignore')\n"
         "from lrnn_kernels.neurons import datasets\n"
         "datasets.settings.SHARD = 4\n"
-        "s = datasets.Settings('stg', pairs=10, neurons=3, T=0.25)\n"
+        "s = datasets.Settings('stg', pairs=10, neurons=3, T=0.25, format=sys.argv[2])\n"
         "datasets.make(s, sys.argv[1], progress=lambda done, n: print(done, flush=True))\n"
     )
     folder = tmp_path / "killed"
     for _ in range(3):
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, str(folder), form], stdout=subprocess.PIPE, text=True
         )
         for line in process.stdout:
             if line.strip() in ("1", "2"):
                 process.kill()
                 break
         process.wait()
-    datasets.make(settings(T=0.25), folder)
+    datasets.make(settings(T=0.25, format=form), folder)
     whole = bytes_of(tmp_path / "whole")
     assert {n: b for n, b in bytes_of(folder).items() if not n.endswith(".part")} == whole
 
@@ -126,6 +139,8 @@ def test_another_data_set_is_refused(tmp_path):
     datasets.make(settings(), tmp_path / "a")
     with pytest.raises(ValueError, match="of other settings: pairs = 10, not 11"):
         datasets.make(settings(pairs=11), tmp_path / "a")
+    with pytest.raises(ValueError, match="of other settings: format = 'npz', not 'parquet'"):
+        datasets.make(settings(format="parquet"), tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b/notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"folder must be empty or hold a data set.*notes\.txt"):
@@ -165,6 +180,7 @@ def test_noise_goes_by_the_neuron(tmp_path):
         ({"validation": 0.6, "test": 0.6}, "validation and test must be at most 1 together"),
         ({"dtype": "float16"}, "dtype must be one of"),
         ({"seed": -1}, "seed must be"),
+        ({"format": "csv"}, "format must be one of"),
     ],
 )
 def test_bad_settings(given, says):
@@ -208,12 +224,152 @@ def test_a_damaged_manifest_is_no_data_set(tmp_path, content):
             use()
 
 
+@every_format
 @pytest.mark.parametrize("kept", [0, 500, -1])
-def test_a_damaged_shard_is_named(tmp_path, kept):
-    [path] = datasets.make(settings(pairs=1), tmp_path)
+def test_a_damaged_shard_is_named(tmp_path, kept, form):
+    [path] = datasets.make(settings(pairs=1, format=form), tmp_path)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=f"{path.name} must be a whole shard"):
         list(datasets.load(tmp_path))
+
+
+@every_format
+def test_no_flipped_bit_goes_unseen(tmp_path, form):
+    """Of any byte of a shard: it is named, or stands where a file says nothing of the neurons."""
+    [path] = datasets.make(settings(pairs=2, T=30.0, format=form), tmp_path)
+    [whole] = datasets.load(tmp_path)
+    content, seen = path.read_bytes(), 0
+    for place in range(0, len(content), 7):
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+        )
+        try:
+            [found] = datasets.load(tmp_path)
+        except ValueError as error:
+            assert f"{path.name} must be a whole shard" in str(error)  # noqa: PT017
+            seen += 1
+        else:
+            assert same(found, whole)
+    assert seen > len(content) / 7 / 2
+
+
+@every_format
+def test_a_shard_of_another_kind_is_refused(tmp_path, form):
+    """By its columns, or its arrays: of another model, or another program's."""
+    [path] = datasets.make(settings(pairs=1, format=form), tmp_path / "a")
+    [other] = datasets.make(settings(pairs=1, format=form, model="da"), tmp_path / "b")
+    stranger = tmp_path / "stranger"
+    with stranger.open("wb") as file:
+        if form == "npz":
+            np.save(file, np.ones(3))
+        else:
+            pyarrow.parquet.write_table(pyarrow.table({"x": [1.0]}), file)
+    for content in (other.read_bytes(), stranger.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path.name} must be a whole shard"):
+            list(datasets.load(tmp_path / "a"))
+
+
+def same(a: datasets.Shard, b: datasets.Shard) -> bool:
+    """Whether two shards are equal in every bit, dtypes included."""
+
+    def parts(shard):
+        spikes = shard.spikes
+        mine = (getattr(shard, name) for name in ("g", "g_s", "g_u", "pair", "split"))
+        theirs = (spikes.times, spikes.offsets, spikes.counts, spikes.status)
+        return (*mine, shard.firing_class, *theirs)
+
+    return a.dropped == b.dropped and all(
+        x.dtype == y.dtype and x.shape == y.shape and x.numpy().tobytes() == y.numpy().tobytes()
+        for x, y in zip(parts(a), parts(b), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"law": "uniform", "T": 0.25},  # no targets, no spikes
+        {"model": "da", "noise": 3.0},
+        {"validation": 0.5, "test": 0.5},
+        {"pairs": 30, "neurons": 2},
+    ],
+)
+def test_both_formats_hold_the_same_neurons(tmp_path, monkeypatch, given):
+    monkeypatch.setattr(parquet, "ROWS", 5)  # so that files have several row groups
+    given = {"pairs": 4, "T": 40.0, **given}
+    for form in datasets.FORMATS:
+        datasets.make(settings(**given, format=form), tmp_path / form)
+    for split in (None, *datasets.SPLITS):
+        pairs = zip(
+            *(datasets.load(tmp_path / form, split) for form in datasets.FORMATS), strict=True
+        )
+        found = list(pairs)
+        assert found
+        assert all(same(a, b) for a, b in found)
+    assert any(len(a.spikes.times) for a, _ in found) or given["T"] < 1 or split == "test"
+
+
+def test_a_shard_without_neurons_is_the_same_in_both_formats(tmp_path, monkeypatch):
+    """As where all of its neurons had a negative conductance."""
+    for form in datasets.FORMATS:
+        given = settings(pairs=1, format=form)
+        [path] = datasets.make(given, tmp_path / form)
+        [shard] = datasets.load(tmp_path / form)
+        shard[torch.tensor([], dtype=torch.int64)].save(path, given)
+    a, b = (next(iter(datasets.load(tmp_path / form))) for form in datasets.FORMATS)
+    assert len(a) == 0
+    assert same(a, b)
+
+
+def test_parquet_is_for_other_readers_too(tmp_path):
+    """A row a neuron; names, units and meanings in the columns' metadata."""
+    [path] = datasets.make(settings(pairs=3, T=40.0, format="parquet"), tmp_path)
+    [shard] = datasets.load(tmp_path)
+    table = pyarrow.parquet.read_table(path)
+    assert table.num_rows == len(shard)
+    for i, name in enumerate(neurons.STG.channel_names):
+        column = table.schema.field(f"gbar_{name}")
+        assert column.metadata[b"unit"] == b"mS/cm^2"
+        assert name in column.metadata[b"description"].decode()
+        assert table[f"gbar_{name}"].to_pylist() == shard.g[:, i].tolist()
+    times = table.schema.field("spike_times")
+    assert times.type == pyarrow.list_(pyarrow.field("element", pyarrow.float64(), nullable=False))
+    assert times.metadata[b"unit"] == b"ms"
+    assert table["spike_times"].to_pylist() == shard.spikes.to_lists()
+    assert sum(map(len, shard.spikes.to_lists())) > 0
+    for name in ("g_s", "g_u", "pair", "split", "firing_class"):
+        assert table[name].to_pylist() == getattr(shard, name).tolist()
+    assert table["count"].to_pylist() == shard.spikes.counts.tolist()
+    assert table.schema.metadata[b"model"] == b"stg"
+    chosen = pyarrow.parquet.read_table(path, columns=["g_s"], filters=[("split", "==", 0)])
+    assert chosen.num_rows == int((shard.split == 0).sum())
+    together = pyarrow.parquet.read_table(tmp_path / path.name, columns=["pair", "spike_times"])
+    assert together.column_names == ["pair", "spike_times"]
+
+
+def test_without_pyarrow_an_error_says_what_to_install(tmp_path, monkeypatch, capsys):
+    datasets.make(settings(pairs=1, format="parquet"), tmp_path / "a")
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    missing = pytest.raises(ImportError, match=r"pip install 'lrnn-kernels\[parquet\]'")
+    with missing:
+        datasets.make(settings(pairs=1, format="parquet"), tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+    with pytest.raises(ImportError, match=r"pip install 'lrnn-kernels\[parquet\]'"):
+        list(datasets.load(tmp_path / "a"))
+    arguments = ["dataset", "stg", "--pairs", "1", "--format", "parquet"]
+    assert command.main([*arguments, "--out", str(tmp_path / "b")]) == 2
+    assert "pip install 'lrnn-kernels[parquet]'" in capsys.readouterr().err
+
+
+def test_a_manifest_from_before_there_were_formats_is_of_npz(tmp_path):
+    datasets.make(settings(pairs=1), tmp_path)
+    content = json.loads((tmp_path / "manifest.json").read_text())
+    assert content["settings"].pop("format") == "npz"
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert len(list(datasets.load(tmp_path))) == 1
+    assert datasets.make(settings(pairs=1), tmp_path) == []
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -287,6 +443,10 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert "1 shards made, 2 in all" in capsys.readouterr().out
     content = json.loads((tmp_path / "a/manifest.json").read_text())
     assert content["settings"]["pairs"] == 6
+    assert content["settings"]["format"] == "npz"
+    other = [*arguments, "--format", "parquet", "--out", str(tmp_path / "b")]
+    assert command.main(other) == 0
+    assert (tmp_path / "b/shard-00001.parquet").exists()
     monkeypatch.setenv("RANK", "x")
     assert command.main([*arguments, "--out", str(tmp_path / "a")]) == 2
     assert capsys.readouterr().err == "error: RANK must be a whole number, got 'x'\n"
