@@ -1,0 +1,1 @@
+"""The commands of ``python -m lrnn_kernels.neurons``, a file each."""

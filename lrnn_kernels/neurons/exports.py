@@ -1,0 +1,130 @@
+"""Twins as files: JSON, CSV, and a figure (pip install "lrnn-kernels[plot]")."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .metrics import FiringClass
+from .network import METRICS
+from .network.known import OF_CLASS
+from .plots import plot_population, plot_raster
+from .spikes import Spikes
+from .twins import Twins
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Units that a figure has room for.
+SHOWN = 8
+_SPAN = 1500.0  # ms of a raster
+
+
+def summary(found: Twins, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each unit, plain data for JSON: what was predicted, how its twins fire beside it, and
+    what is doubtful. None where something is not defined."""
+    prediction, units = found.prediction, []
+    for b, (name, match) in enumerate(zip(names, found.matches, strict=True)):
+        units.append(
+            {
+                "unit": name,
+                "firing_class": match.firing_class.name.lower(),
+                "prediction": {
+                    "g_s": _number(prediction.g_s[b]),
+                    "g_u": _number(prediction.g_u[b]),
+                    "uncertainty_g_s": _number(prediction.uncertainty[b, 0]),
+                    "uncertainty_g_u": _number(prediction.uncertainty[b, 1]),
+                    "firing_class": FiringClass(int(prediction.firing_class[b])).name.lower(),
+                    **{
+                        metric: _number(prediction.metrics[b, column])
+                        for column, metric in enumerate(METRICS)
+                        if metric in OF_CLASS.get(match.firing_class, ())
+                    },
+                },
+                "twins": {
+                    "of_its_class": _number(match.same_class),
+                    "rate_Hz": {
+                        "recording": _number(match.rate),
+                        "twins": _number(match.twin_rate),
+                    },
+                    "rate_error": _number(match.rate_error),
+                    **{
+                        metric: {"recording": _number(ours), "twins": _number(theirs)}
+                        for metric, (ours, theirs) in match.metrics.items()
+                    },
+                },
+                "doubts": match.outside,
+            }
+        )
+    return units
+
+
+def conductances(found: Twins, names: Sequence[str]) -> str:
+    """CSV: a line for each twin, its conductances in mS/cm^2 and how many times it spiked."""
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n").writerow
+    write(
+        ["unit", "twin", *(f"g_{name} (mS/cm^2)" for name in found.model.channel_names), "spikes"]
+    )
+    n = found.g.shape[1]
+    for b, name in enumerate(names):
+        for i in range(n):
+            if found.g[b, i].isfinite().all():
+                g = [f"{value:.9g}" for value in found.g[b, i].tolist()]
+                write([_safe(name), i + 1, *g, int(found.spikes.counts[b * n + i])])
+    return text.getvalue()
+
+
+def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -> None:
+    """For each of the first 8 units: the recording above its twins' spikes, their conductances,
+    and the predicted DICs with their uncertainty."""
+    shown = [b for b, m in enumerate(found.matches) if m.firing_class != FiringClass.SILENT][:SHOWN]
+    if not shown:
+        figure.text(0.5, 0.5, "no unit with 3 spikes or more", ha="center")
+        return
+    axes = figure.subplots(len(shown), 3, squeeze=False, width_ratios=(2, 2, 1))
+    low, high = zip(*found.model.recipe.modulated, strict=True)
+    for (raster, population, plane), b in zip(axes, shown, strict=True):
+        match, ours = found.matches[b], recorded[b]
+        rows = [ours - ours[0], *(x - x[0] if len(x) else x for x in _each(found.of(b)))]
+        plot_raster(raster, Spikes.from_lists([x[x <= _SPAN] for x in rows]))
+        raster.axhspan(-0.5, 0.5, color="tab:orange", alpha=0.3)
+        raster.set(
+            title=f"{names[b]}: {match.firing_class.name.lower()}, {match.rate:.3g} Hz; "
+            f"twins {match.twin_rate:.3g} Hz",
+            ylabel="recording (0), twins",
+        )
+        plot_population(
+            population, found.model, found.g[b][found.g[b].isfinite().all(1)], alpha=0.4
+        )
+        g_s, g_u = found.prediction.g_s[b].item(), found.prediction.g_u[b].item()
+        off = found.prediction.uncertainty[b].tolist()
+        plane.errorbar(g_s, g_u, xerr=off[0], yerr=off[1], fmt="o", capsize=3)
+        plane.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$g_s$", ylabel="$g_u$")
+        plane.set_title("in doubt" if match.outside else "DICs", fontsize="medium")
+        plane.grid(alpha=0.3)
+
+
+def _each(spikes: Spikes):
+    return (spikes[b] for b in range(len(spikes)))
+
+
+def _number(x: Any) -> float | None:
+    value = float(x)
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _safe(name: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in "=+-@\t\r" and not _is_number(name) else name
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
