@@ -47,7 +47,7 @@ def read(path: str | PathLike, device) -> tuple[BackboneConfig, dict, dict[str, 
                 f"path must be a file that Backbone.save wrote, got {fspath(path)!r} without a "
                 "config in its metadata"
             )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     config = BackboneConfig.from_json(metadata[CONFIG])
     return config, tensors, json.loads(metadata.get(EPS, "{}"))
 

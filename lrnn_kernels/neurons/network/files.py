@@ -39,7 +39,7 @@ def load(cls: type, path: str | PathLike, device: torch.device | str):
     try:
         with library.safe_open(fspath(path), framework="pt", device=str(device)) as file:
             about = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except library.SafetensorError as error:
         raise ValueError(
             f"path must be a safetensors file, got {fspath(path)!r}: {error}"

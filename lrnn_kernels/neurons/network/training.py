@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -70,6 +70,8 @@ class Training:
         seed: of the order and of the augmentation; batch after batch depends on it alone.
         path: of a file that keeps all there is to keep; where it exists, training goes on from it,
             with the bits of one that was not interrupted if the budget is in samples.
+
+    Raises ValueError where there are no examples, and where the file is of another training.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Training:
         *,
         validation: Examples | None = None,
         seed: int = 0,
-        path: Path | None = None,
+        path: Path | str | None = None,
     ) -> None:
         self.net, self.examples, self.schedule, self.seed = net, examples, schedule, seed
-        self.validation, self.path = validation, path
+        self.validation, self.path = validation, None if path is None else Path(path)
+        if not len(examples):
+            raise ValueError("examples must hold neurons, got none")
         self.optimizer = torch.optim.AdamW(
             [x for x in net.parameters() if x.requires_grad],
             schedule.rate,
@@ -96,8 +100,10 @@ class Training:
         self.curve: list[tuple[int, float, float]] = []
         self.errors: list[tuple[int, dict[str, float]]] = []
         self._sum, self._since = 0.0, 0
-        if path is not None and path.exists():
-            self._restore(torch.load(path, weights_only=True))
+        self._given = {**asdict(schedule), "seed": seed, "examples": len(examples)}
+        self._given["betas"] = list(schedule.betas)
+        if self.path is not None and self.path.exists():
+            self._restore(torch.load(self.path, weights_only=True))
 
     @property
     def share(self) -> float:
@@ -177,6 +183,7 @@ class Training:
         if self.path is None:
             return
         state = {
+            "given": self._given,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "done": [self.steps, self.samples, self.seconds, self._sum, self._since],
@@ -188,6 +195,12 @@ class Training:
         files.write(self.path, lambda file: torch.save(state, file))
 
     def _restore(self, state: dict) -> None:
+        if state["given"] != self._given:
+            differ = sorted(name for name, x in self._given.items() if state["given"][name] != x)
+            raise ValueError(
+                f"path must be of this training, got {self.path} of one with other "
+                f"{', '.join(differ)}"
+            )
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.samples, self.seconds, self._sum, self._since = state["done"]

@@ -243,6 +243,10 @@ def test_training_learns_and_goes_on_with_the_same_bits(tmp_path):
         assert torch.equal(x, rest.net.state_dict()[name]), name
     assert rest.errors == whole.errors
     assert [x[2] for x in rest.curve] == [x[2] for x in whole.curve]
+    with pytest.raises(ValueError, match=r"got .*run.pt of one with other examples, seed"):
+        network.Training(neurons.DICsNet(), other[torch.arange(9)], schedule, seed=3, path=path)
+    with pytest.raises(ValueError, match="examples must hold neurons, got none"):
+        network.Training(neurons.DICsNet(), other[torch.arange(0)], schedule)
 
 
 def test_a_budget_is_of_samples_or_of_seconds():

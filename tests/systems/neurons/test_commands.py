@@ -1,0 +1,121 @@
+"""python -m lrnn_kernels.neurons twins: what it writes, and how it refuses; and docs/twins.md."""
+
+import csv
+import json
+import re
+
+import pytest
+import torch
+
+from lrnn_kernels import neurons
+from lrnn_kernels.neurons import __main__, exports
+from tests import ROOT
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    base = neurons.spiking_population("stg", 2, seed=21).g
+    g = torch.cat(
+        [
+            neurons.neuromodulate("stg", base[:1], g_s=-8.0, g_u=6.0).g,
+            neurons.neuromodulate("stg", base[1:], g_s=6.0, g_u=5.0).g,
+        ]
+    )
+    lists = neurons.simulate("stg", g, 4000, discard=1000).spikes.to_lists()
+    path = tmp_path_factory.mktemp("recorded") / "cells.csv"
+    lines = ["unit,time_s", *(f"=A{b},{t / 1000}" for b, row in enumerate(lists) for t in row)]
+    path.write_text("\n".join([*lines, "=A0,nan", "quiet,1.0", "quiet,2.0", ""]))
+    return path
+
+
+def run(*arguments) -> int:
+    return __main__.main([str(x) for x in arguments])
+
+
+def test_twins_of_a_file(recording, tmp_path, capsys):
+    assert run("twins", recording, "--out", tmp_path, "--n", 3, "--seed", 4) == 0
+    said = capsys.readouterr().out
+    assert "Dropped: 1 NaN" in said
+    assert "=A0: bursting, g_s -" in said
+    assert "=A1: spiking, g_s " in said
+    assert "quiet: silent" in said
+    about = json.loads((tmp_path / "twins.json").read_text())
+    assert about["version"]
+    assert about["weights"]["model"] == "stg"
+    assert about["report"]["unit"] == "s"
+    burster, spiker, quiet = about["units"]
+    assert burster["firing_class"] == "bursting"
+    assert burster["prediction"]["g_s"] < 0 < spiker["prediction"]["g_s"]
+    assert set(spiker["twins"]) == {"of_its_class", "rate_Hz", "rate_error", "spiking_rate"}
+    assert spiker["twins"]["of_its_class"] > 0.6
+    assert quiet["prediction"]["g_s"] is None
+    assert quiet["doubts"]
+    header, *rows = csv.reader((tmp_path / "conductances.csv").open())
+    assert header[2] == "g_Na (mS/cm^2)"
+    assert [row[:2] for row in rows] == [[f"'=A{b}", str(i)] for b in (0, 1) for i in (1, 2, 3)]
+    recorded = neurons.recordings.read(recording)
+    found = neurons.twins(recorded.spikes, 3, seed=4)
+    g = torch.tensor([[float(x) for x in row[2:-1]] for row in rows], dtype=torch.float64)
+    torch.testing.assert_close(g, found.g[:2].flatten(0, 1), rtol=1e-8, atol=0)
+    assert [int(row[-1]) for row in rows] == found.spikes.counts[:6].tolist()
+    assert (tmp_path / "twins.png").stat().st_size > 20_000
+
+
+def test_other_weights_are_taken(recording, tmp_path):
+    torch.manual_seed(0)
+    net = neurons.DICsNet()
+    net.provenance = {"who": "nobody"}
+    net.save(tmp_path / "mine.safetensors")
+    weights = ("--weights", tmp_path / "mine.safetensors")
+    assert run("twins", recording, "--out", tmp_path, "--n", 1, *weights) == 0
+    assert json.loads((tmp_path / "twins.json").read_text())["weights"] == {"who": "nobody"}
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "words"),
+    [
+        (b"", ["--unit", "ms"], "empty"),
+        (b"a,b\nc,d\n", ["--unit", "ms"], "a"),
+        (b"1,2,inf,4\n", ["--unit", "ms"], "inf"),
+        (b"1,2,3e9,4\n", ["--unit", "ms"], "1e"),
+        (b"1,2\n3,4\n", ["--unit", "ms"], "spikes"),
+        (b"10,20,30\n", [], "unit of time"),
+        (b"10,20,30\n", ["--unit", "ms", "--n", "0"], "n must be at least 1"),
+        (b"10,20,30\n", ["--unit", "ms", "--weights", "none"], "none"),
+        (b"10,20,30\n", ["--unit", "ms", "--model", "da"], "model must be one of stg"),
+    ],
+)
+def test_what_is_refused_is_one_line(tmp_path, capsys, content, options, words):
+    path = tmp_path / "broken.csv"
+    path.write_bytes(content)
+    out = tmp_path / "out"
+    assert run("twins", path, "--out", out, *options) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert words in said
+    assert not out.exists()
+
+
+def test_a_figure_of_no_unit_says_so():
+    from matplotlib.figure import Figure
+
+    spikes = neurons.Spikes.from_lists([[1.0], []])
+    found = neurons.twins(spikes, 1, T=100.0, discard=0.0)
+    exports.draw(figure := Figure(), found, spikes, ["a", "b"])
+    assert [text.get_text() for text in figure.texts] == ["no unit with 3 spikes or more"]
+    assert exports.conductances(found, ["a", "b"]).count("\n") == 1
+
+
+def test_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/twins.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(first, scope := {})
+    assert scope["found"].g.shape == (2, 16, 8)
+    assert [match.firing_class.name for match in scope["found"].matches] == ["BURSTING"] * 2
+    short = second.replace("pairs=64", "pairs=16").replace("samples=2000", "samples=100")
+    assert short != second
+    exec(short, scope := {})
+    assert scope["training"].samples >= 100
+    assert neurons.DICsNet.load("mine.safetensors")
