@@ -31,9 +31,10 @@ def found(data: bytes, source: str, unit: str | None) -> Found:
     refuse_separators(line, source, first)
     # A unit's line may be long, and is no header where it has no word of four letters.
     worded = re.search(r"[^\W\d]{4}", line)
-    header = [cell.lower() for cell in cells(line, source, first)] if worded else []
+    words = cells(line, source, first) if worded else []
+    header = [word.lower() for word in words]
     if not any(cell in TIMES or cell in LISTS or cell in NAMES for cell in header):
-        _refuse_unknown(header, source)
+        _refuse_unknown(words, source)
         chosen = agreed(source, unit, None, "a header unit,time_ms or spiking_times_ms")
         return found_lines(text, source, chosen)
     column, inside = _column(header, source)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,8 @@ LEFT_OUT = {
     "KlustaKwikIO",
 }
 
+_OTHER_MAT = ": of .mat files neo reads its own; write times to a CSV there, with writematrix"
+
 
 def from_neo(segment_or_block: neo.Segment | neo.Block) -> Recorded:
     """The spike trains of a neo Segment or Block, in ms, whatever their units; lazy ones are
@@ -42,7 +47,7 @@ def from_neo(segment_or_block: neo.Segment | neo.Block) -> Recorded:
             "segment_or_block must be a neo Segment or Block, got "
             f"{type(segment_or_block).__name__}"
         )
-    return clean(_found(segments, "neo", "neo", None), "neo")
+    return clean(_found(segments, "neo", "spike trains in memory", None), "neo")
 
 
 def read(path: Path, unit: str | None) -> Recorded:
@@ -52,39 +57,46 @@ def read(path: Path, unit: str | None) -> Recorded:
     from neo.io import list_candidate_ios
 
     try:
-        candidates = list_candidate_ios(path)
+        candidates = list_candidate_ios(path) if path.is_dir() or path.suffix else []
     except ValueError:
         candidates = []
-    readers = [
+    known = [
         io
         for io in dict.fromkeys(candidates)
         if io.__name__ not in LEFT_OUT and neo.SpikeTrain in io.supported_objects
     ]
+    readers = [io for io in known if path.is_dir() == (io.mode == "dir")]
+    if known and not readers:
+        what = "a file, not of the folder" if path.is_dir() else "the folder, not of its files"
+        raise RecordingError(f"{source}: neo reads this format by the name of {what}")
     if not readers:
+        kind = "a folder" if path.is_dir() else path.suffix or "a name without ending"
         raise RecordingError(
-            f"{source}: {path.suffix or 'a name without ending'} is none of .csv, .txt, .npz and "
-            ".nwb, and neo knows no such format of spike trains"
+            f"{source}: {kind} is none of .csv, .txt, .npz and .nwb, and neo knows no such format "
+            "of spike trains"
         )
     if path.is_file() and not path.stat().st_size:
         raise RecordingError(f"{source}: it is empty")
     errors, silent = [], []
     for reader in readers:
         try:
-            found = _found(_segments(reader, path), source, f"neo's {reader.__name__}", unit)
+            with _quietly():
+                segments = _segments(reader, path)
+                found = _found(segments, source, f"neo's {reader.__name__}", unit)
         except RecordingError:
             raise
         except Exception as error:  # each of neo's readers fails in its own way
-            errors.append(f"{reader.__name__}: {reason(error)}")
+            errors.append(f"{reader.__name__}: {reason(error)}"[:150])
             continue
         if found.names:
             return clean(found, source)
         silent.append(reader.__name__)
     if silent:
         raise RecordingError(
-            f"{source}: neo's {' and '.join(silent)} finds no spike trains in it: were its spikes "
-            "sorted?"
+            f"{source}: neo's {' and '.join(silent)} finds no spike trains in it"
+            + (_OTHER_MAT if path.suffix.lower() == ".mat" else ": were its spikes sorted?")
         )
-    raise RecordingError(f"{source}: neo cannot read it ({'; '.join(errors)[:300]})")
+    raise RecordingError(f"{source}: neo cannot read it ({'; '.join(dict.fromkeys(errors))})")
 
 
 def _neo(path: Path | None = None):
@@ -97,13 +109,24 @@ def _neo(path: Path | None = None):
 
 
 def _segments(reader: type, path: Path) -> list:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        kind = {"dirname": str(path)} if path.is_dir() and reader.mode == "dir" else {}
-        file = reader(**kind) if kind else reader(str(path))
-        # Lazily where that is possible: traces may be of many gigabytes.
-        blocks = file.read(lazy=True) if file.support_lazy else file.read()
-        return [segment for block in blocks for segment in block.segments]
+    file = reader(dirname=str(path)) if reader.mode == "dir" else reader(str(path))
+    # Lazily where that is possible: traces may be of many gigabytes.
+    blocks = file.read(lazy=True) if file.support_lazy else file.read()
+    return [segment for block in blocks if block is not None for segment in block.segments]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What is wrong is said in the RecordingError, once."""
+    logger = logging.getLogger("neo")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _found(segments: list, source: str, layout: str, unit: str | None) -> Found:

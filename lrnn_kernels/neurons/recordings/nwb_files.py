@@ -68,8 +68,9 @@ def _units(table, source: str):
     if "obs_intervals" in table.colnames:
         several = sum(len(spans) > 1 for spans in table["obs_intervals"])
         if several:
+            units = "unit was" if several == 1 else "units were"
             notes.append(
-                f"{several:,} units were observed with breaks (obs_intervals): intervals across "
-                "them are kept"
+                f"{several:,} {units} observed with breaks (obs_intervals): intervals across them "
+                "are kept"
             )
     return names, times, counts, notes
