@@ -8,6 +8,7 @@ from benchmarks.claims import (
     consecutive,
     copy_first_symbol,
     demo,
+    dicsnet,
     drqn,
     horizons,
     neuron_solvers,
@@ -32,6 +33,7 @@ SHORT = {
     "tested": 20,
     "episodes": 40,
     "iterations": 3,
+    "samples": 300,
 }
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
@@ -47,6 +49,12 @@ def one_thread(monkeypatch):
     monkeypatch.setattr(horizons, "MAX_STEPS", 2000)
     monkeypatch.setattr(warm_up, "HELD", (200, 300, 400))
     monkeypatch.setattr(neurons, "JUDGED", 8)
+    monkeypatch.setattr(dicsnet, "PER_PAIR", 1)
+    monkeypatch.setattr(dicsnet, "TESTED", 60)
+    monkeypatch.setattr(dicsnet, "VALIDATED", 20)
+    monkeypatch.setattr(dicsnet, "RANGED", 60)
+    monkeypatch.setattr(dicsnet, "TWINNED", 2)
+    monkeypatch.setattr(dicsnet, "TIMED", 10)
     monkeypatch.setattr(neuron_solvers, "T", 500.0)
     monkeypatch.setattr(neuron_solvers, "DISCARD", 100.0)
     monkeypatch.setattr(neuron_solvers, "TOLERANCE", 1e-4)
