@@ -68,20 +68,34 @@ def _long(
     text: str, start: int, number: int, source: str, header: list[str], name: int, column: int
 ) -> Iterator[_Columns]:
     """Two columns of a long table, piece by piece."""
-    if '"' in text or "[" in text:
-        table = rows(text, start, number, source)
-        while batch := list(islice(table, BATCH)):
-            yield _of_rows(batch, source, header, name, column)
-        return
     for line, piece in pieces(text, start, number):
-        piece = piece.rstrip("\n")
-        flat = piece.replace("\n", ",").split(",")  # no list for each row: these take long
+        bare = _unquoted(piece)
+        if bare is None:  # one by one from here on: a cell may go on in the next piece
+            table = rows(text, start, line, source)
+            while batch := list(islice(table, BATCH)):
+                yield _of_rows(batch, source, header, name, column)
+            return
+        start += len(piece) + 1
+        bare = bare.rstrip("\n")
+        flat = bare.replace("\n", ",").split(",")  # no list for each row: these take long
         names = flat[name :: len(header)]
-        if _is_even(piece, len(header)) and not _any_missing(names):
+        if _is_even(bare, len(header)) and not _any_missing(names):
             yield range(line, line + len(names)), names, flat[column :: len(header)]
         else:
-            table = enumerate((row.split(",") for row in piece.split("\n")), line)
+            table = enumerate((row.split(",") for row in bare.split("\n")), line)
             yield _of_rows(list(table), source, header, name, column)
+
+
+#: A cell in quotes that needs none.
+_IN_QUOTES = re.compile(r'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
+
+
+def _unquoted(piece: str) -> str | None:
+    """Lines without quotes, or None where these, or brackets, hold commas or line breaks."""
+    if "[" in piece:
+        return None
+    bare, cells = _IN_QUOTES.subn(r"\1", piece) if '"' in piece else (piece, 0)
+    return bare if 2 * cells == piece.count('"') else None
 
 
 def _is_even(piece: str, width: int) -> bool:

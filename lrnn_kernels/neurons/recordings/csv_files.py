@@ -29,8 +29,8 @@ def found(data: bytes, source: str, unit: str | None) -> Found:
     text = decode(data, source)
     first, line, body = _first(text, source)
     refuse_separators(line, source, first)
-    # A unit's line may be long, and is no header where it has no word of four letters.
-    worded = re.search(r"[^\W\d]{4}", line)
+    # A unit's line may be long, and is no header where it begins without a word of four letters.
+    worded = re.search(r"[^\W\d]{4}", line[:4096])
     words = cells(line, source, first) if worded else []
     header = [word.lower() for word in words]
     if not any(cell in TIMES or cell in LISTS or cell in NAMES for cell in header):

@@ -79,6 +79,9 @@ def test_pieces_are_the_whole(size, monkeypatch):
     assert same(read(written(CELLS.values()), unit="ms"), BY_LINE)
     assert same(read(written([("unit", "time_ms"), *LONG])), CELLS)
     assert same(read(written([("unit", "time_ms"), *LONG], quoting=csv.QUOTE_ALL)), CELLS)
+    odd = {'the "best" cell': [1.0, 2.0, 3.0], "a\n\nb,c": [4.0, 5.5], " 7": [6.0]}
+    table = [("x", "unit", "time_ms"), *((n, n, t) for n, times in odd.items() for t in times)]
+    assert same(read(written(table)), {n.strip(): times for n, times in odd.items()})
     refused(written([("unit", "time_ms"), *LONG, ("b", "x")]), "line 13: 'x' is no number; names of"
             " units are read under a header, as unit,time_ms")  # fmt: skip
     refused("1,2,3\n\n1,2\n3,4-\n", "line 4: '4-' is no number", unit="s")
