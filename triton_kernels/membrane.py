@@ -27,23 +27,22 @@ class Time(NamedTuple):
 @triton.jit
 def line(x, a: tl.constexpr, b: tl.constexpr):
     """a x + b."""
-    return fma(x, tl.full(x.shape, a, x.dtype), b)
+    return tl.fma(x, tl.full(x.shape, a, x.dtype), tl.full(x.shape, b, x.dtype))
 
 
 @triton.jit
 def exp_of(v, c: tl.constexpr, d: tl.constexpr):
     """exp((v + d) / c), for a voltage from ``within``."""
-    return tl.exp2(line(v, 1.44269504088896340736 / c, d * 1.44269504088896340736 / c))
+    scale = tl.full(v.shape, 1.44269504088896340736 / c, v.dtype)
+    return tl.exp2(tl.fma(v, scale, tl.full(v.shape, d * 1.44269504088896340736 / c, v.dtype)))
 
 
 @triton.jit
 def within(v):
     """The voltage that gates and rates see: beyond they have long saturated, and exponentials stay
     within the numbers' range."""
-    if v.dtype == tl.float64:
-        return tl.minimum(tl.maximum(v, -300.0), 300.0)
-    else:
-        return tl.minimum(tl.maximum(v, -120.0), 120.0)
+    most = 300.0 if v.dtype == tl.float64 else 120.0
+    return tl.minimum(tl.maximum(v, -most), most)
 
 
 @triton.jit
@@ -51,10 +50,7 @@ def linear_over_exp(v, c: tl.constexpr, d: tl.constexpr):
     """y / (exp(y) - 1) of y = (v + d) / c, as a quotient, at whose removable singularity both
     parts are as for small y."""
     y = line(v, 1 / c, d / c)
-    if v.dtype == tl.float64:
-        small = tl.abs(y) < 1e-4
-    else:
-        small = tl.abs(y) < 1e-2
+    small = tl.abs(y) < (1e-4 if v.dtype == tl.float64 else 1e-2)
     under = tl.where(small, fma(y, line(y, 1 / 6, 0.5), 1.0), exp_of(v, c, d) - 1.0)
     return tl.where(small, 1.0, y), under
 
@@ -94,14 +90,8 @@ def saturation(z):
 def relaxed(x, p, q, n, d, dt):
     """A gate after the step."""
     step = d * dt
-    under = q * fma_of_half(step, n)
+    under = q * tl.fma(step, tl.full(step.shape, 0.5, step.dtype), n)
     return tl.fma(step * (p - q * x), 1.0 / under, x)
-
-
-@triton.jit
-def fma_of_half(x, y):
-    """x / 2 + y."""
-    return tl.fma(x, tl.full(x.shape, 0.5, x.dtype), y)
 
 
 @triton.jit
@@ -138,10 +128,7 @@ def relaxed_voltage(v, G, J, E, time):
     z = G * time.dt
     now = J * r
     k = saturation(z)
-    if v.dtype == tl.float64:
-        small = z < 2e-8
-    else:
-        small = z < 1e-3
+    small = z < (2e-8 if v.dtype == tl.float64 else 1e-3)
     w = tl.where(small, 0.0, 1.0 - k * (r * time.per_dt + 0.5))
     move = tl.where(E == E, now - E, 0.0)
     return tl.fma(w, move, tl.fma(k, now - v, v)), now

@@ -17,7 +17,6 @@ from torch import Tensor
 from .config import REGISTERS, WARP
 from .engines.population import PopulationBuild, PopulationStreams, advance
 from .launch import Launch, on_device
-from .neuron import Neuron
 from .neurons import NEURONS
 
 #: Columns of a state beside those of its model; neurons/engine.py of the package says which.
@@ -29,8 +28,8 @@ LANES = 64 if torch.version.hip else WARP
 NEURON_STEPS, STEPS = 2_000_000_000, 50_000
 #: Triton's name of a call's type.
 CARRIES = {torch.float32: tl.float32, torch.float64: tl.float64}
-#: Steps of dt between two white numbers are below: so that their half is a float32.
-INTERVALS = 2**23
+#: From so many steps between two white numbers on, their halves are no float32.
+LONG_INTERVAL = 2**23
 
 
 class Noise(Protocol):
@@ -112,6 +111,7 @@ class PopulationCall:
             each_current,
             current is not None and len(current) > 1,
             each_sigma,
+            bool(white) and noise.every >= LONG_INTERVAL,
             tuple(record_states) if record is not None else (),
         )
         self.intervals = record_every, *((noise.every, noise.warm_up) if white else (1, 0))
@@ -175,10 +175,10 @@ class PopulationCall:
         """Whether each neuron has a sigma of its own."""
         if noise is None:
             return False
-        if not (0 < noise.every < INTERVALS and noise.warm_up >= 0):
+        if noise.every < 1 or noise.warm_up < 0:
             raise RuntimeError(
-                f"population: noise has a sample every 1 to {INTERVALS - 1} steps, and no negative "
-                f"warm-up, got {noise.every} and {noise.warm_up}"
+                f"population: noise has every > 0 and warm_up >= 0, got {noise.every} and "
+                f"{noise.warm_up}"
             )
         self._require("sigma", noise.sigma, self.g.dtype, 1 if len(noise.sigma) == 1 else self.B)
         self._require("neurons", noise.neurons, torch.int64, rows=True)

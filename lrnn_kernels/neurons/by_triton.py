@@ -1,37 +1,41 @@
-"""The Triton engine: ``triton_kernels/populations.py``, on CUDA and HIP tensors, and on CPU tensors
-in Triton's interpreter.
+"""The Triton engine, ``triton_kernels/populations.py``: CUDA and HIP tensors, and CPU tensors in
+Triton's interpreter, for tests.
 
 It has the default scheme alone, in float32 and float64.
 """
 
 from __future__ import annotations
 
-import importlib
+from types import ModuleType
 
 from torch import Tensor
 
-from ..backends import triton as backend
+from ..backends import triton
 
 
-def missing(device: str, model: str, scheme: str) -> str:
-    """Why the Triton engine cannot run on this type of device; empty where it can."""
-    if why := backend.missing(device):
-        return why
-    if model not in _populations().NEURONS:
-        return f"there is no Triton kernel of the model {model!r}"
+def missing(scheme: str = "default") -> str:
+    """Why the Triton engine cannot run, on a device that Triton serves; empty where it can."""
     if scheme != "default":
-        return f"there is no Triton kernel of the scheme {scheme!r}"
-    return ""
+        return f"the scheme {scheme!r} has no Triton kernel"
+    return triton.failure()
+
+
+def lacks(model: str) -> str:
+    """Why it cannot run a model; empty where it can. Asked after ``missing``."""
+    return "" if model in _populations().NEURONS else f"the model {model!r} has no Triton kernel"
 
 
 def run(model: str, g: Tensor, *tensors: Tensor, scheme: str = "default", **options) -> None:
     """Advances B neurons in place; arguments as those of ``compiled.run``. Between launches of a
     fraction of a second it waits for the GPU, so that Ctrl-C leaves. Raises RuntimeError where it
     cannot run."""
-    if why := missing(g.device.type, model, scheme):
+    if why := triton.missing(g.device.type) or missing(scheme) or lacks(model):
         raise RuntimeError(f"the Triton engine of neurons cannot run: {why}")
     _populations().run(model, g, *tensors, **options)
 
 
-def _populations():
-    return importlib.import_module("lrnn_kernels.triton_kernels.populations")
+def _populations() -> ModuleType:
+    """The kernels, which need triton, once they are known to be there."""
+    from ..triton_kernels import populations
+
+    return populations

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import compiled, oracle
+from . import by_triton, compiled, oracle
 from .engine import NoiseSettings
 from .model import Model
 from .progress import Told
@@ -124,7 +124,8 @@ class Run:
         if self.backend == "reference":
             oracle.run(self.model, *tensors, scheme=self.scheme, **settings)
         else:
-            compiled.run(self.model.name, *tensors, scheme=self.scheme, **settings)
+            run = by_triton.run if self.backend == "triton" else compiled.run
+            run(self.model.name, *tensors, scheme=self.scheme, **settings)
 
     def _between_looks(self, neurons: int) -> int:
         return max(256, BETWEEN_LOOKS * torch.get_num_threads() // neurons)

@@ -37,7 +37,8 @@ RUNTIME = [
 
 
 class PopulationStreams(NamedTuple):
-    """What a population reads and writes, all of it contiguous; what may be absent is (tensor,) or ().
+    """What a population reads and writes, all of it contiguous. What may be absent is (tensor,) or
+    ().
 
     Sections are numbers: in a tuple they are float32, as they are meant to be.
     """
@@ -64,6 +65,9 @@ class PopulationBuild(NamedTuple):
     EACH_CURRENT: bool = False  # whether there is a current for each neuron,
     WAVEFORM: bool = False  # ... and whether it changes
     EACH_SIGMA: bool = False
+    #: Whether the steps between two white numbers are too many for a float32 and its half; else the
+    #: share of them that has gone, rounded once from float32, is that from float64.
+    LONG_INTERVAL: bool = False
     RECORD: tuple[int, ...] = ()  # states
 
 
@@ -156,9 +160,8 @@ def advance(
     if BUILD.EACH_CURRENT:
         columns = columns * B
         column = b
-    if len(streams.current) > 0:
-        if not BUILD.WAVEFORM:
-            injected = tl.load(streams.current[0] + column)
+    if len(streams.current) > 0 and not BUILD.WAVEFORM:
+        injected = tl.load(streams.current[0] + column)
 
     until_record = step
     if len(streams.record) > 0:
@@ -199,7 +202,10 @@ def advance(
                 until_noise += noise_every
             part = noise_every - until_noise
             until_noise -= 1
-            w = tl.div_rn(part.to(tl.float32) + 0.5, interval)
+            if BUILD.LONG_INTERVAL:
+                w = ((part.to(tl.float64) + 0.5) / noise_every).to(tl.float32)
+            else:
+                w = tl.div_rn(part.to(tl.float32) + 0.5, interval)
             current = current + sigma * (noise[8] + w * (noise[9] - noise[8])).to(CARRY)
         before = state[0]
         state, E = model.step(g, current, state, E, time)

@@ -1,0 +1,410 @@
+"""Populations in Triton: the oracle's numbers, noise to the bit, whatever the cut."""
+
+import itertools
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lrnn_kernels import neurons, testing
+from lrnn_kernels.neurons import MODELS, by_triton, choosing
+from lrnn_kernels.neurons import noise as noises
+from tests.conftest import over
+from tests.systems.neurons.engines import GOLDEN, population, various
+from tests.systems.neurons.test_engine import GOLDEN_RUNS
+
+from .populations import CURRENT, DTYPES, INPUTS, B, check, make
+
+pytestmark = pytest.mark.usefixtures("where", "poisoned")
+
+#: Each model and each type.
+SOME = [("stg", torch.float32), ("da", torch.float64), ("hh", torch.float32)]
+
+
+@over("model, dtype", [(m, d) for m in MODELS for d in DTYPES])
+def test_the_numbers_are_the_oracles(model, dtype):
+    got = check(model, "all", dtype, 16)
+    assert got.counts.sum() > 1 or model == "stg"
+
+
+@over("how", [how for how in INPUTS if how != "all"])
+def test_every_input_is_the_oracles(how):
+    check("hh", how, torch.float32, 6)
+
+
+@over("model, dt", list(GOLDEN_RUNS))
+def test_golden_runs(where, model, dt):
+    """On a GPU the golden spike trains of the default scheme, whole; in the interpreter how they
+    begin."""
+    got, expected = (population(model, dtype=d, dt=dt, record=(0,)) for d in DTYPES)
+    if where == "interpreter":
+        got.run("triton", 12)
+        expected.run("operator", 12)
+        assert (got.recorded - expected.recorded).abs().max() < 1e-4
+        return
+    discard, end = (3000.0, 6000) if model == "stg" else (1000.0, 5000)
+    got = population(model, dt=dt, discard=discard).run("triton", round(end / dt))
+    for times, (count, interval) in zip(got.spikes(), GOLDEN_RUNS[model, dt][0], strict=True):
+        assert abs(len(times) - count) <= (2 if interval is None else 0)
+        if interval is not None:
+            assert np.diff(times).mean() == pytest.approx(interval, rel=5e-4)
+
+
+@over("model, dtype", SOME)
+def test_any_cut_is_the_same(model, dtype, monkeypatch):
+    """Of the batch, of a program, and of time: in calls and in launches."""
+    from lrnn_kernels.triton_kernels import populations
+
+    whole = make(model, "all", dtype, record=(0, 1, 2), record_every=3)
+    parts = [whole.part(slice(a, b)) for a, b in itertools.pairwise((0, 1, 16, B))]
+    narrow, pieces, launches = (whole.part(slice(None)) for _ in range(3))
+    narrow.options["lanes"] = 16
+    whole.run("triton", 12)
+    narrow.run("triton", 12)
+    for steps in (1, 1, 2, 8):
+        pieces.run("triton", steps)
+    monkeypatch.setattr(populations, "STEPS", 5)
+    launches.run("triton", 12)
+    assert narrow.results() == pieces.results() == launches.results() == whole.results()
+    for part, (a, b) in zip(parts, itertools.pairwise((0, 1, 16, B)), strict=True):
+        part.run("triton", 12)
+        assert part.results()[:3] == whole.part(slice(a, b)).results()[:3]
+        assert torch.equal(part.recorded, whole.recorded[:, :, a:b])
+
+
+#: What may become of neuron b; the others must not feel it.
+BAD = (
+    lambda p, b: p.g[b].fill_(torch.nan),
+    lambda p, b: p.g[b, 0].fill_(torch.inf),
+    lambda p, b: p.g[b].mul_(-1),
+    lambda p, b: p.g[b].zero_(),
+    lambda p, b: p.state[b, 0].fill_(torch.nan),
+    lambda p, b: p.state[b, 0].fill_(-torch.inf),
+    lambda p, b: p.state[b, 1].fill_(torch.nan),
+    lambda p, b: p.options["current"][:, b].fill_(torch.nan),
+    lambda p, b: p.options["current"][:, b].fill_(3e38),
+    lambda p, b: p.state[b, 0].fill_(1e30),
+    lambda p, b: p.state[b, 0].fill_(119.0),
+    lambda p, b: p.options["noise"].sigma[b].fill_(torch.inf),
+)
+NOT_FINITE = [5 + i for i in (0, 1, 4, 5, 6, 7)]
+
+
+@over("model, dtype", [("stg", torch.float32), ("da", torch.float32), ("hh", torch.float64)])
+def test_neurons_that_fail_leave_the_others_alone(model, dtype):
+    good, bad = (make(model, "all", dtype) for _ in range(2))
+    for i, what in enumerate(BAD):
+        what(bad, 5 + i)
+    good.run("triton", 10)
+    bad.run("triton", 10)
+    others = (torch.arange(B) < 5) | (torch.arange(B) >= 5 + len(BAD))
+    assert good.part(others).results()[:3] == bad.part(others).results()[:3]
+    assert torch.equal(good.recorded[:, :, others], bad.recorded[:, :, others])
+    finite = bad.state[:, : len(MODELS[model].states)].isfinite().all(1)
+    assert not finite[NOT_FINITE].any()  # it stays so
+    assert finite[5 + 10]
+    assert finite[others].all()
+
+
+@over("dtype", DTYPES)
+def test_spikes_are_those_of_the_voltage(dtype):
+    """Recomputed from the voltage at every step; those beyond the slots count on."""
+    many, few, none = (make("hh", "all", dtype, slots=n, discard=0.1) for n in (50, 1, 0))
+    for p in (many, few, none):
+        before = make("hh", "all", dtype).state[:, :1].T
+        p.run("triton", 24)
+        V = torch.cat((p.recorded[:, 0].double(), p.state[None, :, 0])).numpy()
+        assert torch.equal(torch.from_numpy(V[:1]), before)
+    up, down = many.options["threshold"]
+    for b, got in enumerate(many.spikes()):
+        expected, above, crossing = [], False, None
+        for i, (vo, vn) in enumerate(itertools.pairwise(V[:, b].tolist())):
+            if not above and vn >= up:
+                above, crossing = True, (i + (up - vo) / (vn - vo)) * 0.025
+            elif above and vn < down:
+                above = False
+                expected += [crossing] if crossing >= 0.1 else []
+        assert got == expected
+        assert bool(many.state[b, len(MODELS["hh"].states) + 1]) == above
+    assert many.counts.tolist() == few.counts.tolist() == none.counts.tolist()
+    assert max(many.counts) > 1
+    assert torch.equal(few.times.nan_to_num(7), many.times[:, :1].nan_to_num(7))
+
+
+@over("dtype", DTYPES)
+@pytest.mark.parametrize("threshold", [10.0, 1 / 3, -70.3, 1e-50, 1e300, -1e300])
+def test_a_threshold_is_the_least_number_at_it_or_above(dtype, threshold):
+    from lrnn_kernels.triton_kernels.populations import reached
+
+    got = reached(threshold, dtype)
+    kind = np.float32 if dtype == torch.float32 else np.float64
+    assert got >= threshold
+    assert float(np.nextafter(kind(got), kind(-np.inf))) < threshold
+
+
+def test_a_threshold_just_above_the_highest_voltage_is_not_reached():
+    """By less than float32 can tell."""
+    V = make("hh", "constant", torch.float32).run("triton", 4).recorded[:, 0]
+    peak = V[1:].max().item()
+    for above in (0.0, 1e-9):
+        threshold = peak + above, peak + above
+        p = make("hh", "constant", torch.float32, threshold=threshold).run("triton", 4)
+        crossed = p.state[:, len(MODELS["hh"].states) + 2].isfinite()
+        assert crossed.any() == (above == 0)
+
+
+@over("dtype", DTYPES)
+def test_a_membrane_that_hardly_conducts_is_charged(dtype):
+    """1 uA/cm^2 for 1 ms on 1 uF/cm^2 is 1 mV: E is then 1e9 mV away."""
+    p = population("hh", [[0.0, 0.0, 1e-9]], dtype, current=1.0).run("triton", 40)
+    assert p.state[0, 0].item() == pytest.approx(-64.0, abs=1e-4)
+
+
+@over("dtype", DTYPES)
+def test_far_from_the_beginning(dtype):
+    """Steps, samples, seeds and neurons that need all of their 64 bits."""
+    got, expected = (make("hh", "noise", d, neurons=3) for d in (dtype, torch.float64))
+    for p in (got, expected):
+        p.step = 3 * 2**40 + 2
+        many = torch.tensor([2**62 + 5, 2**32, 2**32 - 1])
+        noise = p.options["noise"]._replace(seed=2**64 - 2**33 - 1, neurons=many)
+        p.options["noise"] = noise
+        p.state[:, -noises.COLUMNS :] = noises.start(noise, p.step)
+    middle = expected.state[0, 0].item()
+    got.options["threshold"] = expected.options["threshold"] = (middle + 0.01, middle - 5)
+    got.run("triton", 7)
+    expected.run("oracle", 7)
+    assert torch.equal(got.state[:, -noises.COLUMNS :], expected.state[:, -noises.COLUMNS :])
+    torch.testing.assert_close(got.state[:, :4], expected.state[:, :4], rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(got.state[:, 6], expected.state[:, 6], rtol=0, atol=1e-5)
+    assert (got.state[:, 6] > 2**40 * 0.07).any()
+
+
+@pytest.mark.parametrize("every", [1, 3, 2**23 - 1, 2**23, 2**40 + 1])
+def test_noise_between_samples_of_any_distance(every):
+    """The share that has gone is that of float64, rounded."""
+    got, expected = (make("hh", "noise", torch.float32, neurons=3) for _ in range(2))
+    for p in (got, expected):
+        p.step = 5 * every - 2
+        p.options["noise"] = p.options["noise"]._replace(every=every)
+        p.g.zero_()
+        p.g[:, 2] = 1e-9  # V is then the sum of the currents
+        p.state[:, -2:] = torch.tensor([1000.0, -1000.0])
+    got.run("triton", 3)
+    expected.run("operator", 3)
+    assert torch.equal(got.state[:, -noises.COLUMNS :], expected.state[:, -noises.COLUMNS :])
+    torch.testing.assert_close(got.recorded[:, 0], expected.recorded[:, 0], rtol=1e-6, atol=1e-5)
+
+
+@over("neurons, steps", [(0, 10), (1, 0), (0, 0), (1, 1)])
+def test_nothing_to_do(neurons, steps):
+    g = torch.tensor(GOLDEN["da"])[:neurons]
+    p = population("da", g, current=1.0, sigma=1.0, record=(0,))
+    before = p.state.clone()
+    p.run("triton", steps)
+    assert p.counts.tolist() == [0] * neurons
+    assert torch.equal(before.nan_to_num(7), p.state.nan_to_num(7)) == (neurons * steps == 0)
+
+
+def _holes(path: Path, count: int, dtype: torch.dtype) -> torch.Tensor:
+    """Many zeros, in a file that nobody else sees."""
+    numbers = torch.from_file(str(path), shared=True, size=count, dtype=dtype)
+    path.unlink()
+    return numbers
+
+
+def test_offsets_have_64_bits(where, tmp_path):
+    """A slot of the last neuron, and a sample of the current, that no 32 bits count to: in files
+    that are all holes, as no memory of a GPU is."""
+    if where == "gpu":
+        return
+    slots, first = 2**30 + 1, 2**31 + 4
+    p = make("hh", "constant", torch.float32, neurons=3)
+    p.options["threshold"] = 200.0, 200.0
+    n = len(MODELS["hh"].states)
+    p.state[:, n + 1], p.state[:, n + 2] = 1.0, 12.5  # a spike, which ends in the first step
+    p.times = _holes(tmp_path / "times", 3 * slots, torch.float64).view(3, slots)
+    p.counts.fill_(slots - 1)
+    p.options["current"] = _holes(tmp_path / "current", first + 8, torch.float32)[:, None]
+    p.options["current"][first - 1 : first + 4] = 5.0
+    p.options["current_rate"] = 1.0
+    expected = make("hh", "constant", torch.float32, neurons=3)
+    expected.options["current"] = torch.full((1, 1), 5.0)
+    p.step = expected.step = first
+    p.run("triton", 2)
+    expected.run("triton", 2)
+    assert p.times[:, -1].tolist() == [12.5] * 3
+    assert p.counts.tolist() == [slots] * 3
+    assert torch.equal(p.state[:, :n], expected.state[:, :n])
+
+
+def test_ctrl_c_leaves_a_long_run():
+    p = population("hh", various("hh", 5))
+    timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+    began = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        p.run("triton", 2_000_000_000)
+    assert time.monotonic() - began < 3
+
+
+def _run(**changes):
+    p = make("stg", "noise", torch.float32, neurons=3)
+    call = {
+        "g": p.g,
+        "state": p.state,
+        "times": p.times,
+        "counts": p.counts,
+        "model": "stg",
+        **p.options,
+        "noise": p.options["noise"]._replace(**changes.pop("noise", {})),
+        "first_step": 0,
+        "steps": 1,
+        "record_states": (0,),
+        "record": torch.zeros(1, 1, 3),
+        **changes,
+    }
+    device = testing.device_of("triton")
+    call = {name: x.to(device) if hasattr(x, "to") else x for name, x in call.items()}
+    tensors = [call.pop(name) for name in ("g", "state", "times", "counts")]
+    by_triton.run(call.pop("model"), *tensors, **call)
+
+
+WRONG = {
+    "model": ({"model": "none"}, "the model 'none' has no Triton kernel"),
+    "scheme": ({"scheme": "exponential_euler"}, "the scheme 'exponential_euler' has no Triton"),
+    "dtype": ({"g": torch.ones(3, 8).half()}, "g is float32 or float64, got torch.float16"),
+    "g": ({"g": torch.zeros(3, 16)[:, ::2]}, "g must be contiguous"),
+    "state": ({"state": torch.zeros(3, 25, dtype=torch.float64)}, "state must be .*(3, 26)"),
+    "times": ({"times": torch.zeros(3, 5)}, "times must be"),
+    "counts": ({"counts": torch.zeros(3, dtype=torch.int32)}, "counts must be"),
+    "steps": ({"steps": -1}, "steps are not negative"),
+    "first_step": ({"first_step": -1}, "first_step and"),
+    "dt": ({"dt": 0.0}, "dt is above 0"),
+    "threshold": ({"threshold": (0.0, 1.0)}, "up is not below"),
+    "current": ({"current": torch.zeros(2), "steps": 9}, r"current is \(n, 1 or B\)"),
+    "short": ({"current": torch.zeros(2, 1), "steps": 9}, "current must reach sample"),
+    "sigma": ({"noise": {"sigma": torch.zeros(2)}}, "sigma must be"),
+    "neurons": ({"noise": {"neurons": torch.zeros(3)}}, "neurons must be"),
+    "every": ({"noise": {"every": 0}}, "every > 0"),
+    "sections": ({"noise": {"sections": torch.zeros(6)}}, "sections must be"),
+    "record": ({"record": torch.zeros(9, 1, 3)}, "record must be"),
+    "record_every": ({"record_every": 0}, "record_every is above 0"),
+    "record_states": ({"record_states": (13,)}, "no state has the number 13"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_does_not_fit_is_refused(name):
+    """As far as memory safety needs it; what users are told is ``simulate``'s."""
+    changes, message = WRONG[name]
+    with pytest.raises(RuntimeError, match=message):
+        _run(**changes)
+    if name == "model":
+        _run()
+
+
+#: What is wrong: the model, and the step in wrong_neurons.py.
+MISTAKES = {
+    "calcium sees the old voltage": ("stg", "old_voltage"),
+    "E does not move within a step": ("hh", "constant_E"),
+    "a gate is a thousandth too slow": ("da", "slow_gate"),
+    "two states are swapped": ("da", "swapped_pair"),
+    "there is no current": ("hh", "no_current"),
+    "a ten-thousandth of a conductance": ("stg", "leaky"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_neuron_is_caught(mistake, monkeypatch):
+    """It fails the check that the true one passes in the same steps."""
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
+
+    from tests.backends.triton import wrong_neurons
+
+    model, name = MISTAKES[mistake]
+    check(model, "all", torch.float64, 6)
+    wrong = NEURONS[model]._replace(step=getattr(wrong_neurons, name))
+    monkeypatch.setitem(NEURONS, model, wrong)
+    with pytest.raises(AssertionError):
+        check(model, "all", torch.float64, 6)
+
+
+def test_every_wrong_step_is_used():
+    from triton import JITFunction
+    from triton.runtime.interpreter import InterpretedFunction
+
+    from tests.backends.triton import wrong_neurons
+
+    kinds = (JITFunction, InterpretedFunction)
+    own = {
+        name
+        for name, x in vars(wrong_neurons).items()
+        if isinstance(x, kinds) and x.fn.__module__ == wrong_neurons.__name__
+    }
+    assert own == {name for _, name in MISTAKES.values()}
+
+
+def test_simulate_runs_it():
+    """From checks to statuses, with all that a call may have, and goes on from a state."""
+    g = torch.tensor(GOLDEN["da"], dtype=torch.float64).repeat(3, 1)
+    g[4] = torch.nan
+    options = {
+        "dt": 0.025,
+        "current": CURRENT["da"] * torch.arange(6.0),
+        "noise": 300.0,
+        "seed": 2**64 - 1,
+        "threshold": (-85.0, -95.0),
+        "dtype": torch.float64,
+    }
+    runs = {}
+    for backend in ("triton", "reference"):
+        given = g.to(testing.device_of(backend))
+        begun = neurons.simulate("da", given, 0.2, backend=backend, **options)
+        runs[backend] = neurons.simulate(
+            "da", given, 0.2, state=begun.state, record=0.1, backend=backend, **options
+        )
+    got, expected = runs["triton"], runs["reference"]
+    assert got.spikes.status.tolist() == expected.spikes.status.tolist()
+    assert got.spikes.counts.tolist() == expected.spikes.counts.tolist()
+    close = {"rtol": 1e-9, "atol": 1e-9, "equal_nan": True}
+    torch.testing.assert_close(got.state.values.cpu(), expected.state.values, **close)
+    torch.testing.assert_close(got.record.values.cpu(), expected.record.values, **close)
+
+
+def test_a_named_backend_runs_or_raises(monkeypatch):
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
+
+    g = torch.ones(1, 3, device=testing.device_of("triton"))
+    assert neurons.explain("hh", g, backend="triton").reason == "it was asked for"
+    with pytest.raises(RuntimeError, match="the scheme 'exponential_euler' has no Triton kernel"):
+        neurons.explain("hh", g, backend="triton", scheme="exponential_euler")
+    with pytest.raises(RuntimeError, match="no model 'mine' is compiled"):
+        neurons.explain(replace(neurons.HH, name="mine"), g, backend="triton")
+    monkeypatch.delitem(NEURONS, "hh")
+    with pytest.raises(RuntimeError, match="the model 'hh' has no Triton kernel"):
+        neurons.simulate("hh", g, 1.0, backend="triton")
+
+
+def test_auto_takes_it_where_there_is_no_cuda_engine(monkeypatch):
+    """And names a model that it has not."""
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
+
+    cuda, missing = torch.device("cuda"), choosing.missing
+    monkeypatch.setattr(
+        choosing,
+        "missing",
+        lambda backend, *rest: "no nvcc" if backend == "cuda" else missing(backend, *rest),
+    )
+    for dtype in DTYPES:
+        choice = choosing.choose(neurons.STG, cuda, dtype, "default", "auto")
+        assert (choice.backend, choice.reason) == ("triton", "no nvcc; triton serves cuda")
+    monkeypatch.delitem(NEURONS, "stg")
+    choice = choosing.choose(neurons.STG, cuda, torch.float32, "default", "auto")
+    reason = "no nvcc; the model 'stg' has no Triton kernel"
+    assert (choice.backend, choice.reason) == ("reference", reason)
