@@ -129,11 +129,9 @@ class PopulationCall:
 
     def launch(self, first: int, steps: int) -> Launch:
         """Some steps of it."""
-        streams = self.streams
-        if self.record is not None:
-            streams = streams._replace(record=(self.record[self._samples(first) :],))
+        record = () if self.record is None else self.record[self._samples(first) :]
         sizes = self.B, self.streams.times.shape[1], first, steps, *self.intervals, *self.key
-        args = (streams, *sizes, *self.numbers, self.neuron.functions)
+        args = (self.streams, record, *sizes, *self.numbers, self.neuron.functions)
         constants = {"BUILD": self.build, "num_warps": 1, "enable_fp_fusion": False}
         if torch.version.hip is None:  # Triton knows this option for NVIDIA only
             constants["maxnreg"] = REGISTERS

@@ -51,7 +51,6 @@ class PopulationStreams(NamedTuple):
     sigma: Any = ()  # [1 or B]
     neurons: Any = ()  # [B], int64
     sections: Any = ()  # K, a1, a2 of the one, then of the other
-    record: Any = ()  # [samples, len(RECORD), B]
 
 
 class PopulationBuild(NamedTuple):
@@ -111,9 +110,10 @@ def _waveform(current, step, rate, columns, column, CARRY: tl.constexpr):
     return a + w * (tl.load(at + columns) - a)
 
 
-@triton.jit(do_not_specialize=RUNTIME)
+@triton.jit(do_not_specialize=RUNTIME, do_not_specialize_on_alignment=["record"])
 def advance(
     streams,
+    record,
     B,
     slots,
     first_step,
@@ -133,8 +133,9 @@ def advance(
     model,
     BUILD: tl.constexpr,
 ):
-    """Takes neurons some steps further, in place. reached_up and reached_down are the least numbers
-    of the call's type that are at the thresholds or above."""
+    """Takes neurons some steps further, in place. record [samples, len(RECORD), B] is written from
+    its beginning, which may lie anywhere; without RECORD it is (). reached_up and reached_down are
+    the least numbers of the call's type that are at the thresholds or above."""
     CARRY: tl.constexpr = BUILD.CARRY
     LANES: tl.constexpr = BUILD.LANES
     STATES: tl.constexpr = BUILD.STATES
@@ -164,7 +165,7 @@ def advance(
         injected = tl.load(streams.current[0] + column)
 
     until_record = step
-    if len(streams.record) > 0:
+    if len(BUILD.RECORD) > 0:
         until_record = _steps_until(step, record_every)
     sampled = tl.zeros((), tl.int64)
 
@@ -184,11 +185,11 @@ def advance(
         interval = tl.full((), noise_every, tl.float32)
 
     for _ in range(steps):
-        if len(streams.record) > 0:
+        if len(BUILD.RECORD) > 0:
             if until_record == 0:
                 for i in tl.static_range(len(BUILD.RECORD)):
                     place = (sampled * len(BUILD.RECORD) + i) * B + b
-                    tl.store(streams.record[0] + place, state[BUILD.RECORD[i]], mask=lane)
+                    tl.store(record + place, state[BUILD.RECORD[i]], mask=lane)
                 sampled += 1
                 until_record += record_every
             until_record -= 1

@@ -1,4 +1,4 @@
-"""Steps of Triton neurons with one mistake each, which test_populations.py must see caught. To
+"""Steps of Triton neurons with one mistake each, which test_wrong_neurons.py must see caught. To
 import it needs triton."""
 
 import triton
