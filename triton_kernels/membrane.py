@@ -3,7 +3,8 @@ csrc/neurons/arithmetic.h and scheme.h, without tables.
 
 Gates relax by the voltage before the step, in dt / (tau + dt/2) of their way, then the voltage by
 the gates after it, to a reversal potential that moves linearly in time. A gate has x_inf = p / q
-and tau = n / d, so that it divides once.
+and tau = n / d, so that it divides once. As the scheme is written, exponential Euler, gates relax
+in 1 - exp(-dt/tau) of their way, and the reversal potential does not move.
 
 Nothing is contracted behind the source's back, see engines/population.py: what is fused says fma.
 """
@@ -22,6 +23,8 @@ class Time(NamedTuple):
     dt: Any
     per_dt: Any  # 1 / dt
     share: Any  # 1 - exp(-dt / tau) of the model's own states
+    part: Any  # how much of the step an implicit rule takes at its end: all as written, else half
+    written: Any  # (); (True,) as the scheme is written
 
 
 @triton.jit
@@ -87,18 +90,21 @@ def saturation(z):
 
 
 @triton.jit
-def relaxed(x, p, q, n, d, dt):
+def relaxed(x, p, q, n, d, time):
     """A gate after the step."""
-    step = d * dt
-    under = q * tl.fma(step, tl.full(step.shape, 0.5, step.dtype), n)
-    return tl.fma(step * (p - q * x), 1.0 / under, x)
+    if len(time.written) > 0:
+        return relaxed_exactly(x, p, q, n, d, time)
+    else:
+        step = d * time.dt
+        under = q * tl.fma(step, tl.full(step.shape, 0.5, step.dtype), n)
+        return tl.fma(step * (p - q * x), 1.0 / under, x)
 
 
 @triton.jit
-def relaxed_exactly(x, p, q, n, d, dt):
+def relaxed_exactly(x, p, q, n, d, time):
     """One whose tau may be as short as the step, by the exponential itself."""
     r = 1.0 / (q * n)
-    return tl.fma(p * n * r - x, saturation(d * q * r * dt), x)
+    return tl.fma(p * n * r - x, saturation(d * q * r * time.dt), x)
 
 
 @triton.jit
@@ -111,12 +117,12 @@ def sigmoid_gate(
     b: tl.constexpr,
     d: tl.constexpr,
     D: tl.constexpr,
-    dt,
+    time,
 ):
     """A gate after the step, of x_inf = 1 / (1 + exp((v + C) / c)) and
     tau = a + b / (1 + exp((v + D) / d))."""
     q = exp_of(v, d, D) + 1.0
-    return relaxed(x, 1.0, exp_of(v, c, C) + 1.0, line(q, a, b), q, dt)
+    return relaxed(x, 1.0, exp_of(v, c, C) + 1.0, line(q, a, b), q, time)
 
 
 @triton.jit
@@ -128,7 +134,19 @@ def relaxed_voltage(v, G, J, E, time):
     z = G * time.dt
     now = J * r
     k = saturation(z)
-    small = z < (2e-8 if v.dtype == tl.float64 else 1e-3)
-    w = tl.where(small, 0.0, 1.0 - k * (r * time.per_dt + 0.5))
-    move = tl.where(E == E, now - E, 0.0)
-    return tl.fma(w, move, tl.fma(k, now - v, v)), now
+    after = tl.fma(k, now - v, v)
+    if len(time.written) == 0:
+        small = z < (2e-8 if v.dtype == tl.float64 else 1e-3)
+        w = tl.where(small, 0.0, 1.0 - k * (r * time.per_dt + 0.5))
+        after = tl.fma(w, tl.where(E == E, now - E, 0.0), after)
+    return after, now
+
+
+@triton.jit
+def seen_voltage(v, after, time):
+    """The voltage that what follows it slowly sees in a step: the mean of its ends, or the first as
+    the scheme is written."""
+    if len(time.written) > 0:
+        return v
+    else:
+        return (v + after) * 0.5

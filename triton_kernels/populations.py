@@ -66,6 +66,7 @@ class PopulationCall:
         record: Tensor | None,
         record_every: int,
         record_states: tuple[int, ...],
+        as_written: bool = False,
         lanes: int = LANES,
     ) -> None:
         if model not in NEURONS:
@@ -76,6 +77,8 @@ class PopulationCall:
         self.record, self.record_every = record, record_every
         if g.dtype not in CARRIES:
             raise RuntimeError(f"population: g is float32 or float64, got {g.dtype}")
+        if as_written and g.dtype != torch.float64:
+            raise RuntimeError(f"population: the scheme as written takes float64, got {g.dtype}")
         up, down = threshold
         if not (first_step >= 0 and steps >= 0 and dt > 0 and up >= down and times.dim() == 2):
             raise RuntimeError(
@@ -113,6 +116,7 @@ class PopulationCall:
             each_sigma,
             bool(white) and noise.every >= LONG_INTERVAL,
             tuple(record_states) if record is not None else (),
+            as_written,
         )
         self.intervals = record_every, *((noise.every, noise.warm_up) if white else (1, 0))
         self.key = (_signed(noise.seed), _signed(noise.seed >> 32)) if white else (0, 0)

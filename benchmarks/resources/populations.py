@@ -2,7 +2,8 @@
 the same kind, in results/triton-neurons-VERSION.tsv.
 
 Each model is compiled in both types with a constant current alone, and with all that a call may
-have: a current and a sigma for each neuron, a waveform, noise, a recording.
+have: a current and a sigma for each neuron, a waveform, noise, a recording. In float64 also as the
+scheme is written.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from lrnn_kernels.triton_kernels.populations import PopulationCall
 
 TYPES = {"float32": torch.float32, "float64": torch.float64}
-#: Storage, as a row calls it: the type, and what a call has.
+#: Storage, as a row calls it: the type, whether a call has all that it may, other options.
 STORAGE = {
-    f"{name}, {what}": (dtype, what == "all")
+    f"{name}, {what}": (dtype, what == "all", {})
     for name, dtype in TYPES.items()
     for what in ("current", "all")
-}
+} | {"float64, as written": (torch.float64, True, {"as_written": True})}
 
 
 def call(
@@ -79,9 +80,9 @@ def call(
 
 def _launch(model: str, storage: str, target: str):
     """A launch whose programs are one warp of the target."""
-    dtype, has_all = STORAGE[storage]
+    dtype, has_all, options = STORAGE[storage]
     lanes = triton.TARGETS[target].warp_size
-    (launch,) = call(model, dtype, has_all, lanes=lanes).launches()
+    (launch,) = call(model, dtype, has_all, lanes=lanes, **options).launches()
     return model, storage, launch, target
 
 

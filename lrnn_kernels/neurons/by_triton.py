@@ -1,7 +1,5 @@
 """The Triton engine, ``triton_kernels/populations.py``: CUDA and HIP tensors, and CPU tensors in
 Triton's interpreter, for tests.
-
-It has the default scheme alone, in float32 and float64.
 """
 
 from __future__ import annotations
@@ -13,10 +11,8 @@ from torch import Tensor
 from ..backends import triton
 
 
-def missing(scheme: str = "default") -> str:
+def missing() -> str:
     """Why the Triton engine cannot run, on a device that Triton serves; empty where it can."""
-    if scheme != "default":
-        return f"the scheme {scheme!r} has no Triton kernel"
     return triton.failure()
 
 
@@ -29,9 +25,10 @@ def run(model: str, g: Tensor, *tensors: Tensor, scheme: str = "default", **opti
     """Advances B neurons in place; arguments as those of ``compiled.run``. Between launches of a
     fraction of a second it waits for the GPU, so that Ctrl-C leaves. Raises RuntimeError where it
     cannot run."""
-    if why := triton.missing(g.device.type) or missing(scheme) or lacks(model):
+    if why := triton.missing(g.device.type) or missing() or lacks(model):
         raise RuntimeError(f"the Triton engine of neurons cannot run: {why}")
-    _populations().run(model, g, *tensors, **options)
+    as_written = scheme == "exponential_euler"
+    _populations().run(model, g, *tensors, as_written=as_written, **options)
 
 
 def _populations() -> ModuleType:

@@ -71,10 +71,8 @@ def _refuses(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str
 
 def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:
     """Why a compiled backend cannot run; empty where it can."""
-    if backend == "triton":
-        return by_triton.missing(scheme)
-    if backend != "cpu":
+    if backend not in ("cpu", "triton"):
         return f"there is no {backend} engine of neurons"
     if scheme != "default" and dtype != torch.float64:
         return f"the scheme {scheme!r} is compiled for float64 alone, got {dtype}"
-    return compiled.missing()
+    return by_triton.missing() if backend == "triton" else compiled.missing()

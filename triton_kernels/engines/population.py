@@ -68,6 +68,7 @@ class PopulationBuild(NamedTuple):
     #: share of them that has gone, rounded once from float32, is that from float64.
     LONG_INTERVAL: bool = False
     RECORD: tuple[int, ...] = ()  # states
+    WRITTEN: bool = False  # whether the scheme is as written
 
 
 @triton.jit
@@ -143,7 +144,13 @@ def advance(
     row = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     lane = row < B
     b = tl.minimum(row, B - 1)
-    time = Time(tl.full((), dt, CARRY), tl.full((), 1.0 / dt, CARRY), tl.full((), share, CARRY))
+    time = Time(
+        tl.full((), dt, CARRY),
+        tl.full((), 1.0 / dt, CARRY),
+        tl.full((), share, CARRY),
+        tl.full((), dt if BUILD.WRITTEN else 0.5 * dt, CARRY),
+        (True,) if BUILD.WRITTEN else (),
+    )
     above_up = tl.full((), reached_up, CARRY)
     below_down = tl.full((), reached_down, CARRY)
     g = _columns(streams.g, b, 0, BUILD.CHANNELS, BUILD.CHANNELS, CARRY)

@@ -38,7 +38,7 @@ def _run(**changes):
 
 WRONG = {
     "model": ({"model": "none"}, "the model 'none' has no Triton kernel"),
-    "scheme": ({"scheme": "exponential_euler"}, "the scheme 'exponential_euler' has no Triton"),
+    "scheme": ({"scheme": "exponential_euler"}, "as written takes float64, got torch.float32"),
     "dtype": ({"g": torch.ones(3, 8).half()}, "g is float32 or float64, got torch.float16"),
     "g": ({"g": torch.zeros(3, 16)[:, ::2]}, "g must be contiguous"),
     "state": ({"state": torch.zeros(3, 25, dtype=torch.float64)}, "state must be .*(3, 26)"),
@@ -102,8 +102,10 @@ def test_a_named_backend_runs_or_raises(monkeypatch):
 
     g = torch.ones(1, 3, device=testing.device_of("triton"))
     assert neurons.explain("hh", g, backend="triton").reason == "it was asked for"
-    with pytest.raises(RuntimeError, match="the scheme 'exponential_euler' has no Triton kernel"):
-        neurons.explain("hh", g, backend="triton", scheme="exponential_euler")
+    written = {"backend": "triton", "scheme": "exponential_euler"}
+    assert neurons.explain("hh", g, dtype=torch.float64, **written).backend == "triton"
+    with pytest.raises(RuntimeError, match="'exponential_euler' is compiled for float64 alone"):
+        neurons.explain("hh", g, **written)
     with pytest.raises(RuntimeError, match="no model 'mine' is compiled"):
         neurons.explain(replace(neurons.HH, name="mine"), g, backend="triton")
     monkeypatch.delitem(NEURONS, "hh")

@@ -35,19 +35,34 @@ def test_every_input_is_the_oracles(how):
     check("hh", how, torch.float32, 6)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_scheme_as_written_is_the_oracles(model):
+    check(model, "all", torch.float64, 6, scheme="exponential_euler")
+
+
+@pytest.mark.parametrize("what", ["float32", "float64", "as written"])
 @over("model, dt", list(GOLDEN_RUNS))
-def test_golden_runs(where, model, dt):
-    """On a GPU the golden spike trains of the default scheme, whole; in the interpreter how they
-    begin."""
-    got, expected = (population(model, dtype=d, dt=dt, record=(0,)) for d in DTYPES)
-    if where == "interpreter":
-        got.run("triton", 12)
-        expected.run("operator", 12)
-        assert (got.recorded - expected.recorded).abs().max() < 1e-4
-        return
+def test_golden_runs(where, what, model, dt):
+    """On a GPU the golden spike trains, whole; in the interpreter how they begin."""
+    written = {"scheme": "exponential_euler"} if what == "as written" else {}
+    dtype = torch.float32 if what == "float32" else torch.float64
     discard, end = (3000.0, 6000) if model == "stg" else (1000.0, 5000)
-    got = population(model, dt=dt, discard=discard).run("triton", round(end / dt))
-    for times, (count, interval) in zip(got.spikes(), GOLDEN_RUNS[model, dt][0], strict=True):
+    steps = round(end / dt)
+    if where == "interpreter":
+        discard, steps = 0.0, 6
+    got, expected = (
+        population(model, dtype=d, dt=dt, discard=discard, **written)
+        for d in (dtype, torch.float64)
+    )
+    got.run("triton", steps)
+    if where == "interpreter":
+        expected.run("operator", steps)
+        n = len(MODELS[model].states)
+        error = (got.state - expected.state)[:, :n].abs() / (1 + expected.state[:, :n].abs())
+        assert error.max() < (1e-6 if what == "float32" else 1e-12)
+        return
+    golden = GOLDEN_RUNS[model, dt][2 if written else 0]
+    for times, (count, interval) in zip(got.spikes(), golden, strict=True):
         assert abs(len(times) - count) <= (2 if interval is None else 0)
         if interval is not None:
             assert np.diff(times).mean() == pytest.approx(interval, rel=5e-4)

@@ -169,7 +169,8 @@ def test_no_population_is_compiled_anew(storage, a_gpu):
 
     device, keys = a_gpu.get_current_device(), set()
     for sizes in POPULATIONS:
-        (one,) = populations.call("hh", *populations.STORAGE[storage], **sizes).launches()
+        dtype, has_all, _ = populations.STORAGE[storage]
+        (one,) = populations.call("hh", dtype, has_all, **sizes).launches()
         _, key, *_ = one.kernel.device_caches[device][-1](*one.args, **one.constants)
         singles = [x for x in _leaves(key) if x == "fp32"]
         assert len(singles) == (6 if "all" in storage else 0)
