@@ -20,6 +20,8 @@ from .state import Recording
 ROWS, SLOTS = 65536, 65536 * 512
 #: Neuron-steps of a thread between two looks for Ctrl-C: a fraction of a second.
 BETWEEN_LOOKS = 20_000_000
+#: Those of a GPU between two calls; its engines look for Ctrl-C by themselves.
+BETWEEN_CALLS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,9 @@ class Run:
             run(self.model.name, *tensors, scheme=self.scheme, **settings)
 
     def _between_looks(self, neurons: int) -> int:
-        return max(256, BETWEEN_LOOKS * torch.get_num_threads() // neurons)
+        by_gpu = self.g.device.type == "cuda" and self.backend != "reference"
+        some = BETWEEN_CALLS if by_gpu else BETWEEN_LOOKS * torch.get_num_threads()
+        return max(256, some // neurons)
 
     def _sample(self, step: int) -> int:
         """How many samples were recorded before a step."""

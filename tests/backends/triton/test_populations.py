@@ -182,6 +182,40 @@ def test_a_membrane_that_hardly_conducts_is_charged(dtype):
 
 
 @over("dtype", DTYPES)
+def test_a_membrane_that_conducts_all_at_once_is_at_rest(dtype):
+    """Its time constant is a thousandth of the step."""
+    p = population("hh", [[120.0, 36.0, 4e4], [0.0, 0.0, 1e30]], dtype).run("triton", 2)
+    assert p.state[:, 0].tolist() == pytest.approx([-54.387] * 2, abs=0.1)
+    assert p.state[1, 0].item() == pytest.approx(-54.387, abs=1e-5)
+
+
+#: Where a rate of a model has a removable singularity, mV.
+SINGULAR = {"stg": (), "da": (-19.565 / 0.5052,), "hh": (-40.0, -55.0)}
+
+
+@over("model, dtype", [(m, d) for m in MODELS for d in DTYPES])
+def test_voltages_of_any_size(model, dtype):
+    """At singularities, and far outside, whence they come back; gates see 120 mV at most in
+    float32, 300 in float64."""
+    bounds = [-119.0, 119.0] if dtype == torch.float32 else [-250.0, 250.0]
+    V = bounds + [v + d for v in SINGULAR[model] for d in (0.0, -1e-7, 1e-5, 0.03, -0.2)]
+    huge = [-1e30, -1e4, -301.0, 301.0, 1e4, 1e30]
+    g = torch.tensor(GOLDEN[model][:1]).expand(len(V) + len(huge), -1)
+    got, expected = (population(model, g, d) for d in (dtype, torch.float64))
+    for p in (got, expected):
+        p.state[:, 0] = torch.tensor(V + huge, dtype=torch.float64).to(dtype)
+    before = got.state[:, 0].abs()
+    got.run("triton", 1)
+    n = len(MODELS[model].states)
+    near = expected.part(slice(0, len(V))).run("oracle", 1).state[:, :n]
+    error = (got.state[: len(V), :n] - near).abs() / (1 + near.abs())
+    assert error.max() < (1e-4 if dtype == torch.float32 else 1e-9)
+    got.run("triton", 1)
+    assert got.state[:, :n].isfinite().all()
+    assert (got.state[len(V) :, 0].abs() < before[len(V) :]).all()
+
+
+@over("dtype", DTYPES)
 def test_far_from_the_beginning(dtype):
     """Steps, samples, seeds and neurons that need all of their 64 bits."""
     got, expected = (make("hh", "noise", d, neurons=3) for d in (dtype, torch.float64))
@@ -210,7 +244,7 @@ def test_noise_between_samples_of_any_distance(every):
         p.options["noise"] = p.options["noise"]._replace(every=every)
         p.g.zero_()
         p.g[:, 2] = 1e-9  # V is then the sum of the currents
-        p.state[:, -2:] = torch.tensor([1000.0, -1000.0])
+        p.state[:, -2:] = torch.tensor([1e9, 0.0])  # of which what has not gone is left
     got.run("triton", 3)
     expected.run("operator", 3)
     assert torch.equal(got.state[:, -noises.COLUMNS :], expected.state[:, -noises.COLUMNS :])
