@@ -235,7 +235,7 @@ def test_far_from_the_beginning(dtype):
     assert (got.state[:, 6] > 2**40 * 0.07).any()
 
 
-@pytest.mark.parametrize("every", [1, 3, 2**23 - 1, 2**23, 2**40 + 1])
+@pytest.mark.parametrize("every", [1, 3, 2**23 - 1, 2**23, 2**24 + 3, 2**40 + 1])
 def test_noise_between_samples_of_any_distance(every):
     """The share that has gone is that of float64, rounded."""
     got, expected = (make("hh", "noise", torch.float32, neurons=3) for _ in range(2))
