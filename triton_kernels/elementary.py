@@ -26,8 +26,8 @@ def tanh(x):
     if x.dtype == tl.float64:
         s = x * x
         one = tl.full(x.shape, 1.0, tl.float64)
-        p = _fma(_fma(-9.64399179425052238628e-1 * one, s, -9.92877231001918586564e1), s, -1.61468768441708447952e3)
-        q = _fma(_fma(s + 1.12811678491632931402e2, s, 2.23548839060100448583e3), s, 4.84406305325125486048e3)
+        p = fma(fma(-9.64399179425052238628e-1 * one, s, -9.92877231001918586564e1), s, -1.61468768441708447952e3)
+        q = fma(fma(s + 1.12811678491632931402e2, s, 2.23548839060100448583e3), s, 4.84406305325125486048e3)
         small = tl.fma(x * s, p / q, x)
         magnitude = tl.abs(x)
         large = 1.0 - 2.0 / (tl.exp(magnitude + magnitude) + 1.0)
@@ -35,16 +35,16 @@ def tanh(x):
     else:
         s = x * x
         one = tl.full(x.shape, 1.0, tl.float32)
-        p = _fma(_fma(1.5035073450e-8 * one, s, 2.1766365584e-5), s, 3.5641861138e-3)
-        p = _fma(_fma(p, s, 1.3438352233e-1), s, 9.9999999276e-1)
-        q = _fma(_fma(8.4465841255e-7 * one, s, 3.3989259930e-4), s, 2.6136553386e-2)
-        q = _fma(_fma(q, s, 4.6771678825e-1), s, 1.0)
+        p = fma(fma(1.5035073450e-8 * one, s, 2.1766365584e-5), s, 3.5641861138e-3)
+        p = fma(fma(p, s, 1.3438352233e-1), s, 9.9999999276e-1)
+        q = fma(fma(8.4465841255e-7 * one, s, 3.3989259930e-4), s, 2.6136553386e-2)
+        q = fma(fma(q, s, 4.6771678825e-1), s, 1.0)
         t = x * p / q
         return tl.where((x < -8.1) | (t < -1.0), -1.0, tl.where((x > 8.1) | (t > 1.0), 1.0, t))
 
 
 @triton.jit
-def _fma(x, y, z):
+def fma(x, y, z):
     """x y + z, for a number z."""
     return tl.fma(x, y, tl.full(x.shape, z, x.dtype))
 

@@ -27,7 +27,7 @@ class Launch(NamedTuple):
     """One kernel launch."""
 
     kernel: Any
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     args: tuple
     constants: dict[str, Any]
 

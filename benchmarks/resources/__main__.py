@@ -1,9 +1,9 @@
 """python -m benchmarks.resources [KERNEL ...]: what the kernels take of a GPU, from their
 compilers; no GPU is needed.
 
-Measures the named kernels (lines of csrc/cells/list.h), or, where none is named, those whose
-sources have changed (CUDA) or that the table of this version lacks (Triton), and writes
-benchmarks/results/. Exits with 1 if a kernel spills registers to memory.
+Measures the named kernels (lines of csrc/cells/list.h and, in Triton, csrc/neurons/list.h), or,
+where none is named, those whose sources have changed (CUDA) or that the tables of this version lack
+(Triton), and writes benchmarks/results/. Exits with 1 if a kernel spills registers to memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BACKENDS = ("cuda", "triton")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    known = [cell.name for cell in libraries.cells()]
+    known = [row.name for row in (*libraries.cells(), *libraries.neurons())]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.resources",
         description=__doc__,
@@ -54,7 +54,10 @@ def _run(backend: str, args: argparse.Namespace) -> int:
         if args.check:
             return cuda.check()
         everything = [cell.name for cell in libraries.cells()]
-        return cuda.write_tables(everything if args.all else args.kernels or cuda.changed())
+        named = [name for name in args.kernels if name in everything]
+        if args.kernels and not named:
+            return 0  # of neurons
+        return cuda.write_tables(everything if args.all else named or cuda.changed())
     from . import triton
 
     return triton.check() if args.check else triton.write_tables(args.kernels, args.all)

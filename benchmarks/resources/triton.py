@@ -266,47 +266,62 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
     return {row.key: row for row in rows}
 
 
-def lacking() -> bool:
-    """Whether this version of Triton has no table."""
-    return not table_path().exists()
+def known(path: Path) -> dict[tuple[str, ...], Row]:
+    """The rows that a table holds; none where this version of Triton has no table."""
+    return read_table(path) if path.exists() else {}
 
 
 def check() -> int:
-    """Compiles a part of the kernels and compares it with the table; 1 on a spill or a
+    """Compiles a part of the kernels and compares it with the tables; 1 on a spill or a
     difference."""
-    table = {} if lacking() else read_table(table_path())
+    from . import populations
+
     failed = count = 0
-    for variant in some():
-        row, known = compiled(*variant), table.get(key_of(*variant))
-        wrong = (
-            "SPILLS" if row.scratch else f"DIFFERS from {known}" if table and row != known else ""
-        )
-        print(row, wrong or "ok", flush=True)
-        count, failed = count + 1, failed + bool(wrong)
-    against = (
-        f"against the table of triton {triton.__version__}"
-        if table
-        else "no table: only spills were looked for"
-    )
-    print(f"{count} kernels, {failed} failed ({against})")
+    lacking = []
+    for path, variants in ((table_path(), some), (populations.table_path(), populations.some)):
+        table = known(path)
+        lacking += [] if table else [path.name]
+        for variant in variants():
+            row, before = compiled(*variant), table.get(key_of(*variant))
+            differs = f"DIFFERS from {before}" if table and row != before else ""
+            wrong = "SPILLS" if row.scratch else differs
+            print(row, wrong or "ok", flush=True)
+            count, failed = count + 1, failed + bool(wrong)
+    against = f"no {', '.join(lacking)}: only spills were looked for" if lacking else "by tables"
+    print(f"{count} kernels, {failed} failed (triton {triton.__version__}, {against})")
     return 1 if failed else 0
 
 
 def write_tables(kernels: list[str], everything: bool = False) -> int:
-    """Compiles the variants of these kernels, and what the table lacks, and writes it; 1 if one
-    spills."""
-    table = {} if everything or lacking() else read_table(table_path())
+    """Compiles the variants of these kernels and what their table lacks, or what both lack where
+    none is named, and writes it; 1 if one spills."""
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
+
+    from . import populations
+
+    failed = 0
+    for path, variants, kinds in (
+        (table_path(), every, KERNELS),
+        (populations.table_path(), populations.every, NEURONS),
+    ):
+        if not kernels or set(kernels) & set(kinds):
+            failed = max(failed, _write(path, variants(), kernels, everything))
+    return failed
+
+
+def _write(path: Path, variants: Iterator[tuple], kernels: list[str], everything: bool) -> int:
+    table = {} if everything else known(path)
     rows, new = [], 0
-    for variant in every():
-        known = table.get(key_of(*variant))
-        if known is None or kernel_of(variant[0]) in kernels:
-            known, new = compiled(*variant), new + 1
-            if known.scratch:
-                print(known, "SPILLS", flush=True)
-        rows.append(known)
+    for variant in variants:
+        row = table.get(key_of(*variant))
+        if row is None or kernel_of(variant[0]) in kernels:
+            row, new = compiled(*variant), new + 1
+            if row.scratch:
+                print(row, "SPILLS", flush=True)
+        rows.append(row)
     head = [field.name for field in fields(Row)]
     lines = ["\t".join(map(str, line)) for line in [head, *(astuple(row) for row in rows)]]
-    table_path().write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n")
     spills = sum(bool(row.scratch) for row in rows)
-    print(f"Triton {triton.__version__}: {len(rows)} kernels, {new} compiled, {spills} spill")
+    print(f"{path.name}: {len(rows)} kernels, {new} compiled, {spills} spill")
     return 1 if spills else 0

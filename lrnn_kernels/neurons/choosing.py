@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
+from ..backends import triton
 from ..options import one_of
-from . import arguments, compiled, oracle
+from . import arguments, by_triton, compiled, oracle
 from .model import Model
 from .models import MODELS
 
@@ -34,15 +35,16 @@ def choose(
         return Choice("reference", "it was asked for")
     engines = COMPILED.get(device.type, ())
     if backend != "auto":
-        if backend not in engines:
+        interpreted = backend == "triton" and device.type == "cpu" and triton.interpreted()
+        if backend not in engines and not interpreted:
             raise ValueError(f"backend {backend!r} cannot run on g's device, {device}")
-        why = differs(model) or missing(backend, dtype, scheme)
+        why = _refuses(backend, model, dtype, scheme)
         if why:
             raise RuntimeError(f"backend {backend!r} cannot run: {why}")
         return Choice(backend, "it was asked for")
     reasons = []
     for name in engines:
-        why = differs(model) or missing(name, dtype, scheme)
+        why = _refuses(name, model, dtype, scheme)
         if not why:
             return Choice(name, "; ".join([*reasons, f"{name} serves {device.type}"]))
         reasons.append(why)
@@ -61,10 +63,16 @@ def differs(model: Model) -> str:
     return ""
 
 
+def _refuses(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str:
+    """Why a compiled backend does not run this simulation; empty where it does."""
+    why = differs(model) or missing(backend, dtype, scheme)
+    return why or (by_triton.lacks(model.name) if backend == "triton" else "")
+
+
 def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:
     """Why a compiled backend cannot run; empty where it can."""
-    if backend != "cpu":
+    if backend not in ("cpu", "triton"):
         return f"there is no {backend} engine of neurons"
     if scheme != "default" and dtype != torch.float64:
         return f"the scheme {scheme!r} is compiled for float64 alone, got {dtype}"
-    return compiled.missing()
+    return by_triton.missing() if backend == "triton" else compiled.missing()

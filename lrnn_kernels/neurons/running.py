@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import compiled, oracle
+from . import by_triton, compiled, oracle
 from .engine import NoiseSettings
 from .model import Model
 from .progress import Told
@@ -20,6 +20,8 @@ from .state import Recording
 ROWS, SLOTS = 65536, 65536 * 512
 #: Neuron-steps of a thread between two looks for Ctrl-C: a fraction of a second.
 BETWEEN_LOOKS = 20_000_000
+#: Those of a GPU between two calls; its engines look for Ctrl-C by themselves.
+BETWEEN_CALLS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,13 @@ class Run:
         if self.backend == "reference":
             oracle.run(self.model, *tensors, scheme=self.scheme, **settings)
         else:
-            compiled.run(self.model.name, *tensors, scheme=self.scheme, **settings)
+            run = by_triton.run if self.backend == "triton" else compiled.run
+            run(self.model.name, *tensors, scheme=self.scheme, **settings)
 
     def _between_looks(self, neurons: int) -> int:
-        return max(256, BETWEEN_LOOKS * torch.get_num_threads() // neurons)
+        by_gpu = self.g.device.type == "cuda" and self.backend != "reference"
+        some = BETWEEN_CALLS if by_gpu else BETWEEN_LOOKS * torch.get_num_threads()
+        return max(256, some // neurons)
 
     def _sample(self, step: int) -> int:
         """How many samples were recorded before a step."""

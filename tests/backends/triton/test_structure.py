@@ -2,11 +2,17 @@
 for a length."""
 
 import ast
+import math
+import re
+from collections import Counter
 
 import pytest
+import torch
 
 from lrnn_kernels import testing
 from lrnn_kernels.backends import triton as triton_backend
+from lrnn_kernels.backends.build import libraries
+from lrnn_kernels.neurons import MODELS
 from tests import ROOT
 from tests.backends.triton.cases import SERVED, narrowest
 from tests.conftest import over
@@ -70,18 +76,33 @@ def test_a_cell_is_one_file_under_the_name_of_its_header():
     assert set(CELLS) == set(declared)
 
 
-def test_no_cell_is_asked_for_by_name():
-    """Outside of the cells' own files there is no operator's name: cells declare what engines
-    must know."""
+def test_a_neuron_is_one_file_under_the_name_of_its_model():
+    """With the sizes that its model has; there is one of every model."""
+    assert not triton_backend.failure()
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
+
+    files = {path.stem for path in (KERNELS / "neurons").glob("*.py")} - {"__init__"}
+    assert files == NEURONS.keys() == MODELS.keys() == {row.name for row in libraries.neurons()}
+    for name, model in MODELS.items():
+        tau = model.calcium.tau if model.calcium else math.inf
+        sizes = len(model.channels), len(model.states), tau
+        assert NEURONS[name][1:] == sizes, name
+
+
+def test_no_cell_and_no_neuron_is_asked_for_by_name():
+    """Outside of their own files there is neither an operator's name nor a model's: they declare
+    what engines must know."""
     assert not triton_backend.failure()
     from lrnn_kernels.triton_kernels.cells import CELLS
+    from lrnn_kernels.triton_kernels.neurons import NEURONS
 
+    names = {*CELLS, *NEURONS}
     named = {
         (file, node.value)
         for file, tree in TREES.items()
-        if not file.startswith("cells/")
+        if not file.startswith(("cells/", "neurons/"))
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in CELLS
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names
     }
     assert not named
     attributes = {
@@ -129,6 +150,58 @@ def test_nothing_is_compiled_for_a_length(cell, options, reset, a_gpu):
     for kernel, keys in seen.items():
         assert len(keys) >= len(LENGTHS[reset]), kernel
         assert len(set(keys)) == 1, kernel
+
+
+#: Populations of other sizes, for none of which anything is compiled anew.
+POPULATIONS = (
+    {"B": 3, "slots": 0, "first_step": 0, "steps": 1, "record_every": 1, "every": 1},
+    {"B": 33, "slots": 16, "first_step": 16, "steps": 17, "seed": 1, "dt": 0.5},
+    {"B": 64, "slots": 1, "first_step": 1, "steps": 64, "seed": 2**64 - 1, "every": 16},
+)
+
+
+@compiled
+@over("storage", ["float32, current", "float32, all", "float64, all"])
+def test_no_population_is_compiled_anew(storage, a_gpu):
+    """For other numbers of neurons, slots and steps, other intervals, seeds and time steps; numbers
+    are double, but for the noise's sections, which are float32."""
+    from benchmarks.resources import populations
+
+    device, keys = a_gpu.get_current_device(), set()
+    for sizes in POPULATIONS:
+        dtype, has_all, _ = populations.STORAGE[storage]
+        (one,) = populations.call("hh", dtype, has_all, **sizes).launches()
+        _, key, *_ = one.kernel.device_caches[device][-1](*one.args, **one.constants)
+        singles = [x for x in _leaves(key) if x == "fp32"]
+        assert len(singles) == (6 if "all" in storage else 0)
+        assert _leaves(key).count("fp64") == 7
+        keys.add(str(key))
+    assert len(keys) == 1
+
+
+@compiled
+def test_noise_is_not_contracted(a_gpu):
+    """Nothing of it is fused, quotients and roots are rounded, nothing is flushed to zero; and
+    the kernels would fuse some of it if they were not told to."""
+    from benchmarks.resources import populations
+
+    (alone,) = populations.call("hh", torch.float32, False).launches()
+    (noisy,) = populations.call("hh", torch.float32, True, current=None).launches()
+
+    def operations(one, **options) -> Counter:
+        constants = {**one.constants, **options}
+        text = one.kernel.warmup(*one.args, grid=one.grid, **constants).asm["ptx"]
+        return Counter(re.findall(r"^\s+(?:@!?%p\d+ )?([a-z][\w.]+)\s", text, re.MULTILINE))
+
+    without, with_noise = operations(alone), operations(noisy)
+    assert with_noise["fma.rn.f32"] == without["fma.rn.f32"] > 0
+    assert with_noise["mul.rn.f32"] > without["mul.rn.f32"] + 20
+    assert with_noise["div.rn.f32"] == 2
+    assert with_noise["sqrt.rn.f32"] == 1
+    kinds = ("add", "sub", "mul", "div.rn", "sqrt")
+    assert not [x for x in with_noise if x.startswith(kinds) and ".ftz" in x]
+    fused = operations(noisy, enable_fp_fusion=True)
+    assert fused["mul.rn.f32"] == 0 or fused["fma.rn.f32"] > with_noise["fma.rn.f32"]
 
 
 @compiled

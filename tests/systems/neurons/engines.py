@@ -1,5 +1,5 @@
-"""The CPU engine as the tests of it call it: the operator, and the kernels of every instruction
-set that this machine runs."""
+"""The compiled engines as the tests of them call them: the CPU's operator, its kernels of every
+instruction set that this machine runs, and Triton's, on a GPU or in its interpreter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lrnn_kernels import testing
 from lrnn_kernels.backends.build import cache, libraries, sources, toolchain
 from lrnn_kernels.backends.build.libraries import Library, Unit
-from lrnn_kernels.neurons import MODELS, compiled, oracle
+from lrnn_kernels.neurons import MODELS, by_triton, compiled, oracle
 from lrnn_kernels.neurons import noise as noises
 from lrnn_kernels.neurons.engine import EXTRA
 from tests import ROOT
@@ -119,8 +120,29 @@ def _kernels(isa: str, model: str, g, state, times, counts, *, scheme="default",
     assert _library(isa).run(model.encode(), is_double, written, ctypes.byref(args))
 
 
+def _by_triton(model: str, *tensors: Tensor, **options) -> None:
+    """The Triton engine, on tensors of the device that it has here; what it wrote comes back."""
+    device = testing.device_of("triton")
+    there = [x.to(device) for x in tensors]
+    noise, current, record = (options[name] for name in ("noise", "current", "record"))
+    if noise is not None:
+        parts = {"sigma": noise.sigma.to(device), "neurons": noise.neurons.to(device)}
+        noise = noise._replace(**parts)
+    moved = {
+        "noise": noise,
+        "current": None if current is None else current.to(device),
+        "record": None if record is None else record.to(device),
+    }
+    by_triton.run(model, *there, **options | moved)
+    for x, y in zip((*tensors, record), (*there, moved["record"]), strict=True):
+        if x is not None:
+            x.copy_(y)
+
+
 def run_of(engine: str) -> Callable[..., None]:
     """What takes the arguments of ``compiled.run``."""
+    if engine == "triton":
+        return _by_triton
     return compiled.run if engine == "operator" else functools.partial(_kernels, engine)
 
 
