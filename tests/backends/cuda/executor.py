@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from lrnn_kernels.backends.build.cache import by_content
-from lrnn_kernels.backends.build.libraries import TARGET, Library, Unit, cells
-from lrnn_kernels.backends.build.toolchain import find_compiler
+from lrnn_kernels.backends.build.libraries import TARGET, Library, Unit, cells, neurons
+from lrnn_kernels.backends.build.toolchain import find_compiler, host_isa
 from tests import ROOT
 
 HERE = ROOT / "tests" / "backends" / "cuda" / "on_cpu"
@@ -68,8 +68,29 @@ def kernels() -> list[Unit]:
     ]
 
 
+def populations() -> list[Unit]:
+    """The kernels of every neuron, and what launches them. Products fuse into sums wherever they
+    may, as nvcc lets them."""
+    fuses = ("-ffp-contract=fast", *(("-mfma",) if host_isa() != "baseline" else ()))
+    header = (HERE / "include" / "estimates.h").relative_to(ROOT)
+    return [
+        *(
+            Unit(
+                "csrc",
+                "cuda/population.cu",
+                (*fuses, "-include", "include/estimates.h", *neuron.flags),
+                neuron.name,
+                (f"neurons/{neuron.name}.h", f"../{header}"),
+                3,
+            )
+            for neuron in neurons()
+        ),
+        Unit("csrc", "cuda/populations.cpp", (), "populations"),
+    ]
+
+
 def operators() -> list[Unit]:
-    """The same with torch's operators in front of them."""
+    """Kernels, with torch's operators in front of them."""
     flags = (TARGET, "-isystem", "torch/include")
     units = [
         Unit("csrc", name, flags, name)

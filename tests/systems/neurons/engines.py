@@ -1,10 +1,11 @@
-"""The CPU engine as the tests of it call it: the operator, and the kernels of every instruction
-set that this machine runs."""
+"""The compiled engines as the tests of them call them: the CPU's operator, its kernels of every
+instruction set that this machine runs, and the CUDA kernels on the executor."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from lrnn_kernels.neurons import MODELS, compiled, oracle
 from lrnn_kernels.neurons import noise as noises
 from lrnn_kernels.neurons.engine import EXTRA
 from tests import ROOT
+from tests.backends.cuda import executor
 from tests.systems.neurons import cases
 
 ISAS = (
@@ -24,7 +26,9 @@ ISAS = (
     if toolchain.is_x86()
     else ["baseline"]
 )
-ENGINES = ["operator", *ISAS]
+#: The CUDA kernels on the executor; the last one's launches are of a few steps.
+EXECUTORS = ["executor", "executor, in pieces"]
+ENGINES = ["operator", *ISAS, *EXECUTORS]
 
 #: Neurons by model, plain numbers; two of the axon.
 GOLDEN = {model: g.tolist() for model, g in cases.CONDUCTANCES.items()}
@@ -44,7 +48,7 @@ class _Noise(ctypes.Structure):
 
 
 class _Args(ctypes.Structure):
-    """struct PopulationArgs of csrc/cpu/populations.h."""
+    """struct PopulationArgs of csrc/neurons/args.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("B", "columns")),
@@ -58,6 +62,24 @@ class _Args(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("record_every", "recorded")),
         *((name, ctypes.c_void_p) for name in ("record_states", "watch")),
     ]
+
+
+@functools.cache
+def executed() -> executor.Executor:
+    """The CUDA kernels."""
+    units = [*executor.populations(), executor.source("population_bridge.cpp")]
+    return executor.Executor(executor.compile_library(units))
+
+
+def _on_executor(engine: str, *call) -> bool:
+    """Runs the CUDA kernels, in another order of threads every time."""
+    library, steps = executed(), 100 if engine == "executor, in pieces" else 1 << 62
+    library.library.lrnn_gpu_configure_populations(ctypes.c_int64(132), ctypes.c_int64(steps))
+    library.configure(resident=2, seed=1 + next(_numbers) % 1000)
+    return bool(library.library.run(*call))
+
+
+_numbers = itertools.count()
 
 
 @functools.cache
@@ -77,7 +99,7 @@ def _pointer(x: Tensor | None) -> int | None:
     return None if x is None else x.data_ptr()
 
 
-def _kernels(isa: str, model: str, g, state, times, counts, *, scheme="default", **options) -> None:
+def _kernels(engine: str, model: str, g, state, times, counts, *, scheme="default", **options) -> None:
     noise, current, record = (options[name] for name in ("noise", "current", "record"))
     states = torch.tensor(options["record_states"], dtype=torch.int64)
     args = _Args(
@@ -116,7 +138,8 @@ def _kernels(isa: str, model: str, g, state, times, counts, *, scheme="default",
         )
         args.noise = ctypes.addressof(white)
     written, is_double = scheme == "exponential_euler", g.dtype == torch.float64
-    assert _library(isa).run(model.encode(), is_double, written, ctypes.byref(args))
+    call = (model.encode(), is_double, written, ctypes.byref(args))
+    assert _on_executor(engine, *call) if engine in EXECUTORS else _library(engine).run(*call)
 
 
 def run_of(engine: str) -> Callable[..., None]:
