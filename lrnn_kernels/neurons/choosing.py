@@ -63,8 +63,8 @@ def differs(model: Model) -> str:
 
 def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:
     """Why a compiled backend cannot run; empty where it can."""
-    if backend != "cpu":
+    if backend == "triton":
         return f"there is no {backend} engine of neurons"
     if scheme != "default" and dtype != torch.float64:
         return f"the scheme {scheme!r} is compiled for float64 alone, got {dtype}"
-    return compiled.missing()
+    return compiled.missing(backend)

@@ -4,7 +4,7 @@
 // Threads share nothing but what is the same for all of them: of 64 steps at a time, the block lays
 // out where in a waveform and between which samples of noise each step is, which takes double
 // precision. A spike's crossing and its count are in the neuron's rows of memory, since they are
-// touched once a spike.
+// touched once a spike only.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -223,6 +223,8 @@ __global__ void __launch_bounds__(kPopulationBlock, (kBlocksAtATime<R, kDrive>))
   const PopulationArgs& args = call.all;
   const int64_t number = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const bool is_one = number < args.B;  // others lay out steps with their block
+  if constexpr (kDrive == Drive::constant)
+    if (!is_one) return;
   Neuron<Model, R, How, kDrive> neuron(call, is_one ? number : args.B - 1);
   __shared__ Row<R> row;
   int next_record = is_one ? call.first_record : call.steps;

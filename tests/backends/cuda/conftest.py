@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lrnn_kernels.backends import cuda, operators
+from lrnn_kernels.neurons import compiled
 from tests.backends.cuda import executor
 
 
@@ -15,6 +16,7 @@ def operators_on_executor():
     torch.ops.lrnn_on_executor."""
     path = executor.compile_operators()
     operators.define_all("lrnn_on_executor")
+    compiled.define("lrnn_on_executor")
     torch.ops.load_library(str(path))
     state = cuda.state_of(path, "on the executor")
     operators.register("lrnn_on_executor", state.kernels)

@@ -68,24 +68,25 @@ def kernels() -> list[Unit]:
     ]
 
 
-def populations() -> list[Unit]:
-    """The kernels of every neuron, and what launches them. Products fuse into sums wherever they
-    may, as nvcc lets them."""
+def populations(folder: str = "csrc", csrc: Path = CSRC) -> list[Unit]:
+    """The kernels of every neuron, and what launches them; from a copy of csrc/, too. Products fuse
+    into sums wherever they may, as nvcc lets them."""
     fuses = ("-ffp-contract=fast", *(("-mfma",) if host_isa() != "baseline" else ()))
-    header = (HERE / "include" / "estimates.h").relative_to(ROOT)
+    flags = (*fuses, "-include", "include/estimates.h")
+    estimates = str(HERE / "include" / "estimates.h")
     return [
         *(
             Unit(
-                "csrc",
+                folder,
                 "cuda/population.cu",
-                (*fuses, "-include", "include/estimates.h", *neuron.flags),
+                (*flags, *neuron.flags),
                 neuron.name,
-                (f"neurons/{neuron.name}.h", f"../{header}"),
+                (f"neurons/{neuron.name}.h", estimates),
                 3,
             )
-            for neuron in neurons()
+            for neuron in neurons(csrc)
         ),
-        Unit("csrc", "cuda/populations.cpp", (), "populations"),
+        Unit(folder, "cuda/populations.cpp", (), "populations"),
     ]
 
 
@@ -94,9 +95,14 @@ def operators() -> list[Unit]:
     flags = (TARGET, "-isystem", "torch/include")
     units = [
         Unit("csrc", name, flags, name)
-        for name in ("torch/cuda.cpp", "torch/cuda_matrix.cpp", "cells/index.cpp")
+        for name in (
+            "torch/cuda.cpp",
+            "torch/cuda_matrix.cpp",
+            "torch/cuda_population.cpp",
+            "cells/index.cpp",
+        )
     ]
-    return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
+    return [*kernels(), *populations(), *units, Unit("executor", "device.cpp", flags, "device")]
 
 
 def source(name: str, *flags: str) -> Unit:

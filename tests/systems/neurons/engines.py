@@ -26,9 +26,10 @@ ISAS = (
     if toolchain.is_x86()
     else ["baseline"]
 )
-#: The CUDA kernels on the executor; the last one's launches are of a few steps.
-EXECUTORS = ["executor", "executor, in pieces"]
-ENGINES = ["operator", *ISAS, *EXECUTORS]
+#: The CUDA kernels on the executor, and the most steps of a launch there.
+EXECUTORS = {"executor": 1 << 62, "executor, in launches": 100}
+GPU = ["cuda"] if torch.cuda.is_available() and not compiled.missing("cuda") else []
+ENGINES = ["operator", *ISAS, *EXECUTORS, *GPU]
 
 #: Neurons by model, plain numbers; two of the axon.
 GOLDEN = {model: g.tolist() for model, g in cases.CONDUCTANCES.items()}
@@ -66,20 +67,9 @@ class _Args(ctypes.Structure):
 
 @functools.cache
 def executed() -> executor.Executor:
-    """The CUDA kernels."""
+    """The CUDA kernels, and what launches them."""
     units = [*executor.populations(), executor.source("population_bridge.cpp")]
     return executor.Executor(executor.compile_library(units))
-
-
-def _on_executor(engine: str, *call) -> bool:
-    """Runs the CUDA kernels, in another order of threads every time."""
-    library, steps = executed(), 100 if engine == "executor, in pieces" else 1 << 62
-    library.library.lrnn_gpu_configure_populations(ctypes.c_int64(132), ctypes.c_int64(steps))
-    library.configure(resident=2, seed=1 + next(_numbers) % 1000)
-    return bool(library.library.run(*call))
-
-
-_numbers = itertools.count()
 
 
 @functools.cache
@@ -99,7 +89,10 @@ def _pointer(x: Tensor | None) -> int | None:
     return None if x is None else x.data_ptr()
 
 
-def _kernels(engine: str, model: str, g, state, times, counts, *, scheme="default", **options) -> None:
+def run_kernels(
+    library: ctypes.CDLL, model: str, g, state, times, counts, *, scheme="default", **options
+) -> None:
+    """Takes the arguments of ``compiled.run`` to the kernels in a library of a bridge."""
     noise, current, record = (options[name] for name in ("noise", "current", "record"))
     states = torch.tensor(options["record_states"], dtype=torch.int64)
     args = _Args(
@@ -138,19 +131,51 @@ def _kernels(engine: str, model: str, g, state, times, counts, *, scheme="defaul
         )
         args.noise = ctypes.addressof(white)
     written, is_double = scheme == "exponential_euler", g.dtype == torch.float64
-    call = (model.encode(), is_double, written, ctypes.byref(args))
-    assert _on_executor(engine, *call) if engine in EXECUTORS else _library(engine).run(*call)
+    assert library.run(model.encode(), is_double, written, ctypes.byref(args))
 
 
-def run_of(engine: str) -> Callable[..., None]:
+def on_executor(library: executor.Executor, most: int, /, *call, **options) -> None:
+    """The same on the executor, in launches of so many steps at most, and with another order of
+    threads every time."""
+    library.library.lrnn_gpu_configure_populations(ctypes.c_int64(132), ctypes.c_int64(most))
+    library.configure(resident=2, seed=1 + next(_numbers) % 1000)
+    run_kernels(library.library, *call, **options)
+
+
+_numbers = itertools.count()
+
+
+def _on_gpu(model: str, *tensors: Tensor, **options) -> None:
+    """The operator on a GPU; what it wrote comes back."""
+    noise, moved = options["noise"], dict(options)
+    if noise is not None:
+        moved["noise"] = noise._replace(sigma=noise.sigma.cuda(), neurons=noise.neurons.cuda())
+    for name in ("current", "record"):
+        moved[name] = None if options[name] is None else options[name].cuda()
+    there = [x.cuda() for x in tensors]
+    compiled.run(model, *there, **moved)
+    for x, y in zip((*tensors, options["record"]), (*there, moved["record"]), strict=True):
+        if x is not None:
+            x.copy_(y)
+
+
+def run_of(engine: str | Callable[..., None]) -> Callable[..., None]:
     """What takes the arguments of ``compiled.run``."""
-    return compiled.run if engine == "operator" else functools.partial(_kernels, engine)
+    if callable(engine):
+        return engine
+    if engine == "operator":
+        return compiled.run
+    if engine == "cuda":
+        return _on_gpu
+    if engine in EXECUTORS:
+        return functools.partial(on_executor, executed(), EXECUTORS[engine])
+    return functools.partial(run_kernels, _library(engine))
 
 
 def is_tabled(engine: str, dtype: torch.dtype) -> bool:
     """Whether gates come from tables, which hold their exact relaxation."""
     isa = toolchain.wanted_isa() or toolchain.host_isa() if engine == "operator" else engine
-    return isa.startswith("avx512") and dtype == torch.float32
+    return engine not in (*EXECUTORS, *GPU) and isa.startswith("avx512") and dtype == torch.float32
 
 
 @dataclass
@@ -166,7 +191,7 @@ class Population:
     step: int = 0
     recorded: Tensor | None = None
 
-    def run(self, engine: str, steps: int) -> Population:
+    def run(self, engine: str | Callable[..., None], steps: int) -> Population:
         """Goes on, on an engine, "oracle", or "exact": the oracle whose gates relax exactly."""
         every, names = self.options["record_every"], self.options["record_states"]
         end = self.step + steps

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "../../../../csrc/cuda/populations.h"
+#include "include/estimates.h"
 
 using namespace lrnn;
 
@@ -21,6 +22,16 @@ void lrnn_gpu_configure_populations(int64_t multiprocessors_, int64_t steps) {
 
 void lrnn_gpu_population_layout(int64_t B, int is_double, GpuPopulationLayout* layout) {
   *layout = make_gpu_population_layout(B, is_double != 0, Gpu{0, multiprocessors, 0});
+}
+
+// What the kernels take for 2^y and 1/x.
+void estimate(int64_t count, const float* y, const float* x, const double* z, float* power,
+              float* r, double* s) {
+  for (int64_t i = 0; i < count; ++i) {
+    power[i] = cuda_on_cpu::exp2_estimate(y[i]);
+    r[i] = cuda_on_cpu::reciprocal_estimate(x[i]);
+    s[i] = cuda_on_cpu::reciprocal_estimate(z[i]);
+  }
 }
 
 // Whether there is such a kernel, and it has run.
