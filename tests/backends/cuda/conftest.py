@@ -1,12 +1,13 @@
 """The CUDA operators on the CPU, by the executor."""
 
 import ctypes
+import functools
 
 import pytest
 import torch
 
 from lrnn_kernels.backends import cuda, operators
-from lrnn_kernels.neurons import compiled
+from lrnn_kernels.neurons import choosing, compiled
 from tests.backends.cuda import executor
 
 
@@ -34,3 +35,10 @@ def cuda_on_cpu(operators_on_executor, monkeypatch, request):
     monkeypatch.setattr(cuda, "state", state)
     monkeypatch.setattr(cuda, "missing", lambda device: "")
     monkeypatch.setattr(cuda, "NAMESPACE", "lrnn_on_executor")
+
+
+@pytest.fixture
+def on_executor(cuda_on_cpu, monkeypatch):
+    """simulate(backend="cuda") runs CPU tensors on the executor."""
+    monkeypatch.setitem(choosing.COMPILED, "cpu", ("cpu", "cuda"))
+    monkeypatch.setattr(compiled, "run", functools.partial(compiled.run, backend="cuda"))

@@ -29,13 +29,6 @@ SCALE = {"stg": 0.5, "da": 1.0, "hh": 8.0}
 STRONG = {"stg": 2.5, "da": 25.0, "hh": 15.0}
 
 
-@pytest.fixture
-def on_executor(cuda_on_cpu, monkeypatch):
-    """simulate(backend="cuda") runs CPU tensors on the executor."""
-    monkeypatch.setitem(choosing.COMPILED, "cpu", ("cpu", "cuda"))
-    monkeypatch.setattr(compiled, "run", functools.partial(compiled.run, backend="cuda"))
-
-
 def driven(model: str, how: str, T: float) -> dict:
     """Arguments of simulate, of a current of some kind for two neurons."""
     scale, n = SCALE[model], round(T) + 2
