@@ -202,8 +202,8 @@ POPULATION_BUGS = {
     "a spike too many": Bug(
         "population.cuh", "if (n < args.max_spikes)", "if (n <= args.max_spikes)", *_BOUNDS
     ),
-    "a crossing in float32": Bug(
-        "population.cuh", "const double vo = before, vn", "const float vo = before, vn"
+    "a crossing in the middle of a step": Bug(
+        "population.cuh", "(args.up - vo) / (vn - vo)", "0.5 * (vo < vn)"
     ),
     "spikes before discard": Bug("population.cuh", "else if (crossing >= args.discard)", "else"),
     "a neuron that is above and forgets it": Bug(
