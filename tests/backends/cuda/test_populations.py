@@ -253,8 +253,8 @@ def is_right(library, model: str, dtype, scheme: str, how: str, seed: int) -> bo
     g = engines.various(model, B, seed)
     got = engines.population(model, g, dtype, **options)
     expected = engines.population(model, g, torch.float64, **options)
-    for p in (got, expected):  # every second has no slot left, the last one too
-        p.counts += (torch.arange(B) + 1) % 2
+    for p in (got, expected):
+        p.counts[-1] = 1  # it has no slot left
     run = functools.partial(engines.on_executor, library, 70)
     for piece in (1, 130, steps - 131):
         got.run(run, piece)
@@ -264,7 +264,6 @@ def is_right(library, model: str, dtype, scheme: str, how: str, seed: int) -> bo
     V = (1e-2, 1e-2) if dtype == torch.float32 else (1e-7, 1e-6)
     return (
         got.counts.tolist() == expected.counts.tolist()
-        and got.counts.sum() > B // 2 + 1
         and not got.times.isnan().all()
         and torch.allclose(got.times, expected.times, rtol=0, atol=V[1], equal_nan=True)
         and torch.allclose(got.recorded.double(), expected.recorded, rtol=V[0], atol=V[0])
