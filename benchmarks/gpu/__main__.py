@@ -4,7 +4,8 @@ all, the default: builds what is missing, runs the whole test suite (every backe
 the GPU's among them), compares every operator with the float64 reference, runs compute-sanitizer
 over that where it is installed, captures training steps in CUDA graphs, scans more than 2^31
 elements where memory allows, and measures throughput against sequence length beside a copy and the
-peers that are installed. Writes a JSON and a plot. Exits with 1 if anything failed.
+peers that are installed; and populations of neurons, their spikes beside the CPU's and their rate
+beside its bound. Writes a JSON and a plot. Exits with 1 if anything failed.
 
 tune: measures the table of triton_kernels/config.py against what lies around its rows; see tune.py.
 
@@ -28,7 +29,7 @@ from lrnn_kernels import testing
 from lrnn_kernels.testing.check import run_check
 
 from ..measure import machine, report
-from . import model, tune
+from . import model, populations, tune
 from . import speed as throughput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     results["graphs"] = {backend: graphs(backend) for backend in backends}
     results["long"] = {backend: beyond_31_bits(backend) for backend in backends}
+    results["populations"] = populations.main(args.quick)
     speed = throughput.Speed(backends, args.quick)
     speed.run()
     throughput.print_tables(speed)
@@ -107,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"Results: {report.save(results, args.out, name)}")
     failed = [
         part
-        for part in ("tests", "check", "sanitizer", "graphs", "long")
+        for part in ("tests", "check", "sanitizer", "graphs", "long", "populations")
         if "FAILED" in str(results.get(part))
     ]
     print(
@@ -172,6 +174,8 @@ def sanitize() -> str:
         "-c",
     ]
     script = (
+        "from benchmarks.gpu import populations; "
+        "assert populations.values('cuda', count=37, T=50.0) == 'ok'; "
         "from lrnn_kernels.testing.check import run_check; report = "
         "run_check(backends=['cuda']); assert report.ok; print('no errors')"
     )

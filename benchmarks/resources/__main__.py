@@ -1,9 +1,9 @@
 """python -m benchmarks.resources [KERNEL ...]: what the kernels take of a GPU, from their
 compilers; no GPU is needed.
 
-Measures the named kernels (lines of csrc/cells/list.h and, in Triton, csrc/neurons/list.h), or,
-where none is named, those whose sources have changed (CUDA) or that the tables of this version lack
-(Triton), and writes benchmarks/results/. Exits with 1 if a kernel spills registers to memory.
+Measures the named kernels (lines of csrc/cells/list.h and csrc/neurons/list.h), or, where none is
+named, those whose sources have changed (CUDA) or that the tables of this version lack (Triton), and
+writes benchmarks/results/. Exits with 1 if a kernel spills registers to memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from lrnn_kernels.backends import triton as triton_backend
-from lrnn_kernels.backends.build import libraries, toolchain
+from lrnn_kernels.backends.build import toolchain
 
 from . import cuda
 
@@ -20,7 +20,7 @@ BACKENDS = ("cuda", "triton")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    known = [row.name for row in (*libraries.cells(), *libraries.neurons())]
+    known = [line.name for line in cuda.lines()]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.resources",
         description=__doc__,
@@ -53,11 +53,8 @@ def _run(backend: str, args: argparse.Namespace) -> int:
     if backend == "cuda":
         if args.check:
             return cuda.check()
-        everything = [cell.name for cell in libraries.cells()]
-        named = [name for name in args.kernels if name in everything]
-        if args.kernels and not named:
-            return 0  # of neurons
-        return cuda.write_tables(everything if args.all else named or cuda.changed())
+        everything = [line.name for line in cuda.lines()]
+        return cuda.write_tables(everything if args.all else args.kernels or cuda.changed())
     from . import triton
 
     return triton.check() if args.check else triton.write_tables(args.kernels, args.all)

@@ -1,10 +1,11 @@
 """What every CUDA kernel takes of a GPU, from nvcc.
 
-Compiles csrc/cuda/kernel.cu for lines of csrc/cells/list.h and for each architecture, and writes
-results/gpu_resources/CELL.csv: registers, bytes in local memory (spilled), shared memory per kernel
-and architecture, and how many 16-byte and narrower accesses to global memory its code holds. The
-narrower ones are the tails of rows, the ends of sequences, and lanes of one channel; a kernel of
-wide lanes without 16-byte ones would be a mistake.
+Compiles csrc/cuda/kernel.cu for lines of csrc/cells/list.h, and csrc/cuda/population.cu for those
+of csrc/neurons/list.h, for each architecture, and writes results/gpu_resources/LINE.csv: registers,
+bytes in local memory (spilled), shared memory per kernel and architecture, and how many 16-byte and
+narrower accesses to global memory its code holds. The narrower ones are the tails of rows, the ends
+of sequences, lanes of one channel, and all of a neuron's; a kernel of wide lanes without 16-byte
+ones would be a mistake.
 """
 
 from __future__ import annotations
@@ -38,19 +39,32 @@ COLUMNS = (
 )
 
 
-def source_hash(cell: libraries.Cell) -> str:
-    """A digest of all that a cell's kernels are compiled from."""
-    also = (
-        CSRC / "cells" / f"{cell.header}.h",
-        CSRC / "cuda" / "engines" / f"{cell.engine}_launch.cuh",
-    )
-    return sources.digest(
-        [*FLAGS, *cell.flags], sources.reached(CSRC / "cuda" / "kernel.cu", also=also), CSRC
-    )
+#: A line of one of the lists: what is compiled by itself.
+Line = libraries.Cell | libraries.Neuron
 
 
-def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[dict[str, str]]:
-    """The rows of one cell's kernels for one architecture. Raises RuntimeError on errors and on
+def lines() -> list[Line]:
+    """All that are compiled: recurrences, then neurons."""
+    return [*libraries.cells(), *libraries.neurons()]
+
+
+def _source(line: Line) -> str:
+    """The file that is compiled for a line."""
+    return "cuda/kernel.cu" if isinstance(line, libraries.Cell) else "cuda/population.cu"
+
+
+def source_hash(line: Line) -> str:
+    """A digest of all that a line's kernels are compiled from."""
+    if isinstance(line, libraries.Cell):
+        also = (f"cells/{line.header}.h", f"cuda/engines/{line.engine}_launch.cuh")
+    else:
+        also = (f"neurons/{line.name}.h",)
+    reached = sources.reached(CSRC / _source(line), also=tuple(CSRC / name for name in also))
+    return sources.digest([*FLAGS, *line.flags], reached, CSRC)
+
+
+def measure(line: Line, architecture: str, csrc: Path = CSRC) -> list[dict[str, str]]:
+    """The rows of one line's kernels for one architecture. Raises RuntimeError on errors and on
     warnings."""
     number = architecture.removeprefix("sm_")
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +74,7 @@ def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[
         command = [
             *nvcc().command,
             *FLAGS,
-            *cell.flags,
+            *line.flags,
             "-gencode",
             f"arch=compute_{number},code={architecture}",
             "--keep",
@@ -68,17 +82,17 @@ def measure(cell: libraries.Cell, architecture: str, csrc: Path = CSRC) -> list[
             ".",
         ]
         done = subprocess.run(
-            [*command, "-c", "csrc/cuda/kernel.cu", "-o", "out.o"],
+            [*command, "-c", f"csrc/{_source(line)}", "-o", "out.o"],
             capture_output=True,
             text=True,
             check=False,
             cwd=folder,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"{cell.name} for {architecture}:\n{done.stderr[-4000:]}")
+            raise RuntimeError(f"{line.name} for {architecture}:\n{done.stderr[-4000:]}")
         warnings = [line for line in done.stderr.splitlines() if "warning" in line]
         if warnings:
-            raise RuntimeError(f"{cell.name} for {architecture}:\n" + "\n".join(warnings))
+            raise RuntimeError(f"{line.name} for {architecture}:\n" + "\n".join(warnings))
         ptx = next(Path(folder).glob("*.ptx")).read_text()
     return rows(done.stderr, ptx, architecture)
 
@@ -114,9 +128,14 @@ def readable(symbols: list[str]) -> list[str]:
         ["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True
     )
     short = [
-        re.sub(r"^void |lrnn::(?:gpu::)?|\(lrnn::(?:ScanArgs|Sums).*", "", name)
+        re.sub(r"^void |lrnn::(?:gpu::)?|\(lrnn::(?:ScanArgs|Sums|gpu::PopulationCall).*", "", name)
         for name in done.stdout.splitlines()
     ]
+    short = [
+        re.sub(r"\(Drive\)(\d)", lambda m: ("constant", "waveform", "noise")[int(m[1])], name)
+        for name in short
+    ]
+    short = [re.sub(r"FromTheFirst<(\w+)<(\w+)>, \2>", r"\1", name) for name in short]
     short = [
         re.sub(r"\(Alpha\)(\d)", lambda m: ("kPerChannel", "kPerStep")[int(m[1])], name)
         for name in short
@@ -124,42 +143,42 @@ def readable(symbols: list[str]) -> list[str]:
     return [name.replace(" >", ">").split("(")[0] for name in short]
 
 
-def table_of(cell: libraries.Cell) -> Path:
-    return TABLES / f"{cell.name}.csv"
+def table_of(line: Line) -> Path:
+    return TABLES / f"{line.name}.csv"
 
 
-def digest_of(cell: libraries.Cell) -> str:
-    """Of the sources that a cell's checked-in table was measured from; "" if there is none."""
-    if not table_of(cell).exists():
+def digest_of(line: Line) -> str:
+    """Of the sources that a line's checked-in table was measured from; "" if there is none."""
+    if not table_of(line).exists():
         return ""
-    return table_of(cell).read_text().split("\n", 1)[0].removeprefix("# sources ").strip()
+    return table_of(line).read_text().split("\n", 1)[0].removeprefix("# sources ").strip()
 
 
 def read() -> list[dict[str, str]]:
-    """The rows of all checked-in tables; kernels that several cells share stand there once. A cell
+    """The rows of all checked-in tables; kernels that several lines share stand there once. A line
     that has not been measured has none."""
     unique = {}
-    for cell in libraries.cells():
-        if not table_of(cell).exists():
+    for line in lines():
+        if not table_of(line).exists():
             continue
-        with table_of(cell).open() as file:
+        with table_of(line).open() as file:
             file.readline()
             unique |= {(row["kernel"], row["architecture"]): row for row in csv.DictReader(file)}
     return [unique[key] for key in sorted(unique)]
 
 
-def write(cell: libraries.Cell, found: list[dict[str, str]]) -> None:
+def write(line: Line, found: list[dict[str, str]]) -> None:
     TABLES.mkdir(parents=True, exist_ok=True)
-    with table_of(cell).open("w", newline="") as file:
-        file.write(f"# sources {source_hash(cell)}\n")
+    with table_of(line).open("w", newline="") as file:
+        file.write(f"# sources {source_hash(line)}\n")
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(found, key=lambda row: (row["kernel"], row["architecture"])))
 
 
 def changed() -> list[str]:
-    """The cells whose sources are not those that their tables were measured from."""
-    return [cell.name for cell in libraries.cells() if digest_of(cell) != source_hash(cell)]
+    """The lines whose sources are not those that their tables were measured from."""
+    return [line.name for line in lines() if digest_of(line) != source_hash(line)]
 
 
 def check() -> int:
@@ -170,21 +189,21 @@ def check() -> int:
 
 
 def write_tables(names: list[str]) -> int:
-    """Measures the cells; 1 if a kernel spills."""
-    cells = {cell.name: cell for cell in libraries.cells()}
+    """Measures lines; 1 if a kernel spills."""
+    named = {line.name: line for line in lines()}
     print(f"CUDA: measuring {', '.join(names) or 'nothing: all tables are of these sources'}")
     with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1))) as pool:
         jobs = {
             name: [
-                pool.submit(measure, cells[name], architecture) for architecture in ARCHITECTURES
+                pool.submit(measure, named[name], architecture) for architecture in ARCHITECTURES
             ]
             for name in names
         }
         for name, parts in jobs.items():
-            write(cells[name], [row for part in parts for row in part.result()])
+            write(named[name], [row for part in parts for row in part.result()])
             print(f"  {name}", flush=True)
-    for path in set(TABLES.glob("*.csv")) - {table_of(cell) for cell in cells.values()}:
-        path.unlink()  # of a cell that is no more
+    for path in set(TABLES.glob("*.csv")) - {table_of(line) for line in named.values()}:
+        path.unlink()  # of a line that is no more
     return _spills()
 
 

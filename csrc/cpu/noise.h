@@ -1,5 +1,4 @@
-// Filtered Gaussian noise, the same numbers on every machine: all in float, every operation
-// rounded. lrnn_kernels/neurons/noise.py is the readable form.
+// Filtered Gaussian noise of groups of lanes: the numbers are those of neurons/noise.h.
 #pragma once
 
 #include "populations.h"

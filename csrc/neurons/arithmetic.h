@@ -8,6 +8,29 @@ namespace lrnn::LRNN_ISA {
 
 inline constexpr double kLog2E = 1.44269504088896340736;
 
+// What a GPU computes in one instruction: 2^y, and 1/x of a float within an ulp or two (2^-22 of
+// it), 1/x of a double to 2^-20. Numbers below 2^-126 (double: 2^-1022) count for 0. CUDA_ON_CPU is
+// the tests', whose estimates err by twice as much.
+#if defined(__CUDA_ARCH__)
+LRNN_HD float exp2_estimate(float y) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(y));
+  return power;
+}
+LRNN_HD float reciprocal_estimate(float x) {
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+LRNN_HD double reciprocal_estimate(double x) {
+  double r;
+  asm("rcp.approx.ftz.f64 %0, %1;" : "=d"(r) : "d"(x));
+  return r;
+}
+#elif defined(CUDA_ON_CPU)
+using cuda_on_cpu::exp2_estimate, cuda_on_cpu::reciprocal_estimate;
+#endif
+
 // (2^f - 1) / f for |f| <= 1/2, such that 2^f is good to 8e-8 (float), 2e-16 (double).
 template <class V>
 LRNN_HD V exp2_slope(V f) {
@@ -55,10 +78,14 @@ LRNN_HD Whole<V> whole(V y) {
   return {shifted - kRound, bit_cast<V>((bits + (kFloat ? 127 : 1023)) << (kFloat ? 23 : 52))};
 }
 
-// 2^y for |y| < 126 (double: 1022), to 4e-6 (float), of which a gate, a sigmoid of it, has 1e-6.
+// 2^y for |y| < 126 (double: 1022), to 4e-6 (float), of which a gate, a sigmoid of it, has 1e-6; on
+// a GPU to 2^-22.
 template <class V>
 LRNN_HD V exp2_in_range(V y) {
   using S = Scalar<V>;
+#if defined(__CUDA_ARCH__) || defined(CUDA_ON_CPU)
+  if constexpr (sizeof(S) == 4) return exp2_estimate(y);
+#endif
   const auto [n, power] = whole(y);
   const V f = y - n;
   if constexpr (sizeof(S) == 4)
@@ -89,9 +116,16 @@ LRNN_HD V saturation(V z) {
   return (S(1) - power) - power * (f * exp2_slope(f));
 }
 
-// 1/x within an ulp or two: an estimate of 14 bits, and Newton steps, where there is one.
+// 1/x within an ulp or two: an estimate, and Newton steps that it needs, where there is one.
 template <class V>
 LRNN_HD V reciprocal(V x) {
+#if defined(__CUDA_ARCH__) || defined(CUDA_ON_CPU)
+  using S = Scalar<V>;
+  V r = reciprocal_estimate(x);
+  if constexpr (sizeof(S) == 4) return r;
+  r = r * (S(2) - x * r);
+  return r + r * (S(1) - x * r);
+#endif
 #if defined(__AVX512F__) && !defined(__CUDACC__)
   using S = Scalar<V>;
   if constexpr (sizeof(V) == 64 && sizeof(S) == 4) {

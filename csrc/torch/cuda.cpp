@@ -1,5 +1,5 @@
-// The CUDA implementation of every operator but those of matrix cells: describes the call to the
-// kernels, plans it, and launches it on torch's stream.
+// The CUDA implementation of every operator but those of matrix cells and neurons: describes the
+// call to the kernels, plans it, and launches it on torch's stream.
 #include "cuda.h"
 
 #include <string>
@@ -151,6 +151,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
 void register_gpu_operators(torch::stable::detail::StableLibrary& m) {
   register_cells<forward, backward>(m);
   register_gpu_matrix_cells(m);
+  register_gpu_population(m);
   m.impl("plan", TORCH_BOX(&plan_op));
 }
 

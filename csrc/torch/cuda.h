@@ -9,9 +9,10 @@
 
 namespace lrnn {
 
-// All of them, those of matrix cells included.
+// All of them, those of matrix cells and of neurons included.
 void register_gpu_operators(torch::stable::detail::StableLibrary& m);
 void register_gpu_matrix_cells(torch::stable::detail::StableLibrary& m);
+void register_gpu_population(torch::stable::detail::StableLibrary& m);
 
 // What the operator plan says of a forward pass of a matrix cell.
 std::vector<int64_t> gpu_matrix_layout(size_t cell, const Tensors& inputs);

@@ -71,8 +71,6 @@ def _refuses(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str
 
 def missing(backend: str, dtype: torch.dtype, scheme: str = "default") -> str:
     """Why a compiled backend cannot run; empty where it can."""
-    if backend not in ("cpu", "triton"):
-        return f"there is no {backend} engine of neurons"
     if scheme != "default" and dtype != torch.float64:
         return f"the scheme {scheme!r} is compiled for float64 alone, got {dtype}"
-    return by_triton.missing() if backend == "triton" else compiled.missing()
+    return by_triton.missing() if backend == "triton" else compiled.missing(backend)

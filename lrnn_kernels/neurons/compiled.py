@@ -1,6 +1,8 @@
-"""The compiled CPU engine: ``csrc/torch/cpu_population.cpp``, as one operator.
+"""The compiled engines: one operator, ``csrc/torch/cpu_population.cpp`` for CPU tensors and
+``csrc/torch/cuda_population.cpp`` for CUDA tensors.
 
-It is part of the library of C++ kernels (``backends/cpu.py``), compiled and loaded with it.
+They are part of the libraries of C++ and of CUDA kernels (``backends/cpu.py``,
+``backends/cuda.py``), compiled and loaded with them.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..backends import cpu, interrupts
+from ..backends import cpu, cuda, interrupts
 from ..backends.operators import NAMESPACE
 from .engine import NoiseSettings
 
@@ -21,15 +23,23 @@ _SCHEMA = (
     ") -> ()"
 )
 
-_definitions = torch.library.Library(NAMESPACE, "FRAGMENT")
-_definitions.define(_SCHEMA)
-torch.library.register_fake(f"{NAMESPACE}::population", lambda *call: None)
+_definitions: list[torch.library.Library] = []
 
 
-def missing() -> str:
-    """Why the CPU engine cannot run, after compiling it if that is what it takes; empty where it
-    can. It has every model, in float32 and float64."""
-    return cpu.missing("cpu")
+def define(namespace: str) -> None:
+    """Makes the operator known to torch."""
+    _definitions.append(torch.library.Library(namespace, "FRAGMENT"))
+    _definitions[-1].define(_SCHEMA)
+    torch.library.register_fake(f"{namespace}::population", lambda *call: None)
+
+
+define(NAMESPACE)
+
+
+def missing(backend: str = "cpu") -> str:
+    """Why an engine, "cpu" or "cuda", cannot run, after compiling it if that is what it takes;
+    empty where it can. Each has every model, in float32 and float64."""
+    return cpu.missing("cpu") if backend == "cpu" else cuda.missing("cuda")
 
 
 def run(
@@ -51,18 +61,22 @@ def run(
     record: Tensor | None,  # (samples, columns, B) in the dtype of g, contiguous; written from 0
     record_every: int,  # steps
     record_states: tuple[int, ...],  # which states its columns are
+    backend: str = "",  # "cpu" or "cuda"; by default that of g's device
 ) -> None:
-    """Advances B neurons by ``steps`` steps, in place: ``engine.py`` says what that is. It threads
-    over neurons by torch.get_num_threads().
+    """Advances B neurons by ``steps`` steps, in place: ``engine.py`` says what that is. On the CPU
+    it threads over neurons by torch.get_num_threads(); on a GPU it waits for the kernels.
 
-    ``scheme``: "default", or "exponential_euler", which is there in float64 only. Leaves at Ctrl-C,
-    and then what it was to write is of no use. Raises RuntimeError where it cannot run.
+    ``scheme``: "default", or "exponential_euler", which is there in float64 only. On the CPU it
+    leaves at Ctrl-C, and then what it was to write is of no use; on a GPU its steps are all taken
+    first. Raises RuntimeError where it cannot run.
     """
-    if why := missing():
-        raise RuntimeError(f"the CPU engine of neurons cannot run: {why}")
+    backend = backend or g.device.type
+    if why := missing(backend):
+        raise RuntimeError(f"the {backend} engine of neurons cannot run: {why}")
     white = noise or NoiseSettings(None, None, 0, 1, 0, None)
+    operators = getattr(torch.ops, cuda.NAMESPACE if backend == "cuda" else NAMESPACE)
     try:
-        torch.ops.lrnn_kernels.population(
+        operators.population(
             model,
             g,
             state,
@@ -89,6 +103,8 @@ def run(
     except RuntimeError:
         interrupts.reraise()
         raise
+    if g.is_cuda:
+        torch.cuda.current_stream(g.device).synchronize()
 
 
 def _signed(seed: int) -> int:

@@ -4,6 +4,7 @@ Ctrl-C leaves."""
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,12 @@ from .state import Recording
 
 #: Neurons of one call of an engine, and at most how many slots for spikes they have: 268 MB.
 ROWS, SLOTS = 65536, 65536 * 512
+#: How many times as many neurons a GPU takes at a time.
+ON_A_GPU = 4
 #: Neuron-steps of a thread between two looks for Ctrl-C: a fraction of a second.
 BETWEEN_LOOKS = 20_000_000
-#: Those of a GPU between two calls; its engines look for Ctrl-C by themselves.
-BETWEEN_CALLS = 2_000_000_000
+#: Seconds between two of them on a GPU, which cannot look itself; and the steps it begins with.
+SECONDS, FIRST_STEPS = 0.1, 1024
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Run:
         invalid = ~((g >= 0) & (g < math.inf)).all(1) | (g == 0).all(1)
         runs = ~invalid & self._finite()
         rows = max(1, min(ROWS, SLOTS // max(self.slots, 1)))
+        rows *= ON_A_GPU if self._is_on_gpu else 1
         pieces = [self._batch(b, runs[b : b + rows]) for b in range(0, max(len(g), 1), rows)]
         spikes, exploded = Spikes.cat(pieces), ~self._finite()
         status = spikes.status
@@ -96,8 +100,9 @@ class Run:
         g, current = self.g[rows].contiguous(), self._current(rows)
         noise = self._noise(rows)
         step, end = self.steps
+        at_a_time = _Pieces(self._between_looks(len(rows)), adapts=self._is_on_gpu)
         while step < end:
-            piece = min(self._between_looks(len(rows)), end - step)
+            piece = min(at_a_time.steps, end - step)
             a, b = (self._sample(s) for s in (step, step + piece))
             run(
                 g,
@@ -116,6 +121,7 @@ class Run:
                 record_every=self.record_every,
                 record_states=tuple(self.model.states.index(name) for name in names),
             )
+            at_a_time.took()
             step += piece
             if step < end:
                 self._told(before + len(rows) * (step - self.steps[0]) / (end - self.steps[0]))
@@ -129,10 +135,13 @@ class Run:
             run = by_triton.run if self.backend == "triton" else compiled.run
             run(self.model.name, *tensors, scheme=self.scheme, **settings)
 
+    @property
+    def _is_on_gpu(self) -> bool:
+        return self.backend in ("cuda", "triton")
+
     def _between_looks(self, neurons: int) -> int:
-        by_gpu = self.g.device.type == "cuda" and self.backend != "reference"
-        some = BETWEEN_CALLS if by_gpu else BETWEEN_LOOKS * torch.get_num_threads()
-        return max(256, some // neurons)
+        threads = 1 << 20 if self._is_on_gpu else torch.get_num_threads()
+        return max(256, BETWEEN_LOOKS * threads // neurons)
 
     def _sample(self, step: int) -> int:
         """How many samples were recorded before a step."""
@@ -148,6 +157,25 @@ class Run:
             return None
         sigma = noise.sigma if len(noise.sigma) == 1 else noise.sigma[rows]
         return noise._replace(sigma=sigma, neurons=noise.neurons[rows])
+
+
+class _Pieces:
+    """How many steps to take at a time: so many at most, or on a GPU of any speed as many as take
+    it ``SECONDS``, by what it has taken for those before."""
+
+    def __init__(self, most: int, adapts: bool) -> None:
+        self._most, self._adapts = most, adapts
+        self.steps = min(FIRST_STEPS, most) if adapts else most
+        self._began = time.perf_counter()
+
+    def took(self) -> None:
+        """These steps have been taken."""
+        now = time.perf_counter()
+        if self._adapts:
+            change = SECONDS / max(now - self._began, 1e-9)
+            self.steps = int(self.steps * min(max(change, 1 / 4), 4.0))
+            self.steps = max(1, min(self.steps, self._most))
+        self._began = now
 
 
 def empty_recording(

@@ -16,8 +16,8 @@ MAY_INCLUDE = {
     "cells": {"math"},
     "neurons": {"math"},
     "cpu": {"cells", "neurons", "math", "ground"},
-    "cuda": {"cells", "math", "ground"},
-    "torch": {"cells", "cpu", "cuda", "ground"},
+    "cuda": {"cells", "neurons", "math", "ground"},
+    "torch": {"cells", "neurons", "cpu", "cuda", "ground"},
     "fixed_point": {"cpu", "ground"},  # of the CPU's, the registers
 }
 

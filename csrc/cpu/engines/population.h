@@ -5,6 +5,7 @@
 // Lanes without a neuron repeat the last one, and nothing of them is written.
 #pragma once
 
+#include "../../neurons/threshold.h"
 #include "../noise.h"
 #include "gate_table.h"
 
@@ -12,17 +13,6 @@ namespace lrnn::LRNN_ISA {
 
 inline constexpr int kRow = 64;               // steps whose currents are laid out at a time
 inline constexpr int64_t kStretch = 1 << 12;  // steps between two questions to the watch
-
-// The least number of R that is a threshold or more.
-template <class R>
-R reached(double threshold) {
-  const R nearest = static_cast<R>(threshold);
-  if (!(nearest < threshold)) return nearest;
-  if constexpr (sizeof(R) == 4)
-    return __builtin_nextafterf(nearest, __builtin_inff());
-  else
-    return __builtin_nextafter(nearest, __builtin_inf());
-}
 
 template <class Model, class R>
 struct Group {

@@ -49,8 +49,8 @@ COMMON = (
 PRODUCTS, NOISE = "cpu/products.cpp", "cpu/noise.cpp"
 CUDA_COMMON = (
     "cells/index.cpp",
-    *(f"cuda/{part}.cpp" for part in ("kernels", "plan")),
-    *(f"torch/{part}.cpp" for part in ("cuda", "cuda_matrix", "device")),
+    *(f"cuda/{part}.cpp" for part in ("kernels", "plan", "populations")),
+    *(f"torch/{part}.cpp" for part in ("cuda", "cuda_matrix", "cuda_population", "device")),
 )
 FIXED_POINT_COMMON = ("fixed_point/bindings.cpp", "fixed_point/run.cpp", "watch.cpp")
 FIXED_POINT_KERNELS = ("fixed_point/kernels.cpp",)
@@ -293,6 +293,10 @@ def cuda(nvcc: Compiler, architectures: list[str], torch_root: Path) -> Library:
         units.append(
             Unit("csrc", "cuda/kernel.cu", (*flags, *cell.flags), f"{cell.name} (CUDA)", also, 5)
         )
+    for neuron in neurons():
+        also = (f"neurons/{neuron.name}.h",)
+        words = (*flags, *neuron.flags)
+        units.append(Unit("csrc", "cuda/population.cu", words, f"{neuron.name} (CUDA)", also, 3))
     link = ("-cudart", "static", "-Ltorch/lib", "-ltorch_cpu", "-lc10", "-ldl")
     return Library(
         "kernels-cuda",
@@ -347,6 +351,8 @@ def digest(name: str) -> str:
             "cuda/kernel.cu",
             *(f"cells/{c.header}.h" for c in cells()),
             *(f"cuda/engines/{c.engine}_launch.cuh" for c in cells()),
+            "cuda/population.cu",
+            *(f"neurons/{n.name}.h" for n in neurons()),
         ],
     }[name]
     files = {path for source in ours for path in sources.reached(csrc / source)}

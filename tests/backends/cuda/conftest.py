@@ -1,11 +1,13 @@
 """The CUDA operators on the CPU, by the executor."""
 
 import ctypes
+import functools
 
 import pytest
 import torch
 
 from lrnn_kernels.backends import cuda, operators
+from lrnn_kernels.neurons import choosing, compiled
 from tests.backends.cuda import executor
 
 
@@ -15,6 +17,7 @@ def operators_on_executor():
     torch.ops.lrnn_on_executor."""
     path = executor.compile_operators()
     operators.define_all("lrnn_on_executor")
+    compiled.define("lrnn_on_executor")
     torch.ops.load_library(str(path))
     state = cuda.state_of(path, "on the executor")
     operators.register("lrnn_on_executor", state.kernels)
@@ -32,3 +35,10 @@ def cuda_on_cpu(operators_on_executor, monkeypatch, request):
     monkeypatch.setattr(cuda, "state", state)
     monkeypatch.setattr(cuda, "missing", lambda device: "")
     monkeypatch.setattr(cuda, "NAMESPACE", "lrnn_on_executor")
+
+
+@pytest.fixture
+def on_executor(cuda_on_cpu, monkeypatch):
+    """simulate(backend="cuda") runs CPU tensors on the executor."""
+    monkeypatch.setitem(choosing.COMPILED, "cpu", ("cpu", "cuda"))
+    monkeypatch.setattr(compiled, "run", functools.partial(compiled.run, backend="cuda"))

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from lrnn_kernels.backends.build.cache import by_content
-from lrnn_kernels.backends.build.libraries import TARGET, Library, Unit, cells
-from lrnn_kernels.backends.build.toolchain import find_compiler
+from lrnn_kernels.backends.build.libraries import TARGET, Library, Unit, cells, neurons
+from lrnn_kernels.backends.build.toolchain import find_compiler, host_isa
 from tests import ROOT
 
 HERE = ROOT / "tests" / "backends" / "cuda" / "on_cpu"
@@ -68,14 +68,41 @@ def kernels() -> list[Unit]:
     ]
 
 
+def populations(folder: str = "csrc", csrc: Path = CSRC) -> list[Unit]:
+    """The kernels of every neuron, and what launches them; from a copy of csrc/, too. Products fuse
+    into sums wherever they may, as nvcc lets them."""
+    fuses = ("-ffp-contract=fast", *(("-mfma",) if host_isa() != "baseline" else ()))
+    flags = (*fuses, "-include", "include/estimates.h")
+    estimates = str(HERE / "include" / "estimates.h")
+    return [
+        *(
+            Unit(
+                folder,
+                "cuda/population.cu",
+                (*flags, *neuron.flags),
+                neuron.name,
+                (f"neurons/{neuron.name}.h", estimates),
+                3,
+            )
+            for neuron in neurons(csrc)
+        ),
+        Unit(folder, "cuda/populations.cpp", (), "populations"),
+    ]
+
+
 def operators() -> list[Unit]:
-    """The same with torch's operators in front of them."""
+    """Kernels, with torch's operators in front of them."""
     flags = (TARGET, "-isystem", "torch/include")
     units = [
         Unit("csrc", name, flags, name)
-        for name in ("torch/cuda.cpp", "torch/cuda_matrix.cpp", "cells/index.cpp")
+        for name in (
+            "torch/cuda.cpp",
+            "torch/cuda_matrix.cpp",
+            "torch/cuda_population.cpp",
+            "cells/index.cpp",
+        )
     ]
-    return [*kernels(), *units, Unit("executor", "device.cpp", flags, "device")]
+    return [*kernels(), *populations(), *units, Unit("executor", "device.cpp", flags, "device")]
 
 
 def source(name: str, *flags: str) -> Unit:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import populations
 from benchmarks.gpu import speed as throughput
 from benchmarks.measure.traffic import OPS
 
@@ -55,3 +56,27 @@ def test_a_failing_command_is_reported():
         "FAILED: so"
     )
     assert gpu.run("a test", ["python", "-c", "print('well')"]) == "well"
+
+
+@pytest.mark.usefixtures("on_executor")
+def test_populations_are_compared_and_measured(capsys, monkeypatch):
+    """As on a GPU: counts of spikes, noise and pieces; what is wrong is told."""
+    assert populations.values("cuda", device="cpu", count=5, T=60.0) == "ok"
+    assert capsys.readouterr().out.count("100.0% of neurons") == 6
+    monkeypatch.setattr(populations, "SECONDS", 0.0)
+    rows = populations.rates(["cuda"], "cpu", (3,), 1)
+    assert len(rows) == 6
+    assert all(row["rate"] > 0 for row in rows)
+    allowed = {m: populations.bound(m, 132, 1.755e9) for m in populations.STEPS}
+    assert allowed["stg"] == pytest.approx(1e11, rel=0.01)  # an H100's
+    populations.print_rates(rows, allowed)
+    assert "neuron-steps/s" in capsys.readouterr().out
+    run = populations.neurons.simulate
+
+    def other(*call, **given):
+        given["seed"] = 8 if given["backend"] == "cuda" else 7
+        return run(*call, **given)
+
+    monkeypatch.setattr(populations.neurons, "simulate", other)
+    assert populations.values("cuda", device="cpu", count=2, T=5.0) == "FAILED"
+    assert "noise OTHER" in capsys.readouterr().out

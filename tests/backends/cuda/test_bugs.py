@@ -23,6 +23,7 @@ from tests.backends.cuda import (
     step_calls,
     test_kernels,
     test_latch,
+    test_populations,
 )
 
 
@@ -174,16 +175,71 @@ CELL_BUGS = {
         "src.h", "kCarried = kGradient == Gradient::kFull ? 3 : 1", "kCarried = 2"
     ),
 }
-BUGS |= CELL_BUGS
+#: Of populations of neurons.
+POPULATION_BUGS = {
+    "nothing in a population": Bug("population.cuh", "", ""),
+    "a row that is laid out while it is read": Bug(
+        "population.cuh", "__syncthreads();  // all have done with the row before", "", *_RACE
+    ),
+    "a row that is read before it is laid out": Bug(
+        "population.cuh", "count, row);\n      __syncthreads();", "count, row);"
+    ),
+    "threads without a neuron that store": Bug(
+        "population.cuh", "if (is_one) neuron.store();", "neuron.store();"
+    ),
+    "threads without a neuron that run": Bug(
+        "population.cuh", "if (!is_one) continue;", "", *_RACE
+    ),
+    "a time of the launch for that of the run": Bug(
+        "population_launch.cuh", "call.all.first_step = step;", ""
+    ),
+    "samples of the launch for those of the run": Bug(
+        "population_launch.cuh", "sample - samples_before(args.first_step, every)", "0"
+    ),
+    "no record where a launch is first to": Bug(
+        "population_launch.cuh", "if (due < call.steps)", "if (due > 0 && due < call.steps)"
+    ),
+    "a spike too many": Bug(
+        "population.cuh", "if (n < args.max_spikes)", "if (n <= args.max_spikes)", *_BOUNDS
+    ),
+    "a crossing in the middle of a step": Bug(
+        "population.cuh", "(args.up - vo) / (vn - vo)", "0.5 * (vo < vn)"
+    ),
+    "spikes before discard": Bug("population.cuh", "else if (crossing >= args.discard)", "else"),
+    "a neuron that is above and forgets it": Bug(
+        "population.cuh", "to[kN + ExtraColumns::above] = above", "to[kN + ExtraColumns::above] = 0"
+    ),
+    "E from nowhere": Bug("population.cuh", "E = E == E ? E : m.J", "E = E == E ? E : V(0) * m.J"),
+    "white numbers of the launch before": Bug(
+        "population.cuh", "if (which == 0 || !drawn)", "if (which == 0)"
+    ),
+    "noise that is fused": Bug("noise.h", "return __fmul_rn(a.x, b.x);", "return a.x * b.x;"),
+    "the wrong share of a sample": Bug(
+        "population.cuh", "static_cast<double>(within) + 0.5", "static_cast<double>(within) + 0.4"
+    ),
+    "a current of another neuron": Bug("population.cuh", "args.current_columns + b;", "b;"),
+    "states of the wrong column": Bug(
+        "population.cuh", "call.states[c] == k ? x[k] : value", "c == k ? x[k] : value"
+    ),
+    "an estimate without its Newton steps": Bug(
+        "arithmetic.h", "if constexpr (sizeof(S) == 4) return r;", "return r;"
+    ),
+}
+BUGS |= CELL_BUGS | POPULATION_BUGS
 
 PLANS = ((32, 1, 40), (8, 8, 40), (32, 4, 40), (8, 16, 128))
 
 SCRIPT = """
 import sys
-from tests.backends.cuda import calls, executor, test_bugs
-test_bugs.run(calls.declare(executor.Executor(sys.argv[1])), {bug!r})
+from tests.backends.cuda import test_bugs
+test_bugs.run(test_bugs.opened(sys.argv[1], {bug!r}), {bug!r})
 print("finished")
 """
+
+
+def opened(path: Path | str, bug: str) -> executor.Executor:
+    library = executor.Executor(path)
+    return library if bug in POPULATION_BUGS else calls.declare(library)
 
 
 def run(library: executor.Executor, bug: str) -> bool:
@@ -192,8 +248,20 @@ def run(library: executor.Executor, bug: str) -> bool:
         return run_scans(library) and run_matrix_cells(library)
     if bug in CELL_BUGS:
         return run_check(library)
+    if bug in POPULATION_BUGS:
+        return run_populations(library)
     of_matrices = BUGS[bug].file in ("exchange.cuh", "matrix.cuh", "matrix_passes.cuh")
     return run_matrix_cells(library) if of_matrices else run_scans(library)
+
+
+def run_populations(library: executor.Executor) -> bool:
+    """As a whole, and in pieces and launches that end anywhere."""
+    drives = ("nothing", "waveforms", "noise")
+    return all(
+        test_populations.is_right(library, "hh", dtype, scheme, how, seed)
+        for seed, (dtype, scheme) in enumerate(test_populations.SCHEMES)
+        for how in drives
+    )
 
 
 def run_check(library: executor.Executor) -> bool:
@@ -263,6 +331,11 @@ def compile_with(bug: str, sanitizer: str):
             Unit("csrc", "cuda/plan.cpp", (), "plan"),
             executor.source("bridge.cpp"),
         ]
+        if bug in POPULATION_BUGS:
+            only = "#define LRNN_NEURONS(X) \\\n  X(hh, Hh)\n"
+            (Path(copy) / "neurons" / "list.h").write_text(only)
+            units = executor.populations("planted", Path(copy))
+            units.append(executor.source("population_bridge.cpp"))
         return executor.compile_library(
             units, sanitizer, folders={"planted": Path(copy)}, include=("planted",)
         )
@@ -283,7 +356,7 @@ def test_planted_bugs_are_found(bug, libraries):
     sanitizer, words = BUGS[bug].sanitizer, BUGS[bug].words
     library = libraries[bug].result()
     if not sanitizer:
-        assert run(calls.declare(executor.Executor(library)), bug) == (not BUGS[bug].text)
+        assert run(opened(library, bug), bug) == (not BUGS[bug].text)
         return
     done = executor.sanitized(sanitizer, SCRIPT.format(bug=bug), library)
     assert done.returncode != 0, done.stdout

@@ -126,6 +126,10 @@ BLOCK_SUMS = "test_executor.block_sums(samples, {})"
 RUNNING_SUM = (
     "x = (ctypes.c_int * 40)(); samples.library.sample_running_sum({}, 20, x, ctypes.byref(x, 80))"
 )
+BETWEEN = (
+    "x = (ctypes.c_int * 96)(); samples.library.sample_write_between({}, {}, ctypes.byref(x)); "
+    "assert sum(x) in (1, 96)"
+)
 FILL = (
     "x = ctypes.CDLL(None).malloc; x.restype = ctypes.c_void_p; p = x(4000); "
     "samples.library.sample_fill(ctypes.c_void_p(p), 1000, {})"
@@ -137,9 +141,17 @@ FILL = (
     [
         ("thread", BLOCK_SUMS.format(True), BLOCK_SUMS.format(False), "data race"),
         ("thread", RUNNING_SUM.format(True), RUNNING_SUM.format(False), "data race"),
+        ("thread", BETWEEN.format(True, False), BETWEEN.format(False, False), "data race"),
+        ("thread", BETWEEN.format(True, True), BETWEEN.format(False, True), "data race"),
         ("address", FILL.format(False), FILL.format(True), "heap-buffer-overflow"),
     ],
-    ids=["a missing barrier", "a plain store for a release", "an index off by one"],
+    ids=[
+        "a missing barrier",
+        "a plain store for a release",
+        "one word between two barriers",
+        "one word between two warp barriers",
+        "an index off by one",
+    ],
 )
 def test_sanitizers_find_the_wrong_kernel_and_pass_the_right_one(sanitizer, right, wrong, words):
     """In one process, whose start takes longer than the kernels do: it ends in the wrong one."""

@@ -1,8 +1,8 @@
-"""What the CUDA kernels take of a GPU: the checked-in table is of these sources, and nothing in it
-spills.
+"""What the CUDA kernels take of a GPU: the checked-in tables are of these sources, and nothing in
+them spills.
 
-All of it takes minutes to compile (python -m benchmarks.resources); here one cell is compiled
-and compared.
+All of it takes minutes to compile (python -m benchmarks.resources); here one cell and the neurons
+are compiled and compared.
 """
 
 import re
@@ -18,16 +18,18 @@ from lrnn_kernels.cells import CELLS, KERNELS
 
 needs_nvcc = pytest.mark.skipif(toolchain.find_nvcc() is None, reason="there is no nvcc")
 LISTED = {cell.name: cell for cell in libraries.cells()}
+LINES = {line.name: line for line in cuda.lines()}
+NEURONS = libraries.neurons()
 ROWS = cuda.read()
 SAMPLE = LISTED["fq_bmru"]
 
 
-@pytest.mark.parametrize("cell", LISTED)
-def test_the_table_is_of_these_sources(cell):
-    if not toolchain.find_nvcc() and not cuda.digest_of(LISTED[cell]):
-        pytest.skip("a new cell, and there is no nvcc to measure it")
-    assert cuda.source_hash(LISTED[cell]) == cuda.digest_of(LISTED[cell]), (
-        f"run python -m benchmarks.resources {cell}"
+@pytest.mark.parametrize("line", LINES)
+def test_the_table_is_of_these_sources(line):
+    if not toolchain.find_nvcc() and not cuda.digest_of(LINES[line]):
+        pytest.skip("a new line, and there is no nvcc to measure it")
+    assert cuda.source_hash(LINES[line]) == cuda.digest_of(LINES[line]), (
+        f"run python -m benchmarks.resources {line}"
     )
 
 
@@ -77,6 +79,12 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
             for way in ("forward", "backward")
             for width in (32, 64, 128, 256)
         }
+    expected |= {
+        f"population<{n.struct}, {of}, {drive}>"
+        for n in NEURONS
+        for of in ("float, Standard", "double, Standard", "double, Written")
+        for drive in ("constant", "waveform", "noise")
+    }
     for architecture in cuda.ARCHITECTURES:
         assert expected <= {row["kernel"] for row in ROWS if row["architecture"] == architecture}
 
@@ -90,6 +98,18 @@ def test_blocks_can_run():
     may share without asking."""
     assert max(int(row["registers"]) for row in ROWS) <= 255
     assert max(int(row["shared_bytes"]) for row in ROWS) <= 48 << 10
+
+
+def test_neurons_leave_room_for_as_many_threads_as_are_planned_for():
+    """1024 in float (512 in double) share a multiprocessor's 65,536 registers; where noise has
+    states of its own, 768. What blocks share is in shared memory, of which all of them have 64
+    KiB at the least."""
+    neurons = [row for row in ROWS if row["kernel"].startswith("population")]
+    assert len(neurons) == 9 * len(NEURONS) * len(cuda.ARCHITECTURES)
+    for row in neurons:
+        threads = 512 if "double" in row["kernel"] else 768 if "noise" in row["kernel"] else 1024
+        assert threads * int(row["registers"]) <= 65536, row
+        assert threads // 32 * int(row["shared_bytes"]) <= 64 << 10, row
 
 
 def test_streams_are_accessed_by_16_bytes():
@@ -134,9 +154,10 @@ def test_summaries_load_only_what_maps_need():
 
 
 @needs_nvcc
-def test_a_compilation_gives_what_the_table_says():
+@pytest.mark.parametrize("sample", [SAMPLE, *NEURONS], ids=lambda line: line.name)
+def test_a_compilation_gives_what_the_table_says(sample):
     expected = {row["kernel"]: row for row in ROWS if row["architecture"] == "sm_90"}
-    for row in cuda.measure(SAMPLE, "sm_90"):
+    for row in cuda.measure(sample, "sm_90"):
         assert row["spilled_bytes"] == "0", row
         assert int(row["registers"]) <= 1.1 * int(expected[row["kernel"]]["registers"]), (
             row
@@ -153,3 +174,14 @@ def test_a_spill_is_seen(tmp_path):
     assert bounds in engine.read_text()
     engine.write_text(engine.read_text().replace(bounds, "__launch_bounds__(kGpuThreads, 6)"))
     assert any(row["spilled_bytes"] != "0" for row in cuda.measure(SAMPLE, "sm_90", copy))
+
+
+@needs_nvcc
+def test_a_spill_of_a_neuron_is_seen(tmp_path):
+    copy = shutil.copytree(cuda.CSRC, tmp_path / "csrc")
+    engine = copy / "cuda" / "engines" / "population.cuh"
+    bounds = "__launch_bounds__(kPopulationBlock, (kBlocksAtATime<R, kDrive>))"
+    assert bounds in engine.read_text()
+    engine.write_text(engine.read_text().replace(bounds, "__launch_bounds__(kPopulationBlock, 12)"))
+    stg = NEURONS[0]
+    assert any(row["spilled_bytes"] != "0" for row in cuda.measure(stg, "sm_90", copy))

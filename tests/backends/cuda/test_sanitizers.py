@@ -39,3 +39,19 @@ def test_sanitizers_find_nothing(sanitizer):
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert "finished" in done.stdout
+
+
+POPULATIONS = """
+import sys
+from tests.backends.cuda import executor, test_populations
+test_populations.run_every_kernel(executor.Executor(sys.argv[1]), 5)
+print("finished")
+"""
+
+
+@pytest.mark.parametrize("sanitizer", CASES)
+def test_sanitizers_find_nothing_in_populations(sanitizer):
+    units = [*executor.populations(), executor.source("population_bridge.cpp")]
+    done = executor.sanitized(sanitizer, POPULATIONS, executor.compile_library(units, sanitizer))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "finished" in done.stdout

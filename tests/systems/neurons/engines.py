@@ -1,10 +1,12 @@
 """The compiled engines as the tests of them call them: the CPU's operator, its kernels of every
-instruction set that this machine runs, and Triton's, on a GPU or in its interpreter."""
+instruction set that this machine runs, the CUDA kernels on the executor, and Triton's, on a GPU or
+in its interpreter."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,7 @@ from lrnn_kernels.neurons import MODELS, by_triton, compiled, oracle
 from lrnn_kernels.neurons import noise as noises
 from lrnn_kernels.neurons.engine import EXTRA
 from tests import ROOT
+from tests.backends.cuda import executor
 from tests.systems.neurons import cases
 
 ISAS = (
@@ -25,7 +28,10 @@ ISAS = (
     if toolchain.is_x86()
     else ["baseline"]
 )
-ENGINES = ["operator", *ISAS]
+#: The CUDA kernels on the executor, and the most steps of a launch there.
+EXECUTORS = {"executor": 1 << 62, "executor, in launches": 100}
+GPU = ["cuda"] if torch.cuda.is_available() and not compiled.missing("cuda") else []
+ENGINES = ["operator", *ISAS, *EXECUTORS, *GPU]
 
 #: Neurons by model, plain numbers; two of the axon.
 GOLDEN = {model: g.tolist() for model, g in cases.CONDUCTANCES.items()}
@@ -45,7 +51,7 @@ class _Noise(ctypes.Structure):
 
 
 class _Args(ctypes.Structure):
-    """struct PopulationArgs of csrc/cpu/populations.h."""
+    """struct PopulationArgs of csrc/neurons/args.h."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("B", "columns")),
@@ -59,6 +65,13 @@ class _Args(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("record_every", "recorded")),
         *((name, ctypes.c_void_p) for name in ("record_states", "watch")),
     ]
+
+
+@functools.cache
+def executed() -> executor.Executor:
+    """The CUDA kernels, and what launches them."""
+    units = [*executor.populations(), executor.source("population_bridge.cpp")]
+    return executor.Executor(executor.compile_library(units))
 
 
 @functools.cache
@@ -78,7 +91,10 @@ def _pointer(x: Tensor | None) -> int | None:
     return None if x is None else x.data_ptr()
 
 
-def _kernels(isa: str, model: str, g, state, times, counts, *, scheme="default", **options) -> None:
+def run_kernels(
+    library: ctypes.CDLL, model: str, g, state, times, counts, *, scheme="default", **options
+) -> None:
+    """Takes the arguments of ``compiled.run`` to the kernels in a library of a bridge."""
     noise, current, record = (options[name] for name in ("noise", "current", "record"))
     states = torch.tensor(options["record_states"], dtype=torch.int64)
     args = _Args(
@@ -117,39 +133,56 @@ def _kernels(isa: str, model: str, g, state, times, counts, *, scheme="default",
         )
         args.noise = ctypes.addressof(white)
     written, is_double = scheme == "exponential_euler", g.dtype == torch.float64
-    assert _library(isa).run(model.encode(), is_double, written, ctypes.byref(args))
+    assert library.run(model.encode(), is_double, written, ctypes.byref(args))
 
 
-def _by_triton(model: str, *tensors: Tensor, **options) -> None:
-    """The Triton engine, on tensors of the device that it has here; what it wrote comes back."""
-    device = testing.device_of("triton")
+def on_executor(library: executor.Executor, most: int, /, *call, **options) -> None:
+    """The same on the executor, in launches of so many steps at most, and with another order of
+    threads every time."""
+    library.library.lrnn_gpu_configure_populations(ctypes.c_int64(132), ctypes.c_int64(most))
+    library.configure(resident=2, seed=1 + next(_numbers) % 1000)
+    run_kernels(library.library, *call, **options)
+
+
+_numbers = itertools.count()
+
+
+def _on(
+    device: torch.device, run: Callable[..., None], model: str, *tensors: Tensor, **options
+) -> None:
+    """An engine on tensors of a device; what it wrote comes back."""
     there = [x.to(device) for x in tensors]
-    noise, current, record = (options[name] for name in ("noise", "current", "record"))
+    noise, moved = options["noise"], dict(options)
     if noise is not None:
         parts = {"sigma": noise.sigma.to(device), "neurons": noise.neurons.to(device)}
-        noise = noise._replace(**parts)
-    moved = {
-        "noise": noise,
-        "current": None if current is None else current.to(device),
-        "record": None if record is None else record.to(device),
-    }
-    by_triton.run(model, *there, **options | moved)
-    for x, y in zip((*tensors, record), (*there, moved["record"]), strict=True):
+        moved["noise"] = noise._replace(**parts)
+    for name in ("current", "record"):
+        moved[name] = None if options[name] is None else options[name].to(device)
+    run(model, *there, **moved)
+    for x, y in zip((*tensors, options["record"]), (*there, moved["record"]), strict=True):
         if x is not None:
             x.copy_(y)
 
 
-def run_of(engine: str) -> Callable[..., None]:
+def run_of(engine: str | Callable[..., None]) -> Callable[..., None]:
     """What takes the arguments of ``compiled.run``."""
+    if callable(engine):
+        return engine
+    if engine == "operator":
+        return compiled.run
+    if engine == "cuda":
+        return functools.partial(_on, torch.device("cuda"), compiled.run)
     if engine == "triton":
-        return _by_triton
-    return compiled.run if engine == "operator" else functools.partial(_kernels, engine)
+        return functools.partial(_on, testing.device_of("triton"), by_triton.run)
+    if engine in EXECUTORS:
+        return functools.partial(on_executor, executed(), EXECUTORS[engine])
+    return functools.partial(run_kernels, _library(engine))
 
 
 def is_tabled(engine: str, dtype: torch.dtype) -> bool:
     """Whether gates come from tables, which hold their exact relaxation."""
     isa = toolchain.wanted_isa() or toolchain.host_isa() if engine == "operator" else engine
-    return isa.startswith("avx512") and dtype == torch.float32
+    return engine not in (*EXECUTORS, *GPU) and isa.startswith("avx512") and dtype == torch.float32
 
 
 @dataclass
@@ -165,7 +198,7 @@ class Population:
     step: int = 0
     recorded: Tensor | None = None
 
-    def run(self, engine: str, steps: int) -> Population:
+    def run(self, engine: str | Callable[..., None], steps: int) -> Population:
         """Goes on, on an engine, "oracle", or "exact": the oracle whose gates relax exactly."""
         every, names = self.options["record_every"], self.options["record_states"]
         end = self.step + steps

@@ -1,7 +1,8 @@
-"""The CPU engine of populations: its numbers are the oracle's, on every instruction set."""
+"""The engines of populations: their numbers are the oracle's, on every instruction set and GPU."""
 
 import functools
 import itertools
+import mmap
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from lrnn_kernels.neurons import MODELS, compiled
 from lrnn_kernels.neurons.engine import EXTRA
 from tests.conftest import over
 
-from .engines import ENGINES, GOLDEN, is_tabled, population, various
+from .engines import ENGINES, GOLDEN, GPU, is_tabled, population, various
 
 DTYPES = (torch.float32, torch.float64)
 #: With what neurons fire within 60 ms, or are silent for all of it.
@@ -224,6 +225,19 @@ def test_overflow_counts_on(engine):
     assert many.counts.tolist() == few.counts.tolist() == none.counts.tolist()
     assert min(many.counts) > 4
     assert torch.equal(few.times, many.times[:, :2])
+
+
+@pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine not in GPU])
+def test_slots_beyond_31_bits(engine):
+    """24 GiB of them, of which memory is what is written."""
+    few, slots = driven("hh", "constant", [[120.0, 36.0, 0.3]] * 3), 2**30
+    many = few.part(slice(None))
+    reserved = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
+    with mmap.mmap(-1, 3 * slots * 8, flags=reserved) as memory:
+        many.times = torch.frombuffer(memory, dtype=torch.float64).view(3, slots)
+        assert many.run(engine, 1000).spikes() == few.run(engine, 1000).spikes()
+        del many.times
+    assert min(few.counts) > 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)

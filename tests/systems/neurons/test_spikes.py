@@ -184,6 +184,7 @@ def test_nothing_to_do(backend):
 def test_progress_is_told(backend, monkeypatch, capsys):
     monkeypatch.setattr("lrnn_kernels.neurons.running.BETWEEN_LOOKS", 1)
     monkeypatch.setattr("lrnn_kernels.neurons.running.ROWS", 2)
+    monkeypatch.setattr("lrnn_kernels.neurons.running.ON_A_GPU", 1)
     told = []
     simulate("stg", 40, backend, dt=0.05, progress=told.append)
     assert told == sorted(told)
@@ -203,6 +204,7 @@ def test_progress_ends_with_all(backend, wrong_ones, T, monkeypatch):
     """Also of neurons that are not simulated, and told once."""
     monkeypatch.setattr("lrnn_kernels.neurons.running.BETWEEN_LOOKS", 1)
     monkeypatch.setattr("lrnn_kernels.neurons.running.ROWS", 2)
+    monkeypatch.setattr("lrnn_kernels.neurons.running.ON_A_GPU", 1)
     g = STG[[0, 1, 2, 0, 1]].clone()
     g[wrong_ones] = -1.0
     told = []

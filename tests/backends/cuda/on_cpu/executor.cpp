@@ -115,8 +115,12 @@ struct Thread {
   dim3 index;
   unsigned lane = 0, warp = 0;
   State state = State::ready;
-  unsigned mask = 0;   // of the warp barrier it waits at
-  uint64_t shown = 0;  // see show()
+  unsigned mask = 0;  // of the warp barrier it waits at
+  // Of the lanes that it met there, and how often each had been at one, odd or even.
+  unsigned met = 0, odd = 0;
+  unsigned warp_barriers = 0;  // that it has been at
+  char arrived[2] = {};        // addresses for signal and observe
+  uint64_t shown = 0;          // see show()
   uint64_t rests = 0;
   std::unique_ptr<Fiber> fiber;
 };
@@ -168,24 +172,28 @@ class Block {
     current->fiber->switch_to(scheduler_);
   }
 
+  // Barriers take two addresses in turn, so that a thread which leaves one does not observe what
+  // others, which have left it before, have done until they came to the next.
   bool barrier(bool vote) {
     votes_ |= vote;
-    signal(&votes_);
+    char* const arrived = &arrived_[barriers_ % 2];
+    signal(arrived);
     wait(State::at_barrier);
-    observe(&votes_);
+    observe(arrived);
     return outcome_;
   }
 
   void warp_barrier(unsigned mask) {
-    Thread& first = threads_[current->warp * kWarp];
     if (!(mask >> current->lane & 1)) {
       launch.fail(describe("a warp operation by a lane outside its mask"));
       wait(State::at_warp_barrier);
     }
     current->mask = mask;
-    signal(&first);
+    signal(&current->arrived[current->warp_barriers % 2]);
     wait(State::at_warp_barrier);
-    observe(&first);
+    for (unsigned i = 0; i < kWarp; ++i)
+      if (current->met >> i & 1)
+        observe(&threads_[current->warp * kWarp + i].arrived[current->odd >> i & 1]);
   }
 
   void rest() {
@@ -221,6 +229,7 @@ class Block {
       }
     outcome_ = votes_;
     votes_ = false;
+    barriers_ += opened;
     return opened;
   }
 
@@ -230,13 +239,27 @@ class Block {
       for (unsigned lane = 0; lane < kWarp && first + lane < threads_.size(); ++lane)
         if (threads_[first + lane].state == State::at_warp_barrier &&
             all_wait(first, threads_[first + lane].mask)) {
-          const unsigned mask = threads_[first + lane].mask;
-          for (unsigned i = 0; i < kWarp && first + i < threads_.size(); ++i)
-            if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier)
-              threads_[first + i].state = State::ready;
+          meet(first, threads_[first + lane].mask);
           opened = true;
         }
     return opened;
+  }
+
+  // Lets the lanes of a mask go on, each of which is told of the others.
+  void meet(size_t first, unsigned mask) {
+    unsigned met = 0, odd = 0;
+    for (unsigned i = 0; i < kWarp && first + i < threads_.size(); ++i)
+      if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier) {
+        met |= 1u << i;
+        odd |= (threads_[first + i].warp_barriers++ % 2) << i;
+      }
+    for (unsigned i = 0; i < kWarp; ++i)
+      if (met >> i & 1) {
+        Thread& thread = threads_[first + i];
+        thread.state = State::ready;
+        thread.met = met;
+        thread.odd = odd;
+      }
   }
 
   // Whether all lanes of a mask wait for one another. Those that have returned, or that a short
@@ -266,6 +289,8 @@ class Block {
   std::vector<unsigned> order_;
   std::minstd_rand random_;
   bool votes_ = false, outcome_ = false;
+  unsigned barriers_ = 0;  // that have opened
+  char arrived_[2] = {};
   // Addresses for signal and observe. Two: one thread's end is not before another's start, though
   // they run one after the other here.
   char started_ = 0, ended_ = 0;

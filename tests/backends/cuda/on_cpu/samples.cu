@@ -56,6 +56,18 @@ __global__ void part_ways() {
     __shfl_sync(0xffffffffu, 1, 0);
 }
 
+// Threads write between two barriers, of the block or of warps: each to a place of its own, or all
+// to one.
+__global__ void write_between(bool own, bool of_warps, int* out) {
+  for (int round = 0; round < 3; ++round) {
+    if (of_warps)
+      __syncwarp();
+    else
+      __syncthreads();
+    if (round == 1) out[own ? threadIdx.x : 0] = 1;
+  }
+}
+
 __global__ void warp_operations(int* out) {
   const int lane = threadIdx.x % 32;
   int* const mine = out + 8 * threadIdx.x;
@@ -104,6 +116,9 @@ int sample_running_sum(bool release, int blocks, int* value, int* ready) {
 int sample_meet(int blocks, int* arrived) { return launch(meet, blocks, 32, arrived); }
 int sample_part_ways() { return launch(part_ways, 1, 64); }
 int sample_warp_operations(int* out) { return launch(warp_operations, 1, kThreads, out); }
+int sample_write_between(bool own, bool of_warps, int* out) {
+  return launch(write_between, 1, kThreads, own, of_warps, out);
+}
 int sample_fill(int* x, int n, bool beyond) {
   return launch(fill, n / kThreads + 1, kThreads, x, n, beyond);
 }
