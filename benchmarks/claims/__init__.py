@@ -9,8 +9,11 @@ from . import (
     drqn,
     long_range,
     multistability,
+    neuron_rates,
     neuron_solvers,
+    neuron_times,
     neurons,
+    neurons_beside,
     noise,
     ppo,
     sizes,
@@ -47,5 +50,8 @@ CLAIMS: dict[str, Claim] = {
         drqn.CLAIM,
         neurons.CLAIM,
         neuron_solvers.CLAIM,
+        neuron_rates.CLAIM,
+        neurons_beside.CLAIM,
+        neuron_times.CLAIM,
     )
 }

@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
             "--seeds", type=_count, help=f"how many (default: {claim.seeds}; --quick: 1)"
         )
         command.add_argument(
-            "--processes", type=_count, help="runs at a time (default: one a core)"
+            "--processes",
+            type=_count,
+            help=f"runs at a time (default: {'one' if claim.timed else 'one a core'})",
         )
         command.add_argument("--quick", action="store_true", help="fewer networks, shorter runs")
     command = names.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])

@@ -30,6 +30,7 @@ class Claim:
         header, table: the terminal's table, from all that was found: rows of text.
         plot: draws what was found into an empty figure.
         seeds: how many by default.
+        timed: whether runs measure time: they take place one after the other by default.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Claim:
     table: Callable[[list[Plain]], list[list[str]]]
     plot: Callable[[Figure, list[Plain]], None]
     seeds: int = 5
+    timed: bool = False
 
 
 def by_setting(found: list[Plain], *keys: str) -> dict[tuple, list[Plain]]:
