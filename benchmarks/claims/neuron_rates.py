@@ -37,6 +37,7 @@ GOALS = {
     ("da", "float64", "avx512"): 55,
 }
 _ROOT = Path(__file__).parents[2]
+_CHILD = "import sys; from benchmarks.claims.neuron_rates import answer; answer(sys.argv[1])"
 
 
 def settings(quick: bool) -> list[Plain]:
@@ -73,7 +74,7 @@ def _process(isa: str, setting: Plain, seed: int) -> Iterator[Iterator[float]]:
     number that is asked for is a measurement of it."""
     about = {**setting, "seed": seed, "neurons": RATED, "ms": RATED_MS, "least": LEAST}
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.claims.neuron_rates", json.dumps(about)],
+        [sys.executable, "-c", _CHILD, json.dumps(about)],
         env={**os.environ, "LRNN_ISA": isa},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -112,9 +113,10 @@ def _population(model: str, count: int, seed: int) -> tuple[Tensor, float | None
     return torch.tensor([120.0, 36.0, 0.3], dtype=torch.float64) * (0.9 + 0.2 * spread), 10.0
 
 
-def _answer(about: Plain) -> None:
+def answer(argument: str) -> None:
     """In a process of its own: the instruction set, then a rate for every line that is read."""
     torch.set_num_threads(1)
+    about = json.loads(argument)
     g, current = _population(about["model"], about["neurons"], about["seed"])
     dtype, ms, dt = getattr(torch, about["dtype"]), about["ms"], about["dt"]
 
@@ -187,6 +189,3 @@ CLAIM = Claim(
     seeds=1,
     timed=True,
 )
-
-if __name__ == "__main__":
-    _answer(json.loads(sys.argv[1]))

@@ -133,9 +133,9 @@ def plot(figure, found: list[Plain]) -> None:
 CLAIM = Claim(
     name="neurons-peers",
     says="STG neurons in float32 at dt 0.025 ms beside other programs that simulate the same "
-    "equations, one thread each: CPU seconds, interleaved, medians of three to five rounds of 1 s of "
-    "model time (solvers: 6 s). Each is first held to the spikes of three neurons over 3 s, and not "
-    "compared where it gives others. Solvers take one neuron after the other; beside them the "
+    "equations, one thread each: CPU seconds, interleaved, medians of three to five rounds of 1 s "
+    "of model time (solvers: 6 s). Each is first held to the spikes of three neurons over 3 s, and "
+    "not compared where it gives others. Solvers take one neuron after the other; beside them the "
     "package has 512 neurons, else as many as the other.",
     settings=settings,
     run=run,

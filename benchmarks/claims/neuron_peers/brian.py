@@ -1,5 +1,5 @@
 """Brian2, as a C++ program of its own (standalone), by its exponential Euler in float32 (float64
-takes as long: its loops are not vectorized).
+takes as long).
 
 What is timed is that program: Brian2 compiles it once, by default for this processor and with fast
 math. Its scheme moves the voltage by the gates before the step, not by those after it: of the third
@@ -101,7 +101,7 @@ PEERS = (
         name="Brian2, C++ standalone",
         packages=("brian2",),
         prepare=_prepare,
-        sizes=(64, 1024),
+        sizes=(64,),
         goal=50.0,
         golden=(58, 111, 41),
     ),

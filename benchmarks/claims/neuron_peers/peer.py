@@ -47,8 +47,8 @@ class Peer:
         for name in self.packages:
             try:
                 import_module(name)
-            except ModuleNotFoundError as error:
-                if (error.name or "").split(".")[0] != name:
-                    raise
-                return f"{name} is not installed"
+            except Exception as error:  # of a package that another's version breaks, any
+                if isinstance(error, ModuleNotFoundError) and error.name == name:
+                    return f"{name} is not installed"
+                return f"{name} cannot be imported: {type(error).__name__}: {error}"
         return None

@@ -99,15 +99,26 @@ def _gone(name: str):
     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-def test_a_package_that_is_broken_is_no_missing_one(monkeypatch):
-    """It is there, and what it needs is not."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'its_part'", name="its_part"),
+        ModuleNotFoundError("No module named 'there.part'", name="there.part"),
+        AttributeError("type object 'numpy.ndarray' has no attribute 'ptp'"),
+        ImportError("libomp.so is missing"),
+        RuntimeError("built for another numpy"),
+    ],
+)
+def test_a_package_that_is_broken_is_no_missing_one(monkeypatch, error):
+    """It is there, and its row says what is wrong; the others are compared."""
 
     def broken(name: str):
-        raise ModuleNotFoundError("No module named 'its_part'", name="its_part")
+        raise error
 
     monkeypatch.setattr("benchmarks.claims.neuron_peers.peer.import_module", broken)
-    with pytest.raises(ModuleNotFoundError, match="its_part"):
-        fake(packages=("there",)).missing()
+    found, row = run_of(monkeypatch, fake(packages=("there",)))
+    assert found["missing"].startswith("there cannot be imported: ")
+    assert str(error) in row[2]
 
 
 @pytest.mark.parametrize("name", INSTALLED)
