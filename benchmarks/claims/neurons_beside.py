@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,12 @@ GOLDEN = np.array(
 )
 PERIOD = 6000.0, 3000.0  # ms that they are simulated, and dropped
 ROUNDS = 5
+#: What packages read when they are imported. Threads that numba begins, even where it then uses one
+#: of them, spin beside whatever else the process does, and double the CPU time of that.
+ONE_THREAD = {
+    "NUMBA_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 #: CPU seconds of a call of ours, at least: of few neurons it takes some milliseconds.
 LEAST = 0.2
 #: Neurons of ours beside a solver that takes one at a time.
@@ -46,6 +53,7 @@ def settings(quick: bool) -> list[Plain]:
 
 def run(setting: Plain, seed: int, _state: Path) -> Plain:
     """CPU seconds of a peer and of the package, interleaved; or why there are none."""
+    os.environ.update(ONE_THREAD)  # of this process, which is the claim's own
     peer = PEERS[setting["peer"]]
     if missing := peer.missing():
         return {"missing": missing}

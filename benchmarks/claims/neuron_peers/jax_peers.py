@@ -7,15 +7,11 @@ printed. Of one array, XLA makes a few loops a step in place of dozens.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 
 from .peer import DT, SLOTS, Counts, Peer
-
-#: So that CPU time is of computing, not of threads that wait for each other.
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 def _share(h):
@@ -128,7 +124,6 @@ def _prepare(
     stacked: bool = False,
     times_too: bool = False,
 ) -> Callable[[], Counts]:
-    os.environ.setdefault("XLA_FLAGS", _ONE_THREAD)
     import jax
     import jax.numpy as jnp
 

@@ -66,6 +66,8 @@ def one_thread(monkeypatch):
     for module in (neuron_rates, neurons_beside):
         monkeypatch.setattr(module, "LEAST", 0.0)
     peers_of_a_short_run(monkeypatch)
+    for name, value in neurons_beside.ONE_THREAD.items():
+        monkeypatch.setenv(name, value)  # and what it was, afterwards
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -28,6 +28,8 @@ def short(monkeypatch):
     monkeypatch.setattr(beside, "PERIOD", (100.0, 0.0))
     monkeypatch.setattr(beside, "ROUNDS", 2)
     monkeypatch.setattr(beside, "LEAST", 0.0)
+    for name, value in beside.ONE_THREAD.items():
+        monkeypatch.setenv(name, value)  # and what it was, afterwards
 
 
 def counts(g, T: float, discard: float = 0.0) -> np.ndarray:
