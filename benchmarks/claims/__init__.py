@@ -10,8 +10,11 @@ from . import (
     drqn,
     long_range,
     multistability,
+    neuron_rates,
     neuron_solvers,
+    neuron_times,
     neurons,
+    neurons_beside,
     noise,
     ppo,
     sizes,
@@ -50,5 +53,8 @@ CLAIMS: dict[str, Claim] = {
         neuron_solvers.CLAIM,
         dicsnet.CLAIM,
         dicsnet.SIZES,
+        neuron_rates.CLAIM,
+        neurons_beside.CLAIM,
+        neuron_times.CLAIM,
     )
 }

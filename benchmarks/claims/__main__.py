@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
             "--seeds", type=_count, help=f"how many (default: {claim.seeds}; --quick: 1)"
         )
         command.add_argument(
-            "--processes", type=_count, help="runs at a time (default: one a core)"
+            "--processes",
+            type=_count,
+            help=f"runs at a time (default: {'one' if claim.timed else 'one a core'})",
         )
         command.add_argument("--quick", action="store_true", help="fewer networks, shorter runs")
         for name, kind, says in claim.options:

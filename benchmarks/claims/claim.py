@@ -31,6 +31,7 @@ class Claim:
         plot: draws what was found into an empty figure.
         seeds: how many by default.
         options: of its command, (name, type, help); those given are arguments of ``settings``.
+        timed: whether runs measure time: they take place one after the other by default.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Claim:
     plot: Callable[[Figure, list[Plain]], None]
     seeds: int = 5
     options: tuple[tuple[str, type, str], ...] = ()
+    timed: bool = False
 
 
 def by_setting(found: list[Plain], *keys: str) -> dict[tuple, list[Plain]]:

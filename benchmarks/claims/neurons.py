@@ -1,9 +1,7 @@
-"""Conductance-based neurons: how fast populations are simulated, and how exactly."""
+"""Conductance-based neurons: how exactly populations are simulated."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from pathlib import Path
 
 import torch
@@ -14,9 +12,6 @@ from lrnn_kernels import neurons
 from . import progress
 from .claim import Claim, Plain, by_setting
 
-#: Neurons of a rate, and ms of model time: shorter runs are mostly set-up.
-RATED, RATED_MS = 512, 1000.0
-_REPEATS = 5
 #: Neurons of an accuracy, as of the populations that are published.
 JUDGED = 208
 #: What they are held against: the default scheme in float64 with steps so small (ms) that halving
@@ -24,19 +19,12 @@ JUDGED = 208
 EXACT_DT = 0.005
 #: Steps that are tried, ms: of the default, and twice it.
 STEPS = {"stg": (0.025, 0.05), "da": (0.0125, 0.025)}
-#: The published data set of the STG: neurons, and ms of each.
-PUBLISHED, PUBLISHED_MS = 1_200_000, 6000.0
 
 
 def settings(quick: bool) -> list[Plain]:
-    rates = [
-        {"kind": "rate", "model": model, "law": "dic", "dtype": dtype, "dt": STEPS[model][0]}
-        for model in ("stg", "da")
-        for dtype in ("float32", "float64")
-    ]
     laws = (("stg", "dic"),) if quick else (("stg", "dic"), ("stg", "uniform"), ("da", "uniform"))
-    return rates + [
-        {"kind": "accuracy", "model": model, "law": law, "dtype": "float32", "dt": dt}
+    return [
+        {"model": model, "law": law, "dtype": "float32", "dt": dt}
         for model, law in laws
         for dt in STEPS[model]
     ]
@@ -56,23 +44,6 @@ def population(model: str, law: str, count: int, seed: int) -> Tensor:
 
 
 def run(setting: Plain, seed: int, _state: Path) -> Plain:
-    return (_rate if setting["kind"] == "rate" else _accuracy)(setting, seed)
-
-
-def _rate(setting: Plain, seed: int) -> Plain:
-    """Neuron-steps per CPU-second of one thread: the median of some runs."""
-    g = population(setting["model"], setting["law"], RATED, seed)
-    dtype, dt = getattr(torch, setting["dtype"]), setting["dt"]
-    found = []
-    for repeat in range(_REPEATS):
-        before = time.process_time()
-        neurons.simulate(setting["model"], g, RATED_MS, dt=dt, dtype=dtype, backend="cpu")
-        found.append(len(g) * RATED_MS / dt / (time.process_time() - before))
-        progress.at((repeat + 1) / _REPEATS)
-    return {"rate": statistics.median(found), "rates": found}
-
-
-def _accuracy(setting: Plain, seed: int) -> Plain:
     """How far mean intervals are from those of far smaller steps, and how often the class is
     another: over the part of the protocol that is not discarded."""
     model, T, discard = setting["model"], *neurons.MODELS[setting["model"]].recipe.protocol
@@ -106,26 +77,15 @@ def mean_interval(spikes: neurons.Spikes) -> Tensor:
 
 def table(found: list[Plain]) -> list[list[str]]:
     rows = []
-    for (kind, model, law, dtype, dt), runs in by_setting(
-        found, "kind", "model", "law", "dtype", "dt"
-    ).items():
-        run, what = runs[0], f"{model.upper()}, {law}"
-        if kind == "rate":
-            rate = statistics.median(run["rate"] for run in runs)
-            minutes = PUBLISHED * PUBLISHED_MS / dt / rate / 60
-            minutes = f"{minutes:.0f}" if (model, dtype) == ("stg", "float32") else ""
-            rows.append([what, dtype, f"{dt:g}", f"{rate / 1e6:.0f}", minutes, "", "", "", ""])
-            continue
-        errors = [f"{run[name]:.3f}" for name in ("median", "p90")]
+    for (model, law, dtype, dt), runs in by_setting(found, "model", "law", "dtype", "dt").items():
+        run = runs[0]
         silent, spiking, bursting = run["classes"]
         rows.append(
             [
-                f"{what} ({silent} silent, {spiking} spiking, {bursting} bursting)",
+                f"{model.upper()}, {law} ({silent} silent, {spiking} spiking, {bursting} bursting)",
                 dtype,
                 f"{dt:g}",
-                "",
-                "",
-                *errors,
+                *(f"{run[name]:.3f}" for name in ("median", "p90")),
                 f"{100 * run['counts']:.0f}",
                 f"{run['wrong']} of {JUDGED}",
             ]
@@ -134,43 +94,35 @@ def table(found: list[Plain]) -> list[list[str]]:
 
 
 def plot(figure, found: list[Plain]) -> None:
-    left, right = figure.subplots(1, 2)
-    rates = [run for run in found if run["kind"] == "rate"]
-    names = [f"{run['model'].upper()}\n{run['dtype']}" for run in rates]
-    left.bar(names, [run["rate"] / 1e6 for run in rates], color="tab:blue")
-    left.set_ylabel("million neuron-steps per CPU-second, one thread")
-    judged = [run for run in found if run["kind"] == "accuracy"]
-    for place, run in enumerate(judged):
+    axes = figure.subplots()
+    for place, run in enumerate(found):
         for name, marker in (("median", "o"), ("p90", "^"), ("p99", "s")):
-            right.plot(place, run[name], marker, color="tab:blue")
-    right.plot([], [], "ko", label="median")
-    right.plot([], [], "k^", label="90 %")
-    right.plot([], [], "ks", label="99 %")
-    right.set_xticks(
-        range(len(judged)),
-        [f"{run['model'].upper()}\n{run['law']}\ndt {run['dt']:g}" for run in judged],
+            axes.plot(place, run[name], marker, color="tab:blue")
+    axes.plot([], [], "ko", label="median")
+    axes.plot([], [], "k^", label="90 %")
+    axes.plot([], [], "ks", label="99 %")
+    axes.set_xticks(
+        range(len(found)),
+        [f"{run['model'].upper()}\n{run['law']}\ndt {run['dt']:g}" for run in found],
     )
-    right.set_yscale("log")
-    right.set_ylabel("error of a neuron's mean interval, %")
-    right.grid(axis="y", alpha=0.3)
-    right.legend(fontsize=8)
+    axes.set_yscale("log")
+    axes.set_ylabel("error of a neuron's mean interval, %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
 
 
 CLAIM = Claim(
     name="neurons",
-    says="Populations of conductance-based neurons, simulated for their spikes alone: how many "
-    "steps of a neuron one thread takes in a second, what the published data set of 1.2 million "
-    "STG neurons then costs, and how far the mean interval between spikes is from that of 0.005 "
-    "ms steps in float64, over 208 neurons. What is off by percents are irregular bursters, which "
-    "no two solvers agree on; the class of firing is another for one neuron of 208 at most.",
+    says="Populations of conductance-based neurons, simulated for their spikes alone: how far the "
+    "mean interval between spikes is from that of 0.005 ms steps in float64, over 208 neurons. "
+    "What is off by percents are irregular bursters, which no two solvers agree on; the class of "
+    "firing is another for one neuron of 208 at most.",
     settings=settings,
     run=run,
     header=(
         "population",
         "dtype",
         "dt, ms",
-        "M neuron-steps per CPU-s",
-        "1.2 million x 6 s, CPU min",
         "error of mean ISI, median %",
         "90 %",
         "same count, %",

@@ -35,8 +35,8 @@ def run(
 
     Each is written to a file in ``folder`` as soon as it is done; a run that was interrupted goes
     on from there, and the file is removed once all are done. Processes (as many as there are cores
-    by default) have one thread each: operations this small gain little from a second, and seeds
-    are independent.
+    by default, one where a claim is of time) have one thread each: operations this small gain
+    little from a second, and seeds are independent.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [
@@ -52,7 +52,8 @@ def run(
         print(
             f"{done} of {len(tasks)} runs were done before the last one was interrupted: {folder}"
         )
-    workers = min(processes or machine.cores(), max(len(left), 1))
+    at_once = 1 if any(claim.timed for claim in claims) else machine.cores()
+    workers = min(processes or at_once, max(len(left), 1))
     context = multiprocessing.get_context("spawn")
     queue, stop = context.Queue(), context.Event()
     with progress.bar(label or claims[0].name, len(tasks), done) as bar:

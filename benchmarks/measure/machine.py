@@ -35,7 +35,7 @@ def describe() -> dict:
         "sources": libraries.digest("kernels"),
         "packages": {
             name: version
-            for name in ("numpy", "numba", "scikit-learn")
+            for name in ("numpy", "scipy", "numba", "scikit-learn", "jax", "brian2")
             if (version := _version(name))
         },
     }
