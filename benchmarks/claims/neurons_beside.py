@@ -83,7 +83,7 @@ def table(found: list[Plain]) -> list[list[str]]:
     for run in found:
         peer = PEERS[run["peer"]]
         first = [_name(run), str(run["neurons"])]
-        goal = "" if peer.goal is None else f"{peer.goal:,.0f}"
+        goal = "" if peer.goal is None else f"{peer.goal:,g}"
         if why := _why_not(run, peer):
             rows.append([*first, why, "", "", "", "", goal])
             continue
@@ -92,13 +92,18 @@ def table(found: list[Plain]) -> list[list[str]]:
         rows.append(
             [
                 *first,
-                *(f"{6e6 * one:,.3g}" for one in (theirs, ours)),
+                *(_digits(6e6 * one) for one in (theirs, ours)),
                 *(rates if peer.steps else ("", rates[1])),
-                f"{run['ratio']:,.3g}",
+                _digits(run["ratio"]),
                 goal,
             ]
         )
     return rows
+
+
+def _digits(x: float) -> str:
+    """Three of them, or all before the point."""
+    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
 def _name(run: Plain) -> str:
@@ -122,7 +127,7 @@ def plot(figure, found: list[Plain]) -> None:
             axes.text(1.05, place, why, va="center", fontsize=8, color="tab:red")
             continue
         axes.barh(place, run["ratio"], color="tab:blue")
-        axes.text(run["ratio"] * 1.05, place, f"{run['ratio']:,.3g}", va="center", fontsize=8)
+        axes.text(run["ratio"] * 1.05, place, _digits(run["ratio"]), va="center", fontsize=8)
         if peer.goal is not None:
             axes.plot(peer.goal, place, "k|", ms=14, mew=2)
     axes.plot([], [], "k|", ms=10, mew=2, label="goal")

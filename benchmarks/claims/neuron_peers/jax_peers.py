@@ -171,6 +171,6 @@ def _peer(name: str, sizes: tuple[int, ...], goal: float | None = None, **how: b
 PEERS = (
     _peer("JAX, vmap, counts alone", (64, 1024), 6.0),
     _peer("JAX, vmap, spike times", (1024,), 6.0, times_too=True),
-    _peer("JAX, stacked gates, counts alone", (64, 1024), stacked=True),
-    _peer("JAX, stacked gates, spike times", (1024,), stacked=True, times_too=True),
+    _peer("JAX, stacked gates, counts alone", (64, 1024), 6.0, stacked=True),
+    _peer("JAX, stacked gates, spike times", (1024,), 6.0, stacked=True, times_too=True),
 )
