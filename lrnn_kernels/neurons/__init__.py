@@ -12,7 +12,7 @@ file: STG and DA, the neurons of Brandoit, Ernst, Drion and Fyon (PLoS Comput. B
 the squid's axon. ``oracle.py`` says what a step computes, ``dic.py`` what the conductances are.
 """
 
-from . import datasets, network
+from . import datasets, network, recordings
 from .compensation import compensate
 from .dic import dic, dic_curves, sensitivities, threshold_voltage
 from .metrics import (
@@ -73,6 +73,7 @@ __all__ = [
     "plot_population",
     "plot_raster",
     "plot_voltage",
+    "recordings",
     "sensitivities",
     "simulate",
     "spiking_population",
