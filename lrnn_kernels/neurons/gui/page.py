@@ -31,7 +31,7 @@ class Page:
         self.stop: threading.Event | None = None  # of the simulation that runs
         self.share = 0.0
         self.client = ui.context.client
-        self.client.on_delete(self.cancel)
+        self.client.on_delete(self.closed)
         parts.style()
         with ui.column().classes("page"):
             ui.label("Twins of recorded neurons").classes("title").props("role=heading")
@@ -60,13 +60,13 @@ class Page:
                 )
                 self.upload.on("failed", lambda: self._fail(TOO_LARGE), args=[])
                 parts.picker("Load a file", self.upload).mark("load")
-                self.time_unit = ui.select(UNITS, value="", label="Times are in").mark("time unit")
+                self.time_unit = ui.select(UNITS, value="", label="Times are in").mark("time-unit")
                 self.time_unit.on_value_change(self._reload).classes("select")
                 ui.label("or try").classes("hint")
                 for name, example in EXAMPLES.items():
                     ui.button(
                         example.title, on_click=lambda _, name=name: self._example(name)
-                    ).props("outline no-caps").mark(f"example {name}")
+                    ).props("outline no-caps").mark(f"example-{name}")
                 self.busy = ui.spinner(size="24px").mark("busy")
                 self.busy.visible = False
             ui.label(
@@ -328,9 +328,15 @@ class Page:
             self.told.text = f"{100 * self.share:.0f} %"
 
     def cancel(self) -> None:
-        """Ends the simulation that runs, if one does; as closing the tab does."""
+        """Ends the simulation that runs, if one does."""
         if self.stop is not None:
             self.stop.set()
+
+    def closed(self) -> None:
+        """After the tab was closed: ends what runs, and lets go of the recording, whoever still
+        holds the page."""
+        self.cancel()
+        self.file, self.c = None, Controller(self.c.model)
 
     def _show_simulated(self) -> None:
         done, running = self.c.simulated, self.stop is not None

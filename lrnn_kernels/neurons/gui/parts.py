@@ -94,6 +94,7 @@ class Picture:
     ) -> None:
         # Our own text, escaped where it is made; a sanitiser in the browser takes 0.1 s of it.
         self.html = ui.html(sanitize=False).classes(f"picture {name}").mark(name)
+        self.name = name
         self.drawing: Drawing | None = None
         if clicked is not None:
             self.html.on(
@@ -137,7 +138,7 @@ class Slider:
         with ui.column().classes("slider"):
             with ui.row().classes("controls"):
                 ui.label(name)
-                label = ui.label().classes("value").mark(f"{name} value")
+                label = ui.label().classes("value").mark(f"{name}-value")
             self.slider = ui.slider(min=low, max=high, step=0.1, value=value).mark(name)
             self.slider.props(f'aria-label="{name}"')
             label.bind_text_from(self.slider, "value", _signed)
@@ -200,7 +201,7 @@ def twin(c: Controller) -> None:
     if c.chosen is None:
         ui.label("Click a line or a dot to look at one twin.").classes("hint")
         return
-    ui.label(f"Twin {c.chosen + 1}").style("font-weight: 600; color: #d9730d").mark("chosen twin")
+    ui.label(f"Twin {c.chosen + 1}").style("font-weight: 600; color: #d9730d").mark("chosen-twin")
     names, values = c.model.channel_names, c.g[c.chosen].tolist()
     half = (len(names) + 1) // 2
     rows = zip(range(half), range(half, 2 * half), strict=True)
@@ -233,7 +234,7 @@ def match(done: Simulated) -> None:
             unit = f" ({units[name]})" if units[name] else ""
             _row(f"{spoken(name)}{unit}", _value(ours), _value(theirs))
     if found.outside:
-        with ui.column().classes("banner doubt").style("gap: 2px").mark("match doubts"):
+        with ui.column().classes("banner doubt").style("gap: 2px").mark("match-doubts"):
             ui.label("Do not rely on these twins:").style("font-weight: 600")
             for reason in found.outside:
                 ui.label(f"\N{BULLET} {reason}")

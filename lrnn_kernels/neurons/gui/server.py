@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -156,6 +157,8 @@ def serve(port: int, browser: bool) -> None:
             await asyncio.sleep(0.02)
         print(f"The page is at http://{HOST}:{port} ; Ctrl-C ends it.", flush=True)
 
+    # It says so where its own loops take long to end, and they end all the same.
+    logging.getLogger("nicegui").addFilter(lambda record: record.funcName != "teardown")
     # Files are held in memory, whatever their size: none is written to the disk.
     MultiPartParser.spool_max_size = MOST_OF_A_REQUEST
     app.add_middleware(Guard, port=port)
