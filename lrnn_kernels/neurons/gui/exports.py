@@ -58,7 +58,7 @@ def conductances(controller: Controller) -> bytes:
     source = controller.recording
     whose = [_label(source.source), _label(source.names[controller.unit])] if source else ["", ""]
     rows = [
-        [b + 1, *map(_number, g.tolist()), *map(_number, controller.targets), *whose]
+        [b + 1, *map(repr, [*g.tolist(), *controller.targets]), *whose]  # the same neuron again
         for b, g in enumerate(controller.g)
         if controller.found[b]
     ]

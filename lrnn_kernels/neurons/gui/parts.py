@@ -41,7 +41,8 @@ body { background: #eef1f5; }
 .good { background: #e9f5ec; color: #1d5130; border: 1px solid #b5dcc1; }
 .big { font-size: 18px; }
 .bar { width: 240px; } .hidden-upload { display: none; }
-.numbers { border-collapse: collapse; align-self: flex-start; } .numbers th { text-align: left; color: #5b6875; }
+.numbers { border-collapse: collapse; align-self: flex-start; }
+.numbers th { text-align: left; color: #5b6875; }
 .numbers th, .numbers td { padding: 3px 22px 3px 0; font-size: 14px; }
 """
 #: Sends the number of the twin or of the unit that a click is on.
@@ -135,7 +136,7 @@ class Slider:
     def __init__(
         self, name: str, low: float, high: float, value: float, changed: Callable[[], object]
     ) -> None:
-        with ui.column().classes("slider"):
+        with ui.column().classes(f"slider {name}"):
             with ui.row().classes("controls"):
                 ui.label(name)
                 label = ui.label().classes("value").mark(f"{name}-value")
