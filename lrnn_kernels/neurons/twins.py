@@ -100,7 +100,7 @@ def twins(
     protocol = model.recipe.protocol
     T, discard = protocol[0] if T is None else T, protocol[1] if discard is None else discard
     fired = simulate(model, g.flatten(0, 1), T, discard=discard, progress=progress).spikes
-    return Twins(model, prediction, g, fired, _matches(net, prediction, spikes, g, fired))
+    return Twins(model, prediction, g, fired, matches(net, prediction, spikes, g, fired))
 
 
 def population(model: Model | str, g_s: Tensor, g_u: Tensor, n: int, *, seed: int = 0) -> Tensor:
@@ -139,9 +139,11 @@ def rates(spikes: Spikes) -> Tensor:
     return (1000 * count / total).masked_fill(count < FEWEST_SPIKES - 1, torch.nan)
 
 
-def _matches(
+def matches(
     net: DICsNet, prediction: Prediction, recorded: Spikes, g: Tensor, fired: Spikes
 ) -> list[Match]:
+    """How each of B recorded units and its n neurons fire: g (B, n, channels), and the spikes of
+    the B n neurons, unit after unit. NaN in g are no neurons, and are left out."""
     B, n = g.shape[:2]
     ours, theirs = metrics(recorded), metrics(fired)
     kinds = firing_class(fired).view(B, n)
