@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Units that a figure has room for.
 SHOWN = 8
 _SPAN = 1500.0  # ms of a raster
+#: With what a cell begins that a spreadsheet would compute.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def summary(found: Twins, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -74,7 +76,7 @@ def conductances(found: Twins, names: Sequence[str]) -> str:
         for i in range(n):
             if found.g[b, i].isfinite().all():
                 g = [f"{value:.9g}" for value in found.g[b, i].tolist()]
-                write([_safe(name), i + 1, *g, int(found.spikes.counts[b * n + i])])
+                write([label(name), i + 1, *g, int(found.spikes.counts[b * n + i])])
     return text.getvalue()
 
 
@@ -117,14 +119,6 @@ def _number(x: Any) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _safe(name: str) -> str:
-    """A name that no spreadsheet takes for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" and not _is_number(name) else name
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def label(name: str) -> str:
+    """A name as a cell that no spreadsheet computes."""
+    return f"'{name}" if name.startswith(_FORMULA) else name

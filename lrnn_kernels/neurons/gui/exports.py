@@ -7,14 +7,13 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from ..exports import label
 from ..metrics import FiringClass, metrics
 from ..network import METRICS
 from . import drawings, svg
 from .controller import Controller, doubts
 
 _METRIC_UNITS = ("Hz", "Hz", "Hz", "ms", "1")
-#: With what a cell begins that a spreadsheet would compute.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predictions(controller: Controller) -> bytes:
@@ -41,7 +40,7 @@ def predictions(controller: Controller) -> bytes:
         by = (FiringClass(int(kind[b])).name.lower() for kind in (measured.firing_class, said[3]))
         rows.append(
             [
-                _label(name),
+                label(name),
                 int(trains.counts[b]),
                 *map(_number, (g_s, sd_s, g_u, sd_u)),
                 *by,
@@ -56,7 +55,7 @@ def conductances(controller: Controller) -> bytes:
     """CSV, a line for every twin: its conductances, and the DICs they were made for."""
     channels = [f"g_{name} (mS/cm^2)" for name in controller.model.channel_names]
     source = controller.recording
-    whose = [_label(source.source), _label(source.names[controller.unit])] if source else ["", ""]
+    whose = [label(source.source), label(source.names[controller.unit])] if source else ["", ""]
     rows = [
         [b + 1, *map(repr, [*g.tolist(), *controller.targets]), *whose]  # the same neuron again
         for b, g in enumerate(controller.g)
@@ -129,8 +128,3 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 def _number(value: float) -> str:
     """Empty where there is none."""
     return "" if value != value else f"{value:.7g}"
-
-
-def _label(name: str) -> str:
-    """A name as a cell that no spreadsheet computes."""
-    return f"'{name}" if name.startswith(_FORMULA) else name
