@@ -12,6 +12,7 @@ from ..options import integer
 from . import arguments
 from .metrics import FEWEST_SPIKES, FiringClass, firing_class, intervals, metrics
 from .model import Model
+from .models import STG
 from .network import DICsNet, Prediction
 from .network.known import OF_CLASS, outside
 from .populations import neuromodulate, spiking_population
@@ -69,7 +70,7 @@ def twins(
     spikes: Spikes,
     n: int = 16,
     *,
-    model: Model | str = "stg",
+    model: Model | str = STG,
     net: DICsNet | None = None,
     T: float | None = None,
     discard: float | None = None,
