@@ -14,6 +14,7 @@ from .containers import Parallel, Stack
 from .fq_bmru import FQBMRU
 from .gru import GRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
+from .invertible import Biorthogonal, Hyperbolic
 from .lru import LRU
 from .lstm import LSTM
 from .mgu import MGU
@@ -32,7 +33,9 @@ __all__ = [
     "NBRC",
     "SRC",
     "AlphaCMRU",
+    "Biorthogonal",
     "EpsAnneal",
+    "Hyperbolic",
     "MinGRU",
     "Parallel",
     "Recurrent",
