@@ -19,6 +19,7 @@ from .lru import LRU
 from .lstm import LSTM
 from .mgu import MGU
 from .min_gru import MinGRU
+from .modulated import ModulatedLinear
 from .src import SRC
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "EpsAnneal",
     "Hyperbolic",
     "MinGRU",
+    "ModulatedLinear",
     "Parallel",
     "Recurrent",
     "Stack",
