@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from . import agents, fixed_point, models, steps, tables, twins
+from . import agents, fixed_point, models, modulated, steps, tables, twins
 
 OUT = Path(__file__).parents[1] / "out"
 
@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     subjects = parser.add_subparsers(dest="subject", required=True)
     subjects.add_parser("fixed-point", help=fixed_point.__doc__.split("\n\n")[0])
     subjects.add_parser("steps", help=steps.__doc__.replace("\n", " "))
+    subjects.add_parser("modulated", help=modulated.__doc__.replace("\n", " "))
     twin = subjects.add_parser("twins", help=twins.__doc__.replace("\n", " "))
     twin.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
     network = subjects.add_parser("models", help=models.__doc__.replace("\n", " "))
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if args.subject == "steps":
         steps.main()
+        return 0
+    if args.subject == "modulated":
+        modulated.main()
         return 0
     if args.subject == "twins":
         twins.main(args.threads)

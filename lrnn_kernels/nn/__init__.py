@@ -14,10 +14,12 @@ from .containers import Parallel, Stack
 from .fq_bmru import FQBMRU
 from .gru import GRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
+from .invertible import Biorthogonal, Hyperbolic
 from .lru import LRU
 from .lstm import LSTM
 from .mgu import MGU
 from .min_gru import MinGRU
+from .modulated import ModulatedLinear
 from .src import SRC
 
 __all__ = [
@@ -32,8 +34,11 @@ __all__ = [
     "NBRC",
     "SRC",
     "AlphaCMRU",
+    "Biorthogonal",
     "EpsAnneal",
+    "Hyperbolic",
     "MinGRU",
+    "ModulatedLinear",
     "Parallel",
     "Recurrent",
     "Stack",
