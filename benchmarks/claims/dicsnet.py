@@ -248,8 +248,8 @@ CLAIM = Claim(
 
 SIZES = Claim(
     name="dicsnet-sizes",
-    says="The same network, trained on fewer neurons with the same 50,000 samples for all: what more "
-    "neurons to train on bring, which at so few samples is little.",
+    says="The same network, trained on fewer neurons with the same 50,000 samples for all: what "
+    "more neurons to train on bring, which at so few samples is little.",
     settings=curve_settings,
     run=run,
     header=_HEADER,
