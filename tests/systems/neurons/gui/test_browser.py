@@ -22,7 +22,7 @@ from lrnn_kernels.neurons.gui.server import MOST_OF_A_REQUEST
 
 from . import cases, running
 
-LIMIT = 60  # seconds that anything may take, on a machine that does other work too
+LIMIT = 120  # seconds that anything may take, on a machine that does other work too
 WIDTH, HEIGHT = 1280, 800
 NAMES = ("cell <b>A</b>", "cell B")
 #: A folder to which screenshots go, if it is set.

@@ -68,6 +68,14 @@ def test_conductances(controller):
     assert [int(row["twin"]) for row in found] == [b + 1 for b in range(8) if controller.found[b]]
 
 
+def test_a_twin_that_is_not_there_has_no_line():
+    controller = cases.loaded("one")
+    controller.g[[0, 5]] = torch.nan
+    assert [row["twin"] for row in rows(exports.conductances(controller))] == list("234578")
+    controller.g[:] = torch.nan
+    assert not exports.EXPORTS["conductances.csv"].ready(controller)
+
+
 def test_spike_times_can_be_loaded_again(controller):
     read = recordings.read_bytes(exports.spike_times(controller), "spikes.csv")
     spikes = controller.simulated.spikes

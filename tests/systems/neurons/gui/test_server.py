@@ -1,6 +1,7 @@
 """Who may come in, and how the page is started and ended."""
 
 import asyncio
+import http.client
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from lrnn_kernels.neurons.gui import __main__ as command
 from lrnn_kernels.neurons.gui import server
-from lrnn_kernels.neurons.gui.server import HOST, Guard, free_port
+from lrnn_kernels.neurons.gui.server import HOST, MOST_OF_A_REQUEST, Guard, free_port
 from tests import ROOT
 
 from . import running
@@ -206,6 +207,29 @@ def test_started_and_ended(tmp_path):
             assert "default-src 'self'" in answer.headers["content-security-policy"]
         assert _seconds(process.pid) < 5
         port = int(address.rpartition(":")[2])
+        own = {"Host": f"{HOST}:{port}"}
+        socket_of = "/_nicegui_ws/socket.io/?EIO=4&transport="
+        upgrade = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        foreign = {**own, "Origin": "http://evil.example"}
+        for expected, method, path, headers, body in (
+            (200, "GET", "/", own, None),
+            (403, "GET", "/", {"Host": f"evil.example:{port}"}, None),
+            (403, "POST", "/", foreign, b""),
+            (200, "GET", f"{socket_of}polling", own, None),
+            (403, "GET", f"{socket_of}polling", foreign, None),
+            (101, "GET", f"{socket_of}websocket", {**own, **upgrade}, None),
+            (403, "GET", f"{socket_of}websocket", {**foreign, **upgrade}, None),
+            (413, "POST", "/", {**own, "Content-Length": str(MOST_OF_A_REQUEST + 1)}, None),
+        ):
+            connection = http.client.HTTPConnection(HOST, port, timeout=60)
+            connection.request(method, path, body, headers)
+            assert connection.getresponse().status == expected, (method, path, headers)
+            connection.close()
         assert _listening(port) == {"0100007F"}  # 127.0.0.1
         process.send_signal(signal.SIGINT)
         out, error = process.communicate(timeout=120)
