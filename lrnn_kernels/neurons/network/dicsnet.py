@@ -15,6 +15,7 @@ from ..metrics import FEWEST_SPIKES, FiringClass
 from ..spikes import Spikes
 from . import adapters, blocks, files
 from .features import MOST_SPIKES, Features, of_times, padded
+from .uncertainty import deviation
 
 #: What the metrics of a train are called, in the order of its head: see ``neurons.Metrics``.
 METRICS = (
@@ -43,7 +44,7 @@ class Prediction(NamedTuple):
 
     g_s: Tensor  # (B,): slow DIC at the threshold voltage, by the leak
     g_u: Tensor  # (B,): ultraslow DIC, at least 0
-    uncertainty: Tensor  # (B, 2): standard deviations of both that the network states itself
+    uncertainty: Tensor  # (B, 2): standard deviations of both, as the network states them
     firing_class: Tensor  # (B,) int64: see FiringClass
     metrics: Tensor  # (B, 5) of METRICS: Hz, Hz, Hz, ms and a number
 
@@ -143,7 +144,7 @@ class DICsNet(torch.nn.Module):
                 part, rows = padded(spikes[rows]).to(like.device), rows.to(like.device)
                 out = self(of_times(part, like.dtype))
                 values = out.metrics.expm1().clamp(min=0)
-                found[rows] = torch.cat((out.dics, out.log_sigma.exp(), values), 1)
+                found[rows] = torch.cat((out.dics, deviation(out.log_sigma), values), 1)
                 kind[rows] = out.logits.argmax(1) + int(FiringClass.SPIKING)
         finally:
             self.train(was_training)

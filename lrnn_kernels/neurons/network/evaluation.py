@@ -8,12 +8,14 @@ from ..metrics import FiringClass
 from .dicsnet import METRICS, DICsNet
 from .examples import Examples
 from .losses import dic_loss
+from .uncertainty import log_sigma
 
 
 def evaluate(net: DICsNet, examples: Examples) -> dict[str, float]:
     """Mean absolute errors over neurons: of g_s and g_u over all, bursting and spiking ones, of
-    each metric over those whose class has it; the share of classes that are right; and the loss
-    of the DICs. Of whole trains, without augmentation."""
+    each metric over those whose class has it; the share of classes that are right, and of DICs that
+    are within one stated deviation; and the loss of the DICs. Of whole trains, without
+    augmentation."""
     found = net.predict(examples.spikes)
     target = examples.targets
     kind = found.firing_class - int(FiringClass.SPIKING)
@@ -29,11 +31,12 @@ def evaluate(net: DICsNet, examples: Examples) -> dict[str, float]:
         for group, rows in groups.items()
         for column, name in enumerate(("g_s", "g_u"))
     }
+    said["within one deviation"] = (error <= found.uncertainty).double().mean().item()
     said["class accuracy"] = (kind == target.spiking_or_bursting).double().mean().item()
     for column, name in enumerate(METRICS):
         rows = groups[" of spiking" if column == 0 else " of bursting"]
         off = found.metrics[:, column] - target.metrics[:, column].expm1()
         off = off[rows & off.isfinite()]
         said[name] = off.abs().double().mean().item()
-    said["loss"] = dic_loss(dics, found.uncertainty.log(), target.dics).item()
+    said["loss"] = dic_loss(dics, log_sigma(found.uncertainty), target.dics).item()
     return said

@@ -38,7 +38,8 @@ def ranges(net: DICsNet, examples: Examples) -> dict[str, dict[str, list[float]]
             columns[name] = examples.targets.metrics[rows, METRICS.index(name)].expm1()
         dics = examples.targets.dics[rows]
         said[kind.name.lower()] = {
-            **{name: _ends(dics[:, i], tail=0) for i, name in enumerate(("g_s", "g_u"))},
+            "g_s": _ends(dics[:, 0], tail=0),
+            "g_u": [0.0, _ends(dics[:, 1], tail=0)[1]],  # a prediction below is clipped there
             **{name: _ends(x) for name, x in columns.items()},
         }
     return said

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lrnn_kernels import neurons
 from lrnn_kernels.neurons import network
-from lrnn_kernels.neurons.network import augmentation, blocks, features, losses
+from lrnn_kernels.neurons.network import augmentation, blocks, features, losses, uncertainty
 
 
 def trains(*counts: int, seed: int = 0) -> neurons.Spikes:
@@ -324,6 +324,7 @@ def test_the_weights_that_come_with_the_package_say_what_they_are():
     assert net.provenance["test"]["g_s of bursting"] <= 1.2
     assert net.provenance["test"]["g_u of bursting"] <= 1.5
     assert net.provenance["test"]["class accuracy"] >= 0.99
+    assert 0.62 < net.provenance["test"]["within one deviation"] < 0.75
     base = neurons.spiking_population("stg", 40, seed=5).g
     for g_s, g_u, off in ((-10.0, 8.0, 1.5), (6.0, 5.0, 6.0)):
         g = neurons.neuromodulate("stg", base, g_s=g_s, g_u=g_u).g
@@ -333,3 +334,23 @@ def test_the_weights_that_come_with_the_package_say_what_they_are():
         assert (found.g_u - g_u).abs().mean() < 3
         right = found.firing_class == neurons.firing_class(spikes)
         assert right.double().mean() > 0.95
+
+
+def test_a_deviation_is_that_of_the_errors_whose_loss_is_sigma():
+    """Of normal errors: drawn, and at both ends, where the loss is a square and a size."""
+    errors = torch.randn(200_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    log_sigma = torch.tensor([[-2.0, -0.5], [0.0, 0.7], [1.5, 2.0]])
+    s = uncertainty.deviation(log_sigma)
+    assert s.dtype == log_sigma.dtype
+    for each, of in zip(s.flatten().double(), log_sigma.flatten().double(), strict=True):
+        huber = F.huber_loss(each * errors, torch.zeros_like(errors))
+        torch.testing.assert_close(huber, torch.exp(2 * of), rtol=0.02, atol=0)
+    ends = torch.tensor([-5.0, 2.0], dtype=torch.float64)
+    low, high = uncertainty.deviation(ends).tolist()
+    assert low == pytest.approx(math.sqrt(2) * math.exp(-5), rel=1e-6)
+    assert high == pytest.approx((math.exp(4) + 0.5) * math.sqrt(math.pi / 2), rel=1e-3)
+    grid = torch.linspace(-5, 2, 200, dtype=torch.float64)
+    again = uncertainty.log_sigma(uncertainty.deviation(grid))
+    torch.testing.assert_close(again, grid, rtol=0, atol=1e-9)
+    beyond = uncertainty.deviation(torch.tensor([-9.0, 9.0], dtype=torch.float64)).tolist()
+    assert beyond == [low, high]
