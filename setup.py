@@ -128,6 +128,7 @@ setup(
     package_data={
         "lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"],
         "lrnn_kernels": ["*.hash"],
+        "lrnn_kernels.fixed_point.vhdl": ["sources/*.vhd"],
     },
     ext_modules=EXTENSIONS,
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},

@@ -32,6 +32,7 @@ recurrent cell (Liège).
 from .coding import Traces, traces
 from .network import Classification, Network, NetworkStates, States, neurons
 from .quantization import Quantized, quantize
+from .vhdl import verify_vhdl, write_vhdl
 from .waveforms import write_csv, write_vcd
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "neurons",
     "quantize",
     "traces",
+    "verify_vhdl",
     "write_csv",
     "write_vcd",
+    "write_vhdl",
 ]
