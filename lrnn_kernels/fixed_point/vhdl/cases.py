@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import reference
 from ..check import random_network
 from ..coding import Traces
 from ..network import Network
@@ -35,6 +36,7 @@ def cases() -> list[Case]:
         Case("saturations", Network([np.array([[900], [-900], [40], [1]])]), _silence_and_noise()),
         Case("limits of a current", *_at_the_limit(0)),
         Case("negative shifts", *_negative_shifts()),
+        Case("thresholds", *_near_thresholds()),
         Case("first frames", random_network(rng, (9, 12), 300), _short(rng, 9)),
         Case("accumulators at their limit", *_full_accumulators(0)),
         Case("a current overflows at once", *_at_the_limit(1), True),
@@ -99,6 +101,37 @@ def _negative_shifts() -> tuple[Network, Traces]:
     spikes[0, 1] = True
     spikes[1, ::5] = True
     return Network([weights[:, None]]), Traces.pack(spikes)
+
+
+def _near_thresholds() -> tuple[Network, Traces]:
+    """Neurons that come as near as they can to where the equations turn: h to 500 and 512 from both
+    sides, (3u)>>2 to its clips, h_s to its own. Found among many sequences of X, which weights to
+    one input a step then make."""
+    steps, tried = 60, 20000
+    rng = np.random.default_rng(0)
+    excited = rng.random((steps, tried)) < rng.random((1, tried))
+    last = np.zeros((3, tried), np.int64)
+    history = []
+    for X in np.where(excited, 1023, -1024):
+        step = reference.fire(last[0], last[1], last[2], X)
+        new = last[1] + (((last[2] - last[1]) * step.z) >> 10)
+        history.append([step.h, (3 * step.u) >> 2, new])
+        last = np.stack([last[0], step.h, step.h_s])
+    h, driven, recovered = np.moveaxis(np.array(history), 1, 0)  # (steps, tried) each
+    chosen: list[int] = []
+    clips = (driven, -1024), (driven, 1023), (recovered, -800)
+    for values, threshold in ((h, 500), (h, 512), *clips):
+        for side in (values - threshold, threshold - 1 - values):
+            nearest = np.where(side >= 0, side, 2**20).min(0)
+            chosen += np.argsort(nearest, kind="stable")[:2].tolist()
+    current, weights = np.zeros(len(chosen), np.int64), []
+    for target in np.where(excited[:, chosen], 100, -100):
+        weights.append(target - reference.integrate(current, np.int64(0)))
+        current = target
+    return (
+        Network([np.stack(weights, 1)], accumulator_bits=24),
+        Traces.pack(np.eye(steps, dtype=np.bool_)[None]),
+    )
 
 
 def _short(rng: np.random.Generator, inputs: int) -> Traces:

@@ -13,8 +13,8 @@ _SYNTH = "synth_xilinx -family xc7 -noiopad -noclkbuf -nobram -top src_network"
 def clocks(layer: LayerSizes, style: str, spikes: int | None = None) -> int:
     """From one accepted frame to the next; ``spikes``: of the inputs, for events."""
     if style == "events":
-        return (layer.inputs if spikes is None else spikes) + PHASES + 5
-    return layer.words + PHASES + (3 if layer.lanes == 1 else 4)
+        return (layer.inputs if spikes is None else spikes) + PHASES + 6
+    return layer.words + PHASES + (4 if layer.lanes == 1 else 5)
 
 
 def makefile(sizes: tuple[LayerSizes, ...], *, axi_stream: bool) -> str:
@@ -122,7 +122,7 @@ neuron in every step, every accumulator after every frame, and {expected.results
 |---|---|---|---|
 | `clk`, `rst` | in | 1 | rising edge; reset is synchronous |
 | `frame_valid`, `frame_ready` | in, out | 1 | a frame is accepted where both are '1' |
-| `frame_first`, `frame_last` | in | 1 | the first of a sequence starts at 0, the last has a result |
+| `frame_first`, `frame_last` | in | 1 | the first of a sequence starts at 0, the last ends it |
 | `frame` | in | {network.inputs} | input spikes of one step, input 0 in bit 0 |
 | `result_valid`, `result_ready` | out, in | 1 | a result is taken where both are '1' |
 | `result_class` | out | 4 | the first largest accumulator |

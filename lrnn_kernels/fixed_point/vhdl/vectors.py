@@ -25,13 +25,20 @@ def write(folder: Path, network: Network, traces: Traces, *, backend: str = "cpu
 
     Raises what ``Network.states`` raises, OverflowError included, before there is a file.
     """
+    check(traces)
+    watched = [network.states(traces, image, backend=backend) for image in range(len(traces))]
+    return _write(folder, traces, [(one.layers, one.votes) for one in watched])
+
+
+def check(traces: Traces) -> None:
+    """Raises where there is nothing to send."""
+    if not isinstance(traces, Traces):
+        raise TypeError(f"stimulus must be Traces, got {type(traces).__name__}")
     if not len(traces) or not traces.bits.shape[1]:
         raise ValueError(
             f"stimulus must hold at least one sequence of one step, got {len(traces)} of "
             f"{traces.bits.shape[1]}"
         )
-    watched = [network.states(traces, image, backend=backend) for image in range(len(traces))]
-    return _write(folder, traces, [(one.layers, one.votes) for one in watched])
 
 
 def write_beyond(folder: Path, network: Network, traces: Traces) -> None:

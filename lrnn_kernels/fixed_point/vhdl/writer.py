@@ -33,9 +33,9 @@ def write_vhdl(
     All neurons of a layer work in parallel, layers in a pipeline, weights are constants in LUTs,
     stored exactly in the narrowest width that holds the matrix. The styles give the same bits:
 
-        serial      one input of a layer in a clock: 784 + 9 clocks a frame.
-        parallel8   eight inputs in a clock: 98 + 10.
-        events      only inputs that spike, one in a clock: spikes + 11.
+        serial      one input of a layer in a clock: 784 + 10 clocks a frame.
+        parallel8   eight inputs in a clock: 98 + 11.
+        events      only inputs that spike, one in a clock: spikes + 12.
 
     Args:
         directory: made where it is missing; one that an earlier call wrote is written anew.
@@ -53,6 +53,7 @@ def write_vhdl(
         raise ValueError(f"style must be one of {', '.join(map(repr, STYLES))}, got {style!r}")
     if stimulus is None:
         stimulus = noise(network.inputs)
+    vectors.check(stimulus)
     network.run(stimulus, backend=backend)  # raises here what it would raise below
     sizes = network_sizes(network, style)
     folder = Path(directory)

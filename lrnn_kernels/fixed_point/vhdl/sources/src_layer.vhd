@@ -5,9 +5,9 @@
 -- weight from lane j to neuron k in bits ((k LANES + j) WEIGHT_BITS) and up.
 --
 -- Clocks from one accepted frame to the next, at the earliest:
---     LANES = 1             INPUTS + 9
---     LANES = 8             ceil(INPUTS / 8) + 10
---     EVENTS, LANES = 1     inputs that spike + 11
+--     LANES = 1             INPUTS + 10
+--     LANES = 8             ceil(INPUTS / 8) + 11
+--     EVENTS, LANES = 1     inputs that spike + 12
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
@@ -40,7 +40,8 @@ entity src_layer is
     out_last    : out std_logic;
     out_spikes  : out std_logic_vector(NEURONS - 1 downto 0);
     -- The weights.
-    rom_address : out unsigned(bits_for((INPUTS + LANES - 1) / LANES) - 1 downto 0);
+    rom_address : out unsigned(bits_for((INPUTS + LANES - 1) / LANES) - 1 downto 0)
+                  := (others => '0');
     rom_word    : in  std_logic_vector(NEURONS * LANES * WEIGHT_BITS - 1 downto 0);
     -- For test benches; valid with out_valid, and left open it costs nothing. For each neuron, from
     -- neuron 0 at the right, I & h & h_s & spike.
@@ -62,10 +63,14 @@ architecture rtl of src_layer is
   signal busy   : std_logic := '0';
   signal ended  : std_logic := '0';  -- the neurons have fired
 
-  signal mask   : std_logic_vector(LANES - 1 downto 0);
-  signal mask_q : std_logic_vector(LANES - 1 downto 0) := (others => '0');  -- as old as rom_word
-  signal done   : std_logic;
-  signal done_q : std_logic := '0';
+  -- What the walk visits, a clock later with rom_address, and another with rom_word.
+  signal address : unsigned(rom_address'range);
+  signal mask    : std_logic_vector(LANES - 1 downto 0);
+  signal mask_1  : std_logic_vector(LANES - 1 downto 0) := (others => '0');
+  signal mask_2  : std_logic_vector(LANES - 1 downto 0) := (others => '0');
+  signal done    : std_logic;
+  signal done_1  : std_logic := '0';
+  signal done_2  : std_logic := '0';
 
   -- What the neurons do.
   signal begins  : std_logic := '0';
@@ -95,10 +100,13 @@ begin
         last  <= in_last;
         busy  <= '1';
       end if;
-      begins <= accept;
-      mask_q <= mask;
-      done_q <= done;
-      phase  <= phase(PHASES - 2 downto 0) & fires;
+      begins      <= accept;
+      rom_address <= address;
+      mask_1      <= mask;
+      mask_2      <= mask_1;
+      done_1      <= done;
+      done_2      <= done_1;
+      phase       <= phase(PHASES - 2 downto 0) & fires;
       if phase(PHASES - 1) = '1' then
         ended <= '1';
       elsif ended = '1' and out_ready = '1' then
@@ -109,8 +117,10 @@ begin
         busy   <= '0';
         ended  <= '0';
         begins <= '0';
-        mask_q <= (others => '0');
-        done_q <= '0';
+        mask_1 <= (others => '0');
+        mask_2 <= (others => '0');
+        done_1 <= '0';
+        done_2 <= '0';
         phase  <= (others => '0');
       end if;
     end if;
@@ -121,7 +131,7 @@ begin
       generic map (INPUTS => INPUTS)
       port map (
         clk => clk, rst => rst, start => accept, frame => frame,
-        address => rom_address, mask => mask, done => done
+        address => address, mask => mask, done => done
       );
   end generate;
 
@@ -130,13 +140,13 @@ begin
       generic map (INPUTS => INPUTS, LANES => LANES)
       port map (
         clk => clk, rst => rst, start => accept, frame => frame,
-        address => rom_address, mask => mask, done => done
+        address => address, mask => mask, done => done
       );
   end generate;
 
   one_lane : if LANES = 1 generate
-    add   <= mask_q(0);
-    fires <= done_q;
+    add   <= mask_2(0);
+    fires <= done_2;
     weights : for k in 0 to NEURONS - 1 generate
       addends(k) <= signed(rom_word((k + 1) * WEIGHT_BITS - 1 downto k * WEIGHT_BITS));
     end generate;
@@ -152,8 +162,8 @@ begin
     control_sum : process (clk)
     begin
       if rising_edge(clk) then
-        any_q  <= or mask_q;
-        last_q <= done_q;
+        any_q  <= or mask_2;
+        last_q <= done_2;
         if rst = '1' then
           any_q  <= '0';
           last_q <= '0';
@@ -166,7 +176,7 @@ begin
         generic map (LANES => LANES, WEIGHT_BITS => WEIGHT_BITS, SUM_BITS => ADDEND_BITS)
         port map (
           clk     => clk,
-          mask    => mask_q,
+          mask    => mask_2,
           weights => rom_word((k + 1) * LANES * WEIGHT_BITS - 1 downto k * LANES * WEIGHT_BITS),
           sum     => addends(k)
         );

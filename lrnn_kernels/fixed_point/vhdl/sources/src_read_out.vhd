@@ -70,63 +70,58 @@ begin
   begin
     if rising_edge(clk) then
       done <= '0';
-      case state is
-
-        when IDLE =>
-          row       <= (others => '0');
-          candidate <= (others => '0');
-          if in_valid = '1' then
-            spikes(NEURONS - 1 downto 0) <= in_spikes;
-            last                         <= in_last;
-            state                        <= COUNT;
-            if in_first = '1' then
-              accumulators <= (others => (others => '0'));
-            end if;
+      -- Not a case statement: of one, GHDL and yosys together make latches.
+      if state = IDLE then
+        row       <= (others => '0');
+        candidate <= (others => '0');
+        if in_valid = '1' then
+          spikes(NEURONS - 1 downto 0) <= in_spikes;
+          last                         <= in_last;
+          state                        <= COUNT;
+          if in_first = '1' then
+            accumulators <= (others => (others => '0'));
           end if;
-
-        when COUNT =>
-          ten     := spikes(CLASSES - 1 downto 0);
-          spikes  <= std_logic_vector(shift_right(unsigned(spikes), CLASSES));
-          spiking := 0;
-          for c in 0 to CLASSES - 1 loop
-            if ten(c) = '1' then
-              spiking := spiking + 1;
-            end if;
-          end loop;
-          for c in 0 to CLASSES - 1 loop
-            gain := to_signed(-spiking, gain'length);
-            if ten(c) = '1' then
-              gain := to_signed(11 - spiking, gain'length);
-            end if;
-            sum             := resize(accumulators(c), sum'length) + gain;
-            accumulators(c) <= sum(ACCUMULATOR_BITS - 1 downto 0);
-          end loop;
-          row <= row + 1;
-          if row = ROWS - 1 then
-            done  <= '1';
-            state <= IDLE;
-            if last = '1' then
-              state <= COMPARE;
-            end if;
+        end if;
+      elsif state = COUNT then
+        ten     := spikes(CLASSES - 1 downto 0);
+        spikes  <= std_logic_vector(shift_right(unsigned(spikes), CLASSES));
+        spiking := 0;
+        for c in 0 to CLASSES - 1 loop
+          if ten(c) = '1' then
+            spiking := spiking + 1;
           end if;
-
-        when COMPARE =>
-          compared := accumulators(to_integer(candidate));
-          if candidate = 0 or compared > most then
-            winner <= candidate;
-            most   <= compared;
+        end loop;
+        for c in 0 to CLASSES - 1 loop
+          gain := to_signed(-spiking, gain'length);
+          if ten(c) = '1' then
+            gain := to_signed(11 - spiking, gain'length);
           end if;
-          candidate <= candidate + 1;
-          if candidate = CLASSES - 1 then
-            state <= RESULT;
+          sum             := resize(accumulators(c), sum'length) + gain;
+          accumulators(c) <= sum(ACCUMULATOR_BITS - 1 downto 0);
+        end loop;
+        row <= row + 1;
+        if row = ROWS - 1 then
+          done  <= '1';
+          state <= IDLE;
+          if last = '1' then
+            state <= COMPARE;
           end if;
-
-        when RESULT =>
-          if result_ready = '1' then
-            state <= IDLE;
-          end if;
-
-      end case;
+        end if;
+      elsif state = COMPARE then
+        compared := accumulators(to_integer(candidate));
+        if candidate = 0 or compared > most then
+          winner <= candidate;
+          most   <= compared;
+        end if;
+        candidate <= candidate + 1;
+        if candidate = CLASSES - 1 then
+          state <= RESULT;
+        end if;
+      elsif state = RESULT then
+        if result_ready = '1' then
+          state <= IDLE;
+        end if;
+      end if;
       if rst = '1' then
         state <= IDLE;
       end if;
