@@ -42,8 +42,8 @@ def synthesize(folder: Path, top: str, *, without: tuple[str, ...] = ()) -> dict
         without: entities that are left out: their inputs are ends of paths, their outputs starts.
 
     Returns "modules": for each entity its kinds of cells without those of entities in it, and how
-    often it is there; "total": their sum; "levels": the longest path that ends at a register or
-    port, in LUTs, and in LUTs, CARRY4 and MUXF together; "levels_to_left_out": the same of paths
+    often it is there; "total": their sum; "path": the longest one that ends at a register or
+    port, in LUTs, and in LUTs, CARRY4 and MUXF together; "path_to_left_out": the same of paths
     that end at what is left out.
 
     Raises RuntimeError for a latch, or another cell that no kind counts.
@@ -138,7 +138,7 @@ def levels(flat: dict, without: tuple[str, ...] = ()) -> dict[str, Any]:
     def worst(bits: list[int]) -> list[int]:
         return [max((longest.get(bit, (0, 0))[i] for bit in bits), default=0) for i in range(2)]
 
-    return {"levels": worst(ends), "levels_to_left_out": worst(to_left_out)}
+    return {"path": worst(ends), "path_to_left_out": worst(to_left_out)}
 
 
 def _arcs(cell: dict, inputs: list[int]) -> list[tuple[int, list[int]]]:
