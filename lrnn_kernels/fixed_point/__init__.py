@@ -30,6 +30,7 @@ recurrent cell (Liège).
 """
 
 from .coding import Traces, traces
+from .export import from_src
 from .network import Classification, Network, NetworkStates, States, neurons
 from .quantization import Quantized, quantize
 from .vhdl import verify_vhdl, write_vhdl
@@ -42,6 +43,7 @@ __all__ = [
     "Quantized",
     "States",
     "Traces",
+    "from_src",
     "neurons",
     "quantize",
     "traces",
