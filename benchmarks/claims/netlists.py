@@ -91,7 +91,8 @@ def count(modules: dict, top: str, without: tuple[str, ...] = ()) -> dict[str, A
                 kinds[kind] += 1
             elif cell["type"] not in times and cell["type"] not in without:
                 raise RuntimeError(f"{name} has a cell that nothing counts: {cell['type']}")
-        plain = re.sub(r"_[0-9_]+([0-9a-f]{40})?$", "", name) if name != top else name
+        generics = re.compile(r"(_[0-9]+)+(_[0-9a-f]{40})?$")  # which GHDL adds to names
+        plain = name if name == top or name.startswith("weights_") else generics.sub("", name)
         found[plain] = {"times": number, **kinds}
         for kind, n in kinds.items():
             total[kind] += number * n

@@ -266,7 +266,8 @@ def test_a_full_size_memory_of_ten_neurons_synthesizes(style, tmp_path):
     assert modules["src_neuron"]["times"] == 10
     assert modules["src_neuron"]["luts"] <= 180
     bits = 784 * 10 * sizes.layer_sizes(classifier(10, 16).weights[0], style).weight_bits
-    assert bits / 64 <= modules["weights_0"]["luts"] <= 1.4 * bits / 64
+    # A LUT holds 64 bits; equal columns and regular ones need fewer, selection needs more.
+    assert 0.6 * bits / 64 <= modules["weights_0"]["luts"] <= 1.4 * bits / 64
     assert found["path"][0] <= 15
 
 
