@@ -9,6 +9,8 @@ import functools
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from ..measure import machine, report
 from . import CLAIMS, progress, runs, shown, src_mnist
 
@@ -80,7 +82,8 @@ def _src_mnist(args: argparse.Namespace) -> int:
         return 1
     with progress.bar("src-mnist", total=1 + len(src_mnist.INTEGER)) as bar:
         progress.to(bar.update)
-        rows = src_mnist.run(data, quick=args.quick)
+        kept: dict = {}
+        rows = src_mnist.run(data, quick=args.quick, kept=kept)
     print(
         report.table(
             src_mnist.HEADER,
@@ -91,6 +94,9 @@ def _src_mnist(args: argparse.Namespace) -> int:
     about = machine.describe()
     results = {"machine": about, "quick": args.quick, "validate": args.validate, "src_mnist": rows}
     print(f"\nResults: {report.save(results, args.out, f'src-mnist-{machine.slug(about)}')}")
+    weights = args.out / "src-mnist-weights.npz"
+    np.savez_compressed(weights, **kept)
+    print(f"Weights: {weights}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,9 +98,18 @@ def evaluate(network: Network, x: Tensor, labels: Tensor) -> float:
     return accuracy(network, x, labels)
 
 
-def run(data: tuple[Tensor, Tensor, Tensor, Tensor], *, quick: bool = False) -> list[dict]:
+def run(
+    data: tuple[Tensor, Tensor, Tensor, Tensor],
+    *,
+    quick: bool = False,
+    kept: dict[str, np.ndarray] | None = None,
+) -> list[dict]:
     """Trains on what ``load`` returned and classifies: a row for the float network, and one for
-    each network of integers."""
+    each network of integers.
+
+    In ``kept``, for levels B, are left: weights_B (100,784), accuracy_B, and spikes_B (785,), in
+    how many frames of the test digits how many pixels spike. Circuits are made of them (``fpga``).
+    """
     torch.manual_seed(SEED)
     network = FloatNetwork(FLOAT["frames"], sharpness=FLOAT["sharpness"], seed=SEED + 1)
     rows = [_row(network, FLOAT, data, quick)]
@@ -110,7 +120,26 @@ def run(data: tuple[Tensor, Tensor, Tensor, Tensor], *, quick: bool = False) -> 
         )
         rounded = evaluate(integers, *data[2:])
         rows.append({**_row(integers, setting, data, quick), "rounded_accuracy": rounded})
+        if kept is not None:
+            kept[f"weights_{levels}"] = integers.quantized().weights
+            kept[f"accuracy_{levels}"] = np.array(rows[-1]["test_accuracy"])
+            kept[f"spikes_{levels}"] = _spikes(data[2], integers)
     return rows
+
+
+def _spikes(x: Tensor, network: IntegerNetwork) -> np.ndarray:
+    """(785,), in how many frames of these digits how many pixels spike."""
+    found = np.zeros(x.shape[1] + 1, np.int64)
+    for first in range(0, len(x), 500):  # traces of all would take gigabytes
+        traces = fixed_point.traces(
+            x[first : first + 500].numpy(),
+            network.frames,
+            silent=network.silent,
+            seed=CODING_SEED,
+            first=first,
+        )
+        found += np.bincount(traces.unpack().sum(2).ravel(), minlength=len(found))
+    return found
 
 
 def _row(

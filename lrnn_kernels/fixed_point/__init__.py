@@ -30,8 +30,10 @@ recurrent cell (Liège).
 """
 
 from .coding import Traces, traces
+from .export import from_src
 from .network import Classification, Network, NetworkStates, States, neurons
 from .quantization import Quantized, quantize
+from .vhdl import verify_vhdl, write_vhdl
 from .waveforms import write_csv, write_vcd
 
 __all__ = [
@@ -41,9 +43,12 @@ __all__ = [
     "Quantized",
     "States",
     "Traces",
+    "from_src",
     "neurons",
     "quantize",
     "traces",
+    "verify_vhdl",
     "write_csv",
     "write_vcd",
+    "write_vhdl",
 ]

@@ -266,7 +266,8 @@ def test_the_benchmark_runs(digits, tmp_path, monkeypatch):
     )
     data = [torch.from_numpy(x) for x in mnist.load(_write_npz(tmp_path, digits))]
     data[0], data[1] = data[0].repeat(40, 1), data[1].repeat(40)
-    rows = src_mnist.run(tuple(data))
+    kept = {}
+    rows = src_mnist.run(tuple(data), kept=kept)
     assert [row["form"] for row in rows] == ["float", "integer", "integer"]
     assert all(
         0 <= row["test_accuracy"] <= 1 and row["test_digits"] == TEST and row["seed"] == 0
@@ -274,3 +275,7 @@ def test_the_benchmark_runs(digits, tmp_path, monkeypatch):
     )
     assert all(len(src_mnist.cells(row)) == len(src_mnist.HEADER) for row in rows)
     assert "held-out" in src_mnist.title(rows, validate=True)
+    for setting in src_mnist.INTEGER:  # what circuits are made of
+        levels = setting["levels"]
+        assert np.abs(kept[f"weights_{levels}"]).max() == levels
+        assert kept[f"spikes_{levels}"].sum() == 22 * rows[0]["test_digits"]
