@@ -251,13 +251,14 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
         libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")
     ]
     installed = tmp_path / "unpacked" / "lrnn_kernels"
-    expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob("*.py")]
-    expected += [
-        path.relative_to(ROOT / "lrnn_kernels") for path in (ROOT / "lrnn_kernels").rglob("*.py")
-    ]
-    assert sorted(expected) == sorted(
-        path.relative_to(installed) for path in installed.rglob("*.py")
-    )
+    for kind in ("*.py", "*.safetensors", "*.vhd"):
+        expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob(kind)]
+        own = ROOT / "lrnn_kernels"
+        expected += [path.relative_to(own) for path in own.rglob(kind)]
+        assert expected
+        assert sorted(expected) == sorted(
+            path.relative_to(installed) for path in installed.rglob(kind)
+        )
 
 
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):
