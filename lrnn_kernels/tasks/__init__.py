@@ -12,6 +12,7 @@ of torch. Nothing is downloaded: what cannot be drawn is read from a file that t
 """
 
 from . import (
+    adaptation,
     associative_recall,
     copy_first_input,
     copy_first_symbol,
@@ -31,6 +32,7 @@ from .batch import Batch
 
 __all__ = [
     "Batch",
+    "adaptation",
     "associative_recall",
     "copy_first_input",
     "copy_first_symbol",

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...options import integer
 from .. import hashed
+from ..episodes import Episodes, check
 from .cells import CORRIDOR, DOWN, GAPS, JUNCTION, LEFT, LOCAL_UP, RIGHT, UP
 from .maze import DETOUR, LAB, Maze
 
 ACTIONS = 4
 _NO_ARM = -1
-_SEEDS = 2**62  # below it, seed + i is an int64
 
 #: Episodes of each maze that are drawn ahead, where so many cells of all do not exceed the last.
 _LEAST_AHEAD, _MOST_AHEAD, _AHEAD_CELLS = 4, 32, 2**17
@@ -32,7 +31,7 @@ class Step(NamedTuple):
     truncated: Tensor  # (B,), bool: the limit was reached before
 
 
-class TMaze:
+class TMaze(Episodes):
     """B mazes that are walked at once: ``observation = env.reset()``, then
     ``observation, reward, terminated, truncated = env.step(action)``.
 
@@ -52,17 +51,16 @@ class TMaze:
     """
 
     actions = ACTIONS
+    WHAT = "mazes"
+    STATE = (*Episodes.STATE, "shows", "arms", "position", "last", "limit")
 
     def __init__(self, maze: Maze = LAB, batch_size: int = 1, *, seed: int | None = None) -> None:
         if not isinstance(maze, Maze):
             raise TypeError(f"maze must be a Maze, got {type(maze).__name__}")
-        integer("batch_size", batch_size)
-        self.maze, self.batch_size = maze, batch_size
+        super().__init__(batch_size)
+        self.maze = maze
         self.observation_size = maze.observation_size
-        self.seed = torch.empty(batch_size, dtype=torch.int64)
-        self.episode = torch.empty(batch_size, dtype=torch.int64)
         self._shown = _shown(self.observation_size)
-        self._rows = torch.arange(batch_size)
         #: What an episode draws: what for, which one of these, and below which number, (K,1) each.
         self._draws, highs = zip(*_draws(maze).items(), strict=True)
         self._what, self._numbers = torch.tensor(self._draws).T[..., None]
@@ -79,59 +77,16 @@ class TMaze:
         #: Of each cell of each episode: what it shows, and the arm that leads on, or -1.
         self.shows = torch.empty(shape, dtype=torch.int64)
         self.arms = torch.empty(shape, dtype=torch.int64)
-        self.position, self.elapsed, self.last, self.limit = (
-            torch.zeros(batch_size, dtype=torch.int64) for _ in range(4)
+        self.position, self.last, self.limit = (
+            torch.zeros(batch_size, dtype=torch.int64) for _ in range(3)
         )
-        self.done = torch.ones(batch_size, dtype=torch.bool)
-        self._any_done = True
         self.reseed(seed)
-
-    def reseed(self, seed: int | Tensor | None = None) -> None:
-        """Episodes from here on are those of another seed, the first one next: an integer, of which
-        maze i has ``seed + i``, or one for each maze, int64 (B,)."""
-        if seed is None:
-            seed = int(torch.randint(_SEEDS, ()))
-        if isinstance(seed, Tensor):
-            if seed.dtype != torch.int64 or seed.shape != (self.batch_size,):
-                raise ValueError(
-                    f"seed must be an integer or int64 of shape ({self.batch_size},), got "
-                    f"{seed.dtype} of shape {tuple(seed.shape)}"
-                )
-            self.seed.copy_(seed)
-        else:
-            if integer("seed", seed, 0) >= _SEEDS:
-                raise ValueError(f"seed must be below 2^62, got {seed}")
-            self.seed.copy_(seed + self._rows)
-        self.episode.fill_(-1)
-        self._ahead = []
-        self.done.fill_(True)
-        self._any_done = True
-
-    def reset(self, mask: Tensor | None = None) -> Tensor:
-        """Begins an episode in every maze, or where mask (B,) bool is True; the others stay where
-        they are. Returns the observations of all, (B,4) or (B,6)."""
-        if mask is None:
-            which = self._rows
-        else:
-            _check(mask, "mask", torch.bool, self.batch_size)
-            which = mask.nonzero()[:, 0]
-        if len(which):
-            self._begin(which)
-        self._any_done = bool(self.done.any())
-        return self._observe()
 
     def step(self, action: Tensor, begin: Tensor | None = None) -> Step:
         """One step of every maze. action: int64 (B,), RIGHT, UP, LEFT, DOWN = 0 ... 3. Where begin
         (B,) bool is True, an episode begins instead, whatever the action, with reward 0."""
-        _check(action, "action", torch.int64, self.batch_size)
-        anew = None
-        if begin is not None:
-            _check(begin, "begin", torch.bool, self.batch_size)
-            anew = begin.nonzero()[:, 0]
-        if self._any_done:
-            over = (self.done if begin is None else self.done & ~begin).nonzero()[:, 0].tolist()
-            if over:
-                raise RuntimeError(f"step needs reset: episodes are over in mazes {over[:8]}")
+        check(action, "action", torch.int64, self.batch_size)
+        anew = self._begun(begin)
         if not 0 <= int(action.min()) <= int(action.max()) < ACTIONS:
             raise ValueError(
                 f"action must be 0 ... {ACTIONS - 1}, got {int(action.min())} to "
@@ -181,26 +136,11 @@ class TMaze:
         """The observation of each cell of each maze, (B, cells, 4 or 6), from the left."""
         return self._shown[self.shows]
 
-    def get_state(self) -> dict[str, Tensor]:
-        """All that the future depends on, but for the actions; a copy."""
-        return {name: getattr(self, name).clone() for name in _STATE}
-
-    def set_state(self, state: dict[str, Tensor]) -> Tensor:
-        """Goes back to what ``get_state`` gave, of as many mazes; returns the observations."""
-        if not isinstance(state, dict) or state.keys() != set(_STATE):
-            found = sorted(state) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"state must have the keys {', '.join(_STATE)}, got {found}")
-        for name, x in state.items():
-            mine = getattr(self, name)
-            _check(x, f"state[{name!r}]", mine.dtype, *mine.shape)
-        for name, x in state.items():
-            getattr(self, name).copy_(x)
-        self._ahead = []
-        self._any_done = bool(self.done.any())
-        return self._observe()
-
     def _observe(self) -> Tensor:
         return self._shown[self.shows.gather(1, self.position[:, None])[:, 0]]
+
+    def _forget(self) -> None:
+        self._ahead = []
 
     def _start(self) -> int:
         return int(self.maze.cue == "left")
@@ -277,9 +217,6 @@ class TMaze:
         return shows, arms, last, limit
 
 
-_STATE = ("seed", "episode", "shows", "arms", "position", "elapsed", "last", "limit", "done")
-
-
 def _draws(maze: Maze) -> dict[tuple[int, int], int]:
     """What an episode draws, by what it is for and which one of these it is: below which number."""
     found = {(_CUE, 0): 2}
@@ -300,13 +237,3 @@ def _shown(channels: int) -> Tensor:
     return torch.cat(
         [one, *(one[[cue]] + one[[LOCAL_UP + own]] for cue in (0, 1) for own in (0, 1))]
     )
-
-
-def _check(x: object, name: str, dtype: torch.dtype, *shape: int) -> None:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
-    if x.dtype != dtype or x.shape != shape:
-        raise ValueError(
-            f"{name} must be {dtype} of shape {tuple(shape)}, got {x.dtype} of shape "
-            f"{tuple(x.shape)}"
-        )
