@@ -1,5 +1,5 @@
-"""Whole networks: the backbone of the BMRU's and CMRU's papers around the recurrent layers, and
-autoencoders that are projections.
+"""Whole networks: the backbone of the BMRU's and CMRU's papers around the recurrent layers, nets
+whose units are modulated, and autoencoders that are projections.
 
 from lrnn_kernels import models
 
@@ -10,6 +10,9 @@ logits, states = network.step(x_t, states)       # streaming, the same values
 network.save("digits.safetensors")               # one file: config and parameters
 network = models.load("digits.safetensors")
 
+net = models.NMDNet(nn.GRU(3, 50, batch_first=True), 1, (1, 1), modulators=20, hidden=(10,))
+(mean, log_variance), state = net(x, context)    # x (B,T,1), context (B,T,3)
+
 manifold = models.NeuromodulatedAutoencoder((16, 16, 8, 3), context=2)
 y = manifold.project(x, c)                       # x (..., 16), c (..., 2); projected again: y
 """
@@ -18,6 +21,7 @@ from .autoencoder import ConstrainedAutoencoder, NeuromodulatedAutoencoder
 from .backbone import Backbone
 from .config import BackboneConfig
 from .layers import Layer, Stacked
+from .nmd import NMDNet, RecurrentNet
 
 #: ``Backbone.load``: a network from the file that its save wrote.
 load = Backbone.load
@@ -27,7 +31,9 @@ __all__ = [
     "BackboneConfig",
     "ConstrainedAutoencoder",
     "Layer",
+    "NMDNet",
     "NeuromodulatedAutoencoder",
+    "RecurrentNet",
     "Stacked",
     "load",
 ]
