@@ -100,7 +100,8 @@ def found_by(name: str, tmp_path, *, quick: bool = True, seeds: int = 1) -> list
     for setting in claim.settings(quick):
         short = {**setting, **{key: x for key, x in SHORT.items() if key in setting}}
         for seed in range(seeds):
-            one = claim.run(short, seed, tmp_path / "state.pt")
+            one = claim.run(short, seed, state := tmp_path / "state.pt")
+            state.unlink(missing_ok=True)  # as after a run that is done
             found.append({**setting, "seed": seed, **one, "cpu_seconds": 1.25})
     return found
 
