@@ -91,7 +91,9 @@ def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -
     low, high = zip(*found.model.recipe.modulated, strict=True)
     for (raster, population, plane), b in zip(axes, shown, strict=True):
         match, ours = found.matches[b], recorded[b]
-        rows = [ours - ours[0], *(x - x[0] if len(x) else x for x in _each(found.of(b)))]
+        theirs = found.of(b)
+        trains = (ours, *(theirs[i] for i in range(len(theirs))))
+        rows = [x - x[0] if len(x) else x for x in trains]
         plot_raster(raster, Spikes.from_lists([x[x <= _SPAN] for x in rows]))
         raster.axhspan(-0.5, 0.5, color="tab:orange", alpha=0.3)
         raster.set(
@@ -108,10 +110,6 @@ def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -
         plane.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="$g_s$", ylabel="$g_u$")
         plane.set_title("in doubt" if match.outside else "DICs", fontsize="medium")
         plane.grid(alpha=0.3)
-
-
-def _each(spikes: Spikes):
-    return (spikes[b] for b in range(len(spikes)))
 
 
 def _number(x: Any) -> float | None:

@@ -14,7 +14,7 @@ from ...options import integer
 from ..metrics import FEWEST_SPIKES, FiringClass
 from ..spikes import Spikes
 from . import adapters, blocks, files
-from .features import MOST_SPIKES, Features, of_times, padded
+from .features import MOST_SPIKES, Features, of_spikes
 from .uncertainty import deviation
 
 #: What the metrics of a train are called, in the order of its head: see ``neurons.Metrics``.
@@ -141,8 +141,9 @@ class DICsNet(torch.nn.Module):
             order = held.argsort(stable=True)
             order = order[held[order] >= FEWEST_SPIKES]
             for rows in _batches(order, held, batch):
-                part, rows = padded(spikes[rows]).to(like.device), rows.to(like.device)
-                out = self(of_times(part, like.dtype))
+                x, mask = of_spikes(spikes[rows], like.dtype)
+                out = self(Features(x.to(like.device), mask.to(like.device)))
+                rows = rows.to(like.device)
                 values = out.metrics.expm1().clamp(min=0)
                 found[rows] = torch.cat((out.dics, deviation(out.log_sigma), values), 1)
                 kind[rows] = out.logits.argmax(1) + int(FiringClass.SPIKING)
