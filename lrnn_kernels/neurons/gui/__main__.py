@@ -7,7 +7,7 @@ import argparse
 import sys
 from importlib.util import find_spec
 
-from .server import HOST, PORT, free_port, serve
+from .server import HOST, PORT, listen, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,12 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
         print("error: the page needs NiceGUI: pip install 'lrnn-kernels[gui]'", file=sys.stderr)
         return 2
     try:
-        port = free_port(args.port)
+        listener = listen(args.port)
     except OSError as error:
         print(f"error: --port {args.port} of {HOST}: {error.strerror}", file=sys.stderr)
         return 2
     try:
-        serve(port, not args.no_browser)
+        serve(listener, not args.no_browser)
     except KeyboardInterrupt:
         print()
     return 0

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from typing import Any
 
 from .controller import MOST_BYTES
@@ -128,29 +127,35 @@ async def _refuse(scope: Scope, send: Send, status: int, why: str) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-def free_port(wanted: int | None) -> int:
-    """The port that is asked for, or the default one, or any other where that is taken. Raises
-    OSError where the one that is asked for is."""
+def listen(wanted: int | None) -> socket.socket:
+    """Listens at the port that is asked for, or the default one, or any other where that is taken.
+    Raises OSError where the one that is asked for is.
+
+    From here on the port is held: two pages that are started at once get two ports."""
     for port in (PORT, 0) if wanted is None else (wanted,):
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                if port and wanted is None:
-                    continue
-                raise
-            return probe.getsockname()[1]
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen()
+        except OSError:
+            listener.close()
+            if port and wanted is None:
+                continue
+            raise
+        return listener
     raise AssertionError("unreachable")
 
 
-def serve(port: int, browser: bool) -> None:
+def serve(listener: socket.socket, browser: bool) -> None:
     """Until Ctrl-C."""
     from nicegui import app, background_tasks, ui
     from nicegui.server import Server
     from starlette.formparsers import MultiPartParser
 
     from .page import page
+
+    port = listener.getsockname()[1]
 
     async def announce() -> None:
         while not Server.instance.started:
@@ -159,6 +164,9 @@ def serve(port: int, browser: bool) -> None:
 
     # It says so where its own loops take long to end, and they end all the same.
     logging.getLogger("nicegui").addFilter(lambda record: record.funcName != "teardown")
+    # NiceGUI's way to uvicorn has no place for a socket that listens already.
+    run = Server.run
+    Server.run = lambda server, sockets=None: run(server, [listener])
     # Files are held in memory, whatever their size: none is written to the disk.
     MultiPartParser.spool_max_size = MOST_OF_A_REQUEST
     app.add_middleware(Guard, port=port)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -35,12 +35,21 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, downloads: Path) -> None:
         self.driver, self.downloads = driver, downloads
 
-    def until(self, condition, what: str):
-        """Waits until a condition is true, and returns what it is then."""
-        wait = WebDriverWait(
-            self.driver, LIMIT, ignored_exceptions=[StaleElementReferenceException]
-        )
-        return wait.until(lambda _: condition(), f"not within {LIMIT} s: {what}")
+    def until(self, condition, what: str, seen=None):
+        """Waits until a condition is true, and returns what it is then. The page draws its parts
+        anew at any time: an element that is gone before it is used is looked for again."""
+
+        def met(_):
+            try:
+                return condition()
+            except StaleElementReferenceException:
+                return None
+
+        try:
+            return WebDriverWait(self.driver, LIMIT).until(met)
+        except TimeoutException:
+            got = f", got {seen()!r}" if seen else ""
+            raise AssertionError(f"not within {LIMIT} s: {what}{got}") from None
 
     def all(self, css: str) -> list:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
@@ -48,31 +57,40 @@ class Browser:
     def one(self, css: str):
         return self.until(lambda: next(iter(self.all(css)), None), css)
 
-    def button(self, label: str):
-        path = f"//button[normalize-space()='{label}' or .//*[normalize-space()='{label}']]"
-        found = self.until(lambda: self.driver.find_elements(By.XPATH, path), label)
-        return found[0]
-
     def click(self, label: str) -> None:
-        def clickable():
-            button = self.button(label)
-            return button if button.is_enabled() and button.is_displayed() else None
+        path = f"//button[normalize-space()='{label}' or .//*[normalize-space()='{label}']]"
+        self.press(lambda: self.driver.find_elements(By.XPATH, path), f"button {label}")
 
-        button = self.until(clickable, f"{label} can be clicked")
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
-        button.click()
+    def click_on(self, css: str) -> None:
+        self.press(lambda: self.all(css), css)
+
+    def press(self, found, what: str) -> None:
+        def pressed() -> bool:
+            element = next(iter(found()), None)
+            if element is None or not (element.is_enabled() and element.is_displayed()):
+                return False
+            self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+            element.click()
+            return True
+
+        self.until(pressed, f"a click on {what}")
+
+    def each(self, css: str, of: str) -> list:
+        """Of every element, at one moment, an expression of ``element``."""
+        script = f"return Array.from(document.querySelectorAll(arguments[0]), element => {of})"
+        return self.driver.execute_script(script, css)
 
     def text(self, css: str) -> str:
-        return " ".join(element.text for element in self.all(css))
+        return " ".join(self.each(css, "element.innerText"))
 
     def sees(self, css: str, text: str) -> None:
-        self.until(lambda: text in self.text(css), f"{text!r} in {css}, got {self.text(css)!r}")
+        self.until(lambda: text in self.text(css), f"{text!r} in {css}", lambda: self.text(css))
 
     def upload(self, path: Path) -> None:
         self.one("input[type=file]").send_keys(str(path))
 
     def drawing(self, name: str) -> str:
-        return self.one(f".{name} svg").get_attribute("outerHTML")
+        return self.until(lambda: self.each(f".{name} svg", "element.outerHTML"), name)[0]
 
     def taken(self, name: str) -> bytes:
         """A file that was downloaded, once it is there as a whole."""
@@ -133,7 +151,7 @@ def test_the_whole_flow(page, browser, tmp_path):
     process, address = page
     driver = browser.driver
     driver.get(address)
-    browser.button("Load a file")
+    browser.sees("button", "Load a file")
     browser.sees(".step", "Recording")
     wide = "return document.documentElement.scrollWidth <= window.innerWidth"
     assert driver.execute_script(wide), "it is wider than the window"
@@ -154,13 +172,13 @@ def test_the_whole_flow(page, browser, tmp_path):
     assert "Inter-spike intervals" in browser.drawing("histogram")
     browser.shot("2 loaded")
 
-    row = browser.one(".raster [data-unit='1']")
-    row.click()
+    browser.click_on(".raster [data-unit='1']")
     predicted = net.predict(neurons.Spikes.from_lists([cases.trains()[1]]))
     browser.sees(".big", f"g_s = {_said(predicted.g_s)} \N{PLUS-MINUS SIGN} ")
 
     before = [browser.drawing(name) for name in ("plane", "parallel", "scatter")]
-    driver.execute_script("arguments[0].focus()", browser.one(".g_s [tabindex]"))
+    browser.one(".g_s [tabindex]")
+    browser.each(".g_s [tabindex]", "element.focus()")
     start = browser.text(".g_s .value")
     webdriver.ActionChains(driver).send_keys(8 * Keys.ARROW_RIGHT).perform()
     browser.until(lambda: browser.text(".g_s .value") != start, "another g_s")
@@ -172,13 +190,12 @@ def test_the_whole_flow(page, browser, tmp_path):
     browser.click("Simulate")
     browser.one(".compared svg")
     browser.sees(".numbers", "bursting")
-    browser.one(".compared rect[data-twin='4']").click()
+    browser.click_on(".compared rect[data-twin='4']")
     browser.until(lambda: "potential of twin 5" in browser.drawing("voltage"), "V(t) of twin 5")
     browser.sees(".step", "Twin 5")
     for name in ("parallel path", "scatter circle"):
-        marked = browser.one(f".{name}[data-twin='4']")
-        colour = marked.get_attribute("stroke") or marked.get_attribute("fill")
-        assert colour == "#d9730d"
+        colour = "element.getAttribute('stroke') || element.getAttribute('fill')"
+        assert browser.each(f".{name}[data-twin='4']", colour)[:1] == ["#d9730d"]
     browser.shot("3 simulated")
 
     _taken_away(browser, net)
@@ -206,20 +223,24 @@ def _broken_files(browser: Browser, folder: Path) -> None:
 
 
 def _seconds(browser: Browser, text: str) -> None:
-    field = browser.one("input[aria-label='Seconds']")
-    field.send_keys(Keys.CONTROL, "a")
-    field.send_keys(text)
+    def typed() -> bool:
+        for field in browser.all("input[aria-label='Seconds']"):
+            field.send_keys(Keys.CONTROL, "a")
+            field.send_keys(text)
+            return field.get_attribute("value") == text
+        return False
+
+    browser.until(typed, f"{text} seconds typed")
 
 
 def _cancel(browser: Browser) -> None:
     _seconds(browser, "300")
     browser.click("Simulate")
-    browser.until(
-        lambda: any(x.text.endswith("%") and x.text != "0 %" for x in browser.all("[role=status]")),
-        "progress",
-    )
+    status = "[role=status]"
+    browser.until(lambda: browser.text(status).endswith("%"), "progress")
+    browser.until(lambda: browser.text(status) != "0 %", "more than 0 %")
     browser.click("Cancel")
-    browser.sees("[role=status]", "Cancelled.")
+    browser.sees(status, "Cancelled.")
     assert not browser.all(".compared svg")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lrnn_kernels.neurons.gui import __main__ as command
 from lrnn_kernels.neurons.gui import server
-from lrnn_kernels.neurons.gui.server import HOST, MOST_OF_A_REQUEST, Guard, free_port
+from lrnn_kernels.neurons.gui.server import HOST, MOST_OF_A_REQUEST, Guard, listen
 from tests import ROOT
 
 from . import running
@@ -152,19 +152,24 @@ def test_what_the_browser_is_to_hold_to():
     assert headers[b"x-content-type-options"] == b"nosniff"
 
 
-def test_ports():
-    with socket.socket() as taken:
-        taken.bind((HOST, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_ports(monkeypatch):
+    with listen(None) as one:
+        port = one.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
-            free_port(port)
-        before, server.PORT = server.PORT, port
-        try:
-            assert free_port(None) not in (port, 0)
-        finally:
-            server.PORT = before
-    assert free_port(port) == port
+            listen(port)
+        monkeypatch.setattr(server, "PORT", port)
+        with listen(None) as other:
+            assert other.getsockname()[1] not in (port, 0)
+    with listen(port) as again:
+        assert again.getsockname() == (HOST, port)
+
+
+def test_two_pages_at_once(tmp_path):
+    with running.page(tmp_path) as (_, one), running.page(tmp_path) as (_, other):
+        assert one != other
+        for address in (one, other):
+            with urllib.request.urlopen(f"{address}/") as answer:
+                assert answer.status == 200
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http", "1.5", ""])
