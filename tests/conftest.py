@@ -11,7 +11,7 @@ import torch
 from lrnn_kernels import memory, testing
 from lrnn_kernels.cells import CELLS, KERNELS
 
-pytest_plugins = ["tests.in_child", "tests.no_skips"]
+pytest_plugins = ["tests.in_child", "tests.no_skips", "tests.order"]
 
 # Fixed examples: a red test is red for everybody. No deadline: other work on the machine is not a
 # failure.

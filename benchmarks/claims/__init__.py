@@ -8,6 +8,7 @@ from . import (
     dicsnet,
     digits,
     drqn,
+    fpga,
     long_range,
     multistability,
     neuron_rates,
@@ -56,5 +57,6 @@ CLAIMS: dict[str, Claim] = {
         neuron_rates.CLAIM,
         neurons_beside.CLAIM,
         neuron_times.CLAIM,
+        fpga.CLAIM,
     )
 }
