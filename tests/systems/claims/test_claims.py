@@ -42,6 +42,8 @@ SHORT = {
     "samples": 300,
     "ms": 20.0,
     "pairs": 2,
+    "digits": 1,
+    "columns": 1,
 }
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
