@@ -9,6 +9,7 @@ import numpy as np
 from .. import reference
 from ..check import random_network
 from ..coding import Traces
+from ..hysteresis import HysteresisNetwork
 from ..network import Network
 
 
@@ -17,8 +18,8 @@ class Case:
     """A network, what it is sent, and whether it overflows there."""
 
     name: str
-    network: Network
-    stimulus: Traces
+    network: Network | HysteresisNetwork
+    stimulus: Traces | np.ndarray
     overflows: bool = False
 
 

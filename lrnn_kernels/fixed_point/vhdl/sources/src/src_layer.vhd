@@ -11,6 +11,7 @@
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
+use work.bits_package.all;
 use work.src_package.all;
 
 entity src_layer is
