@@ -114,6 +114,7 @@ neuron in every step, every accumulator after every frame, and {expected.results
 | `walk_all.vhd`, `walk_events.vhd` | which inputs are visited in a clock |
 | `masked_sum.vhd` | the adder tree of style parallel8 |
 | `src_read_out.vhd` | ten accumulators, and the first largest |
+| `src_limits.vhd` | for simulation alone: overflows |
 | `tb*.vhd`, `data/` | test benches, and what the golden model said |
 
 ## Ports of `src_network`
@@ -150,7 +151,8 @@ what selects among them. `make synth` counts.
 Nothing here was placed and routed: a clock frequency is for your tools to say.
 
 Overflow: a current beyond +-30000, and an accumulator beyond its bits, are errors of the network.
-Simulation stops with an assertion that names layer, neuron and step; hardware does not notice.
+Simulation stops with an assertion that names the first one, as the golden model does: layer,
+neuron, step and sequence. Hardware does not notice.
 """
 
 

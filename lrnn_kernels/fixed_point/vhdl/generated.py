@@ -181,6 +181,9 @@ architecture rtl of src_network is
 {chr(10).join(signals)}
   -- The weight memories.
 {"".join(memories)}
+  -- Of the frames that layers hand on, whether they begin a sequence.
+  signal firsts : std_logic_vector(LAYERS - 1 downto 0);
+
 begin
 
   valid_0     <= frame_valid;
@@ -207,6 +210,19 @@ begin
       counted      => counted
     );
 
+  -- synthesis translate_off
+  limits : entity work.src_limits
+    port map (
+      clk         => clk,
+      rst         => rst,
+      watch_valid => watch_valid,
+      watch       => watch,
+      firsts      => firsts,
+      counted     => counted,
+      votes       => votes
+    );
+  -- synthesis translate_on
+
 end architecture;
 """
 
@@ -215,7 +231,6 @@ def _layer(number: int, layer: LayerSizes, style: str) -> str:
     return f"""\
   layer_{number} : entity work.src_layer
     generic map (
-      LAYER        => {number},
       INPUTS       => {layer.inputs},
       NEURONS      => {layer.neurons},
       LANES        => {layer.lanes},
@@ -246,6 +261,7 @@ def _layer(number: int, layer: LayerSizes, style: str) -> str:
     port map (clk => clk, address => address_{number}, word => word_{number});
 
   watch_valid({number}) <= valid_{number + 1} and ready_{number + 1};
+  firsts({number})      <= first_{number + 1};
 """
 
 

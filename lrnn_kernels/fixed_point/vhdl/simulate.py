@@ -90,5 +90,5 @@ def _ghdl(arguments: list[str], cwd: str, timeout: float | None) -> str:
     )
     printed = done.stdout + done.stderr
     if done.returncode:
-        raise Mismatch(printed[:4000])
+        raise Mismatch(printed if len(printed) < 8000 else f"{printed[:4000]}...{printed[-4000:]}")
     return printed

@@ -20,9 +20,10 @@ from .simulate import Mismatch, Simulation
 from .sizes import STYLES
 from .writer import write_circuit
 
-#: What both say of an overflow: which, in which step, and the value.
-_CURRENT = re.compile(r"layer (\d+), neuron (\d+), step (\d+).*: I = (-?\d+) is beyond")
-_ACCUMULATOR = re.compile(r"accumulator of class (\d+), step (\d+).*: (-?\d+) (?:is|does)")
+#: What both say of an overflow: which, in which step of which sequence, and the value.
+_PLACE = r"step (\d+), (?:image|sequence) (\d+)"
+_CURRENT = re.compile(rf"layer (\d+), neuron (\d+), {_PLACE}: I = (-?\d+) is beyond")
+_ACCUMULATOR = re.compile(rf"accumulator of class (\d+), {_PLACE}: (-?\d+) (?:is|does)")
 
 
 def verify_vhdl(
@@ -114,7 +115,7 @@ def _compared(done: Simulation, expected: vectors.Expected) -> Simulation:
 def _overflow(case: Case, folder: Path, data: Path, bench: str) -> str:
     """Simulation must stop where the golden model raises, and say the same of it."""
     try:
-        case.network.states(case.stimulus, backend="reference")
+        case.network.run(case.stimulus, backend="reference")
     except OverflowError as error:
         golden = _said(str(error))
     else:
@@ -131,6 +132,6 @@ def _overflow(case: Case, folder: Path, data: Path, bench: str) -> str:
 
 
 def _said(message: str) -> tuple[str, ...] | None:
-    """Which current or accumulator, the step and the value."""
+    """Which current or accumulator, the step and the sequence, and the value."""
     found = _CURRENT.search(message) or _ACCUMULATOR.search(message)
     return found.groups() if found else None

@@ -119,9 +119,9 @@ BUGS = {
     "a vote of 9": ("src_read_out", "to_signed(11 -", "to_signed(10 -", "serial", "a deep stack"),
     "the last largest": ("src_read_out", "compared > most", "compared >= most", "serial", "random"),
     "no limit of a current": (
-        "src_layer",
-        "abs value <= MOST_CURRENT",
-        "abs value <= MOST_CURRENT + 1",
+        "src_limits",
+        "abs value > MOST_CURRENT",
+        "abs value > MOST_CURRENT + 1",
         "events",
         "a current overflows below",
     ),
@@ -165,7 +165,7 @@ def test_the_command(tmp_path, capsys):
     votes = tmp_path / "circuit/data/votes.txt"
     votes.write_text(votes.read_text().replace("0", "1", 1))
     assert main(["verify-vhdl", str(tmp_path / "circuit")]) == 1
-    assert "accumulator of class 0, row 0 is 0, expected 1" in capsys.readouterr().err
+    assert "class 0, row 0: accumulator is 0, expected 1" in capsys.readouterr().err
 
 
 @needs_ghdl
@@ -235,7 +235,7 @@ def test_folders_are_written_anew(tmp_path):
 
 
 def test_what_cannot_be_written_says_so(tmp_path):
-    with pytest.raises(TypeError, match="network must be a Network, got list"):
+    with pytest.raises(TypeError, match="network must be a Network or a HysteresisNetwork, got list"):
         fp.write_vhdl(tmp_path / "x", [np.ones((3, 4))])
     with pytest.raises(ValueError, match=r"style must be one of 'serial', .*, got 'fast'"):
         fp.write_vhdl(tmp_path / "x", small(), style="fast")

@@ -10,7 +10,7 @@ package src_package is
   constant PHASES : positive := 6;
   subtype phase_t is std_logic_vector(PHASES - 1 downto 0);  -- one-hot
 
-  -- |I| beyond this is an error of the network: see the assertions in src_layer.
+  -- |I| beyond this is an error of the network: see src_limits.
   constant MOST_CURRENT : positive := 30000;
 
   constant STATE_BITS : positive := 11;  -- h and h_s, -1024 .. 1023
