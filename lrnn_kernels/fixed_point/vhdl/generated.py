@@ -59,6 +59,7 @@ def weight_memory(number: int, weights: np.ndarray, layer: MemorySizes, unit: st
     ]
     inputs = "input a" if layer.lanes == 1 else f"inputs {layer.lanes} a to {layer.lanes} a + 7"
     last_bit, last_word = layer.word_bits - 1, layer.words - 1
+    fetched = "to_integer(address)" if layer.words > 1 else "0"  # GHDL makes no netlist of the one
     return f"""\
 -- The weights of layer {number}: {layer.neurons} {unit}s of {layer.inputs} inputs.
 -- {low} ... {high}, two's complement, {layer.weight_bits} bits each.
@@ -90,7 +91,7 @@ begin
   fetch : process (clk)
   begin
     if rising_edge(clk) then
-      word <= WORDS(to_integer(address));
+      word <= WORDS({fetched});
     end if;
   end process;
 

@@ -235,7 +235,9 @@ def test_folders_are_written_anew(tmp_path):
 
 
 def test_what_cannot_be_written_says_so(tmp_path):
-    with pytest.raises(TypeError, match="network must be a Network or a HysteresisNetwork, got list"):
+    with pytest.raises(
+        TypeError, match="network must be a Network or a HysteresisNetwork, got list"
+    ):
         fp.write_vhdl(tmp_path / "x", [np.ones((3, 4))])
     with pytest.raises(ValueError, match=r"style must be one of 'serial', .*, got 'fast'"):
         fp.write_vhdl(tmp_path / "x", small(), style="fast")

@@ -83,12 +83,13 @@ def _every_input() -> tuple[HysteresisNetwork, np.ndarray]:
 
 def _ties() -> tuple[HysteresisNetwork, np.ndarray]:
     """u at both thresholds, and one below and above them, from either state; thresholds that are
-    equal, and both 0."""
+    equal, and both 0; two classes whose sums are equal."""
     weights = np.ones((6, 1), np.int64)
     low, high = np.array([5, 5, 7, 0, 0, 8]), np.array([9, 6, 7, 0, 1, 15])
     layer = HysteresisLayer(weights, np.zeros(6, np.int64), low, high, np.arange(6) % 2 == 0)
     near = [15, 6, 5, 6, 8, 9, 8, 6, 5, 4, 7, 8, 10, 9, 0, 9, 5, 0, 1, 0, 7, 6, 7, 15, 14, 8, 15]
-    return HysteresisNetwork([layer], input_bits=4), np.array(near)[None, :, None]
+    read_out = ReadOut(np.array([[0] * 6, [1] * 6, [1] * 6]), np.array([2, 0, 0]))
+    return HysteresisNetwork([layer], read_out, input_bits=4), np.array(near)[None, :, None]
 
 
 def _held() -> tuple[HysteresisNetwork, np.ndarray]:
@@ -99,7 +100,7 @@ def _held() -> tuple[HysteresisNetwork, np.ndarray]:
     x[0] = [3, 2]
     x[0, [5, 45], 0] = 31  # sets
     x[0, [25, 50], 1] = 31  # clears the first
-    x[0, 55] = 0  # clears the second
+    x[0, [30, 55]] = 0  # clears the second
     return HysteresisNetwork([layer], input_bits=5), x
 
 

@@ -112,7 +112,7 @@ def _parameters(number: int, layer: object) -> str:
         initial = "".join(str(int(x)) for x in layer.initial[::-1])
         text += _vector(f"LOWS_{number}", layer.low) + _vector(f"HIGHS_{number}", layer.high)
         text += (
-            f"  constant INITIAL_{number} : std_logic_vector({len(initial) - 1} downto 0) :=\n"
+            f"  constant STARTS_{number} : std_logic_vector({len(initial) - 1} downto 0) :=\n"
             f"{_bits(initial)};\n"
         )
     return text
@@ -184,7 +184,7 @@ def _layer(number: int, layer: SumSizes, style: str) -> str:
       BIASES      => BIASES_{number},
       LOWS        => LOWS_{number},
       HIGHS       => HIGHS_{number},
-      INITIAL     => INITIAL_{number}
+      STARTS      => STARTS_{number}
     )
     port map (
       clk         => clk,

@@ -22,7 +22,7 @@ entity hysteresis_layer is
     BIASES      : integer_vector;
     LOWS        : integer_vector;  -- thresholds of each unit
     HIGHS       : integer_vector;
-    INITIAL     : std_logic_vector  -- states before the first step, unit 0 at the right
+    STARTS      : std_logic_vector  -- states before the first step, unit 0 at the right
   );
   port (
     clk         : in  std_logic;
@@ -120,7 +120,7 @@ begin
         sum     => signed(sums((k + 1) * SUM_BITS - 1 downto k * SUM_BITS)),
         low     => to_signed(LOWS(k), SUM_BITS),
         high    => to_signed(HIGHS(k), SUM_BITS),
-        initial => INITIAL(k),
+        start   => STARTS(k),
         u       => u,
         state   => state
       );

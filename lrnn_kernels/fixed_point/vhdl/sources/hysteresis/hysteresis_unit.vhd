@@ -3,7 +3,7 @@
 --     u     = max(sum, 0)
 --     state = '1' if u >= high, else '0' if u <= low, else as before
 --
--- Between the thresholds it remembers; before the first step of a sequence it is initial. Both
+-- Between the thresholds it remembers; before the first step of a sequence it is start. Both
 -- comparisons include equality, and high comes first, where low = high.
 library ieee;
 use ieee.std_logic_1164.all;
@@ -20,7 +20,7 @@ entity hysteresis_unit is
     sum     : in  signed(SUM_BITS - 1 downto 0);
     low     : in  signed(SUM_BITS - 1 downto 0);  -- 0 <= low <= high
     high    : in  signed(SUM_BITS - 1 downto 0);
-    initial : in  std_logic;
+    start   : in  std_logic;
     u       : out signed(SUM_BITS - 1 downto 0);
     state   : out std_logic := '0'
   );
@@ -40,7 +40,7 @@ begin
         elsif u <= low then
           state <= '0';
         elsif first = '1' then
-          state <= initial;
+          state <= start;
         end if;
       end if;
     end if;

@@ -54,12 +54,11 @@ architecture rtl of weighted_sums is
   constant SHIFTED_BITS : positive := WEIGHT_BITS + INPUT_BITS - 1;
 
   subtype group_t is std_logic_vector(GROUP_BITS - 1 downto 0);
-  type groups_t is array (0 to GROUPS - 1) of group_t;
 
   -- The frame in work.
   signal frame     : std_logic_vector(INPUTS * INPUT_BITS - 1 downto 0) := (others => '0');
   signal nonzero   : std_logic_vector(INPUTS - 1 downto 0);
-  signal in_groups : groups_t;
+  signal padded    : std_logic_vector(GROUPS * GROUP_BITS - 1 downto 0);
   signal accept    : std_logic;
   signal busy      : std_logic := '0';
   signal begins    : std_logic := '0';
@@ -83,20 +82,16 @@ begin
   accept   <= in_valid and not busy;
 
   split : process (frame)
-    variable padded : std_logic_vector(GROUPS * GROUP_BITS - 1 downto 0);
   begin
-    padded              := (others => '0');
-    padded(frame'range) := frame;
-    for g in 0 to GROUPS - 1 loop
-      in_groups(g) <= padded((g + 1) * GROUP_BITS - 1 downto g * GROUP_BITS);
-    end loop;
+    padded              <= (others => '0');
+    padded(frame'range) <= frame;
     for j in 0 to INPUTS - 1 loop
       nonzero(j) <= or frame((j + 1) * INPUT_BITS - 1 downto j * INPUT_BITS);
     end loop;
   end process;
 
   control : process (clk)
-    variable group_now : group_t;
+    variable place : natural range 0 to (GROUPS - 1) * GROUP_BITS;
   begin
     if rising_edge(clk) then
       if accept = '1' then
@@ -115,10 +110,10 @@ begin
       fires       <= done_2;
       complete    <= fires;
       add         <= or inputs_2;
-      group_now   := in_groups(to_integer(rom_address));
+      place       := to_integer(rom_address) * GROUP_BITS;
       for lane in 0 to LANES - 1 loop
         for b in lane * INPUT_BITS to (lane + 1) * INPUT_BITS - 1 loop
-          inputs_2(b) <= group_now(b) and mask_1(lane);
+          inputs_2(b) <= padded(place + b) and mask_1(lane);
         end loop;
       end loop;
       if rst = '1' then
