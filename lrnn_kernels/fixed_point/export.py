@@ -28,6 +28,9 @@ _CONSTANTS = {
 #: All neurons of the hardware share one bias, 3000 / 512; how far another may be from it.
 BIAS, _TOLERANCE = -6.0, 0.25
 
+#: What tells a layer of first-quadrant BMRUs.
+_BISTABLE = ("weight_ih_l0", "p1_l0", "p2_l0", "alpha_l0", "quantize_initial_state", "eps")
+
 
 def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
     """The network of integers that stands for an ``nn.SRC``, layers quantized each by itself.
@@ -98,7 +101,7 @@ def from_fq_bmru(
     be: with eps that is not 0, two directions, an initial state that is not 0 or alpha, or numbers
     that are not finite or need sums of more than 32 bits.
     """
-    if getattr(getattr(layer, "cell", None), "name", None) != "fq_bmru":
+    if not all(hasattr(layer, name) for name in _BISTABLE):
         raise TypeError(f"layer must be an nn.FQBMRU, got {type(layer).__name__}")
     if layer.bidirectional:
         raise ValueError("layer must have one direction, got bidirectional=True")

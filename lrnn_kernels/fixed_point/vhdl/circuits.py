@@ -55,7 +55,7 @@ class Circuit:
 _SUMS = ("masked_sum", "walk_all", "walk_events")
 
 SRC = Circuit(
-    folder="src",
+    folder="spiking",
     packages=("bits_package", "src_package"),
     parts=(*_SUMS, "src_neuron", "src_layer", "src_read_out", "src_limits"),
     top="src_network",
@@ -63,7 +63,7 @@ SRC = Circuit(
     unit="neuron",
 )
 HYSTERESIS = Circuit(
-    folder="hysteresis",
+    folder="bistable",
     packages=("bits_package",),
     parts=(
         *_SUMS,
