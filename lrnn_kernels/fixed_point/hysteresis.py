@@ -9,7 +9,8 @@ one scale. In every step, for every unit:
 Both comparisons include equality, and ``high`` comes first where low = high: those of
 ``nn.FQBMRU``, whose states are 0 and alpha. What alpha is does not matter to a unit; it is a factor
 of the weights that read its state. In a stack, states are the next layer's inputs in the same step.
-Sums are 32 bits wide at most, by construction: nothing overflows, whatever x is.
+Sums are 32 bits wide at most, by construction: nothing overflows, whatever x is. Source: the
+first-quadrant form of the BMRU, that of its analog circuit (Liège).
 """
 
 from __future__ import annotations

@@ -48,8 +48,9 @@ without anything of a vendor. Written by `lrnn_kernels.fixed_point.write_vhdl`; 
     make            # simulates with GHDL: ends with PASS, or with what differs
     make synth      # LUTs and registers by ghdl and yosys
 
-The test bench sends {expected.frames} frames, and compares {expected.values} values, u and the
-state of every unit in every step, and {expected.results} results.
+The test bench sends {expected.frames} frames, and compares {expected.values} values, u and \
+the state of every
+unit in every step, and {expected.results} results.
 
 ## Files
 
@@ -95,9 +96,9 @@ same time on different ones, so that the slowest sets the pace.
 
 {units} units, each an adder, two comparators and a bit of state beside its sum; memories of
 {sum(layer.words * layer.word_bits for layer in sizes)} bits in all, in LUTs of 64 bits each and \
-what selects among them. There is no multiplier: products are
-sums of shifted weights. `make synth` counts. Nothing here was placed and routed: a clock frequency
-is for your tools to say.
+what selects among them. There is no
+multiplier: products are sums of shifted weights. `make synth` counts. Nothing here was placed and
+routed: a clock frequency is for your tools to say.
 
 Nothing overflows: a sum has the bits that hold it whatever the inputs are, and every sum on the way
 to it.

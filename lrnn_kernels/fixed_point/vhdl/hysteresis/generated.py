@@ -119,12 +119,12 @@ def _parameters(number: int, layer: object) -> str:
 
 
 def _vector(name: str, values: np.ndarray) -> str:
-    listed = textwrap.fill(
-        ", ".join(f"{k} => {x}" for k, x in enumerate(values.tolist())),
-        96,
-        initial_indent="    ",
-        subsequent_indent="    ",
+    """An aggregate by name, in lines that break between its elements."""
+    elements = ", ".join(f"{k}_=>_{x}" for k, x in enumerate(values.tolist()))
+    lines = textwrap.wrap(
+        elements, 96, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
     )
+    listed = "\n".join(lines).replace("_", " ")
     return f"  constant {name} : integer_vector(0 to {len(values) - 1}) := (\n{listed}\n  );\n"
 
 

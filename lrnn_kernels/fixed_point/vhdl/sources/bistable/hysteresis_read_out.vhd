@@ -1,6 +1,6 @@
--- The read-out: after each step a bias and the weights of those states that are
--- '1', for each class, and the class of the first largest sum. A frame takes CLASSES clocks more than its sums, during
--- which the layers go on with the next one.
+-- The read-out: after each step, for each class, a bias and the weights of those states that are
+-- '1', and the class of the first largest sum. A frame takes CLASSES clocks more than its sums,
+-- during which the layers go on with the next one.
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
