@@ -176,7 +176,8 @@ class HysteresisNetwork:
         )
 
     def run(self, x: np.ndarray) -> Outcome:
-        """The states, and values, after each step of sequences x (N, T, inputs), integers."""
+        """The states, and values, after each step of sequences x (N, T, inputs): integers, or bool,
+        as states of another network and unpacked ``traces`` are."""
         layers, values = self._run(self._checked(x))
         return Outcome(layers[-1].state, values)
 
@@ -224,6 +225,7 @@ class HysteresisNetwork:
 
     def _checked(self, x: object) -> np.ndarray:
         x = arguments.array("x", x, 3, f"(N, T, {self.inputs})")
+        x = x.astype(np.uint8) if x.dtype == np.bool_ else x
         x = arguments.integers("x", x, 0, 2**self.input_bits - 1, np.int64)
         if x.shape[2] != self.inputs:
             raise ValueError(f"x must have shape (N, T, {self.inputs}), got {x.shape}")

@@ -249,6 +249,20 @@ def test_bad_arguments_are_named():
         _ = network.run(np.zeros((1, 2, 3), int)).labels
 
 
+def test_states_are_inputs():
+    """A stack is its layers, one after the other; and nothing of a sequence reaches the next."""
+    rng = np.random.default_rng(0)
+    whole = random_network(rng, (5, 12, 9), 20, input_bits=4)
+    first, second = (
+        fp.HysteresisNetwork([layer], input_bits=bits)
+        for layer, bits in zip(whole.layers, (4, 1), strict=True)
+    )
+    x = rng.integers(0, 16, (3, 40, 5))
+    found = whole.run(x).states
+    assert np.array_equal(second.run(first.run(x).states).states, found)
+    assert np.array_equal(whole.run(x[2:]).states, found[2:])
+
+
 @pytest.mark.parametrize("shape", [(0, 5, 3), (2, 0, 3), (0, 0, 3)])
 def test_nothing_gives_nothing(shape):
     network = random_network(np.random.default_rng(0), (3, 4), 5, input_bits=2, classes=2)
