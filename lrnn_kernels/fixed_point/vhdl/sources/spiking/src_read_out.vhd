@@ -125,6 +125,7 @@ begin
       end if;
       if rst = '1' then
         state <= IDLE;
+        done  <= '0';
       end if;
     end if;
   end process;
