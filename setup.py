@@ -129,7 +129,7 @@ setup(
         "lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"],
         "lrnn_kernels": ["*.hash"],
         "lrnn_kernels.neurons.network": ["weights/*.safetensors"],
-        "lrnn_kernels.fixed_point.vhdl": ["sources/*.vhd"],
+        "lrnn_kernels.fixed_point.vhdl": ["sources/*/*.vhd"],
     },
     ext_modules=EXTENSIONS,
     cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},

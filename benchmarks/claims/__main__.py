@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lrnn_kernels.fixed_point.vhdl import Mismatch
+
 from ..measure import machine, report
-from . import CLAIMS, progress, runs, shown, src_mnist
+from . import CLAIMS, fpga_digits, progress, runs, shown, src_mnist
 
 OUT = Path(__file__).parents[1] / "out"
 
@@ -34,12 +36,19 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--quick", action="store_true", help="fewer networks, shorter runs")
         for name, kind, says in claim.options:
             command.add_argument(f"--{name}", type=_count if kind is int else _positive, help=says)
-    command = names.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
+    command = names.add_parser("fpga-digits", help=fpga_digits.__doc__.split(":")[0])
+    _takes_mnist(command)
     command.add_argument(
-        "--data",
-        required=True,
-        help="an mnist.npz, a folder of IDX files, or the root torchvision was given",
+        "--digits", type=_count, default=fpga_digits.DIGITS, help="how many (default: %(default)s)"
     )
+    command.add_argument(
+        "--style",
+        choices=tuple(fpga_digits.LEVELS),
+        action="append",
+        help="simulate only this; may be repeated",
+    )
+    command = names.add_parser("src-mnist", help=src_mnist.__doc__.split("\n")[0])
+    _takes_mnist(command)
     command.add_argument(
         "--quick", action="store_true", help="one epoch of 12,000 digits, tested on 2,000"
     )
@@ -53,7 +62,16 @@ def main(arguments: list[str] | None = None) -> int:
             "--out", type=Path, default=OUT, help="where results go (default: benchmarks/out)"
         )
     args = parser.parse_args(arguments)
-    return _src_mnist(args) if args.claim == "src-mnist" else _claim(args)
+    own = {"src-mnist": _src_mnist, "fpga-digits": _fpga_digits}
+    return own.get(args.claim, _claim)(args)
+
+
+def _takes_mnist(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data",
+        required=True,
+        help="an mnist.npz, a folder of IDX files, or the root torchvision was given",
+    )
 
 
 def _claim(args: argparse.Namespace) -> int:
@@ -97,6 +115,26 @@ def _src_mnist(args: argparse.Namespace) -> int:
     weights = args.out / "src-mnist-weights.npz"
     np.savez_compressed(weights, **kept)
     print(f"Weights: {weights}")
+    return 0
+
+
+def _fpga_digits(args: argparse.Namespace) -> int:
+    styles = tuple(args.style or fpga_digits.LEVELS)
+    total = sum(len(fpga_digits.LEVELS[style]) for style in styles)
+    rows = []
+    try:
+        with progress.bar("fpga-digits", total) as bar:
+            for row in fpga_digits.run(args.data, args.digits, styles):
+                rows.append(row)
+                bar.update(1)
+    except (OSError, ValueError, RuntimeError, Mismatch) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    title = " ".join(fpga_digits.__doc__.split())
+    print(report.table(fpga_digits.HEADER, [fpga_digits.cells(row) for row in rows], title))
+    about = machine.describe()
+    results = {"machine": about, "fpga_digits": rows}
+    print(f"\nResults: {report.save(results, args.out, f'fpga-digits-{machine.slug(about)}')}")
     return 0
 
 

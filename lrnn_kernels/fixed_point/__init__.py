@@ -27,10 +27,22 @@ takes 1 from the other nine; the first largest wins.
 ``backend="cpu"`` is compiled C++ (SIMD, threads); ``backend="reference"`` is ``reference.py``: the
 same bits from readable NumPy, with no compiler. Source: the FPGA form of the SRC, a spiking
 recurrent cell (Liège).
+
+A second network is of first-quadrant BMRUs, bits that two thresholds switch:
+``HysteresisNetwork``, with its equations in ``hysteresis.py``, and ``from_fq_bmru`` to make one of
+an ``nn.FQBMRU``. ``write_vhdl`` writes both as circuits.
 """
 
 from .coding import Traces, traces
-from .export import from_src
+from .export import from_fq_bmru, from_src
+from .hysteresis import (
+    HysteresisLayer,
+    HysteresisNetwork,
+    HysteresisStates,
+    Outcome,
+    ReadOut,
+    UnitStates,
+)
 from .network import Classification, Network, NetworkStates, States, neurons
 from .quantization import Quantized, quantize
 from .vhdl import verify_vhdl, write_vhdl
@@ -38,11 +50,18 @@ from .waveforms import write_csv, write_vcd
 
 __all__ = [
     "Classification",
+    "HysteresisLayer",
+    "HysteresisNetwork",
+    "HysteresisStates",
     "Network",
     "NetworkStates",
+    "Outcome",
     "Quantized",
+    "ReadOut",
     "States",
     "Traces",
+    "UnitStates",
+    "from_fq_bmru",
     "from_src",
     "neurons",
     "quantize",

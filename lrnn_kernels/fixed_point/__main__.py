@@ -19,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="simulate circuits with GHDL, and compare every state with the golden model",
         description="Simulates a folder that write_vhdl wrote, on the stimulus that it holds; or, "
         "without one, small networks of every style on stimuli that reach the edges of the "
-        "arithmetic. Every state of every neuron in every step is compared with the golden model.",
+        "arithmetic. Every state of every neuron and unit in every step is compared with the "
+        "golden model.",
     )
     verify.add_argument("folder", nargs="?", help="that write_vhdl wrote")
     verify.add_argument("--style", choices=STYLES, help="verify small networks of this style alone")
@@ -46,7 +47,7 @@ def _folder(folder: str) -> int:
         print(error, file=sys.stderr)
         return 1
     print(
-        f"{done.frames} frames, {done.values} values and {done.results} classes equal the golden "
+        f"{done.frames} frames, {done.values} values and {done.results} results equal the golden "
         f"model's; {done.clocks_a_frame:.1f} clocks a frame, at most {done.longest}"
     )
     return 0

@@ -1,11 +1,14 @@
-"""From a trained layer of spiking recurrent cells to the integers of the hardware."""
+"""From trained layers to the integers of the hardware."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from . import arguments
+from .hysteresis import HysteresisLayer, HysteresisNetwork, ReadOut
 from .network import Network
 from .quantization import quantize
 
@@ -24,6 +27,9 @@ _CONSTANTS = {
 
 #: All neurons of the hardware share one bias, 3000 / 512; how far another may be from it.
 BIAS, _TOLERANCE = -6.0, 0.25
+
+#: What tells a layer of first-quadrant BMRUs.
+_BISTABLE = ("weight_ih_l0", "p1_l0", "p2_l0", "alpha_l0", "quantize_initial_state", "eps")
 
 
 def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
@@ -62,3 +68,131 @@ def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
             )
         weights.append(quantize(parameters[f"weight_ih_l{k}"], levels))
     return Network(weights, accumulator_bits=accumulator_bits)
+
+
+def from_fq_bmru(
+    layer: Any,
+    fraction_bits: int | Sequence[int],
+    *,
+    input_bits: int,
+    input_step: float = 1.0,
+    input_offset: float = 0.0,
+    read_out: Any = None,
+) -> HysteresisNetwork:
+    """The network of integers that stands for an ``nn.FQBMRU``.
+
+    An integer x stands for input_step x + input_offset. In each layer 2^fraction_bits is one: with
+    W' = W input_step in the first layer, b' = b + input_offset times the sums of W there, and W' =
+    W alpha of the layer before in the others, weights and biases are the integers nearest to W' and
+    b' (halves to the even one), of float64. Thresholds lose nothing: an integer is at least
+    beta_hi where it is at least ceil(beta_hi), and at most beta_lo where it is at most
+    floor(beta_lo), in these units.
+
+    So where no weight or bias needs rounding, the network's states are those of the layer, divided
+    by alpha, for every x, as far as the layer's own arithmetic is exact; see ``sum_bits`` of
+    ``HysteresisNetwork``. Alpha may have any sign; the last layer's is in the read-out's weights.
+
+    Args:
+        fraction_bits: 0 to 30; one number, or one for each layer and the read-out.
+        input_bits: width of x, 1 to 16.
+        read_out: a ``torch.nn.Linear`` on the layer's output, or None.
+
+    Raises TypeError for what is no FQBMRU or Linear, ValueError for one that the hardware cannot
+    be: with eps that is not 0, two directions, an initial state that is not 0 or alpha, or numbers
+    that are not finite or need sums of more than 32 bits.
+    """
+    if not all(hasattr(layer, name) for name in _BISTABLE):
+        raise TypeError(f"layer must be an nn.FQBMRU, got {type(layer).__name__}")
+    if layer.bidirectional:
+        raise ValueError("layer must have one direction, got bidirectional=True")
+    if layer.eps != 0:
+        raise ValueError(f"layer.eps must be 0, as training ends, got {layer.eps:g}")
+    depth = layer.num_layers + (read_out is not None)
+    units = _units(fraction_bits, depth)
+    layers, step, offset = [], np.float64(input_step), float(input_offset)
+    for name, x in (("input_step", step), ("input_offset", offset)):
+        if not np.isfinite(x):
+            raise ValueError(f"{name} must be finite, got {x}")
+    for k in range(layer.num_layers):
+        weights = _floats(layer, f"weight_ih_l{k}")
+        bias = _floats(layer, f"bias_ih_l{k}") if layer.bias else np.zeros(len(weights))
+        low, high = _thresholds(layer, k)
+        layers.append(
+            HysteresisLayer(
+                _rounded(f"weight_ih_l{k}", np.rint(weights * step * units[k])),
+                _rounded(f"bias_ih_l{k}", np.rint((bias + offset * weights.sum(1)) * units[k])),
+                _rounded(f"beta_lo of layer {k}", np.floor(low * units[k])),
+                _rounded(f"beta_hi of layer {k}", np.ceil(high * units[k])),
+                _initial(layer, k),
+            )
+        )
+        step, offset = _floats(layer, f"alpha_l{k}"), 0.0
+    if read_out is None:
+        return HysteresisNetwork(layers, input_bits=input_bits)
+    if not hasattr(read_out, "weight") or not hasattr(read_out, "bias"):
+        raise TypeError(f"read_out must be a torch.nn.Linear, got {type(read_out).__name__}")
+    weights = _floats(read_out, "weight", "read_out.")
+    bias = np.zeros(len(weights))
+    if read_out.bias is not None:
+        bias = _floats(read_out, "bias", "read_out.")
+    if weights.shape[1] != layer.hidden_size:
+        raise ValueError(
+            f"read_out must have {layer.hidden_size} inputs, one for each unit, got "
+            f"{weights.shape[1]}"
+        )
+    sums = ReadOut(
+        _rounded("read_out.weight", np.rint(weights * step * units[-1])),
+        _rounded("read_out.bias", np.rint(bias * units[-1])),
+    )
+    return HysteresisNetwork(layers, sums, input_bits=input_bits)
+
+
+def _units(fraction_bits: object, depth: int) -> list[float]:
+    """What one is, in each layer and the read-out."""
+    if not isinstance(fraction_bits, (list, tuple)):
+        fraction_bits = [fraction_bits] * depth
+    if len(fraction_bits) != depth:
+        raise ValueError(
+            f"fraction_bits must be one number, or {depth}, one for each layer and the read-out, "
+            f"got {len(fraction_bits)}"
+        )
+    return [2.0 ** arguments.integer("fraction_bits", bits, 0, 30) for bits in fraction_bits]
+
+
+def _floats(owner: Any, name: str, of: str = "") -> np.ndarray:
+    """A parameter, in float64."""
+    x = getattr(owner, name).detach().cpu().double().numpy()
+    if not np.isfinite(x).all():
+        raise ValueError(f"{of}{name} must be finite, got {x[~np.isfinite(x)][0]}")
+    return x
+
+
+def _thresholds(layer: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """beta_lo and beta_hi, as the layer adds them up in its own dtype."""
+    p1, p2 = (getattr(layer, f"{name}_l{k}").detach() for name in ("p1", "p2"))
+    both = [x.cpu().double().numpy() for x in (p1.abs(), p1.abs() + p2.abs())]
+    for x in both:
+        if not np.isfinite(x).all():
+            raise ValueError(f"|p1_l{k}| + |p2_l{k}| must be finite, got {x[~np.isfinite(x)][0]}")
+    return both[0], both[1]
+
+
+def _initial(layer: Any, k: int) -> np.ndarray | None:
+    """States before the first step, 1 where they are alpha."""
+    if layer.initial_state == "zero":
+        return None
+    s0 = _floats(layer, f"s0_l{k}")
+    if not layer.quantize_initial_state and (wrong := s0[(s0 != 0) & (s0 != 1)]).size:
+        raise ValueError(
+            f"s0_l{k} must be 0 or 1 where quantize_initial_state is False, got {wrong[0]:g}"
+        )
+    return s0 >= 0.5
+
+
+def _rounded(name: str, x: np.ndarray) -> np.ndarray:
+    """Whole numbers as integers, if they are of 32 bits."""
+    if (wrong := x[np.abs(x) >= 2.0**31]).size:
+        raise ValueError(
+            f"{name} must be below 2^31 in units of 2^-fraction_bits, got {wrong[0]:g}"
+        )
+    return x.astype(np.int64)

@@ -13,7 +13,7 @@ from tests import ROOT
 def test_the_walk_to_a_circuit(tmp_path, monkeypatch):
     text = (ROOT / "docs/fpga.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for block in blocks:
@@ -22,3 +22,6 @@ def test_the_walk_to_a_circuit(tmp_path, monkeypatch):
     deep, stimulus = names["deep"], fixed_point.traces(names["pixels"][:1].numpy(), 3)
     done = fixed_point.verify_vhdl(tmp_path / "deep", deep, stimulus)
     assert done.values == 3 * (4 * 410 + 10)
+    assert (tmp_path / "bits/hysteresis_unit.vhd").exists()
+    assert max(names["bits"].sum_bits) <= 25  # as the guide says, or the twin's equality is luck
+    assert names["bits"].run(names["rows"]).states.any()

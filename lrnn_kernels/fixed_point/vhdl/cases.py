@@ -9,6 +9,7 @@ import numpy as np
 from .. import reference
 from ..check import random_network
 from ..coding import Traces
+from ..hysteresis import HysteresisNetwork
 from ..network import Network
 
 
@@ -17,8 +18,8 @@ class Case:
     """A network, what it is sent, and whether it overflows there."""
 
     name: str
-    network: Network
-    stimulus: Traces
+    network: Network | HysteresisNetwork
+    stimulus: Traces | np.ndarray
     overflows: bool = False
 
 
@@ -43,6 +44,12 @@ def cases() -> list[Case]:
         Case("a current overflows below", *_at_the_limit(-1), True),
         Case("a current overflows later", *_at_the_limit(1, later=True), True),
         Case("an accumulator overflows", *_full_accumulators(1), True),
+        Case("a read-out slower than its layer", *_slow_read_out()),
+        Case("a second layer overflows", *_deep_overflow(), True),
+        Case("two layers overflow in a step", *_deep_overflow(burst=0), True),
+        Case("a second layer overflows before a first", *_deep_overflow(burst=1), True),
+        Case("a second layer before a next sequence", *_deep_overflow(cut=True), True),
+        Case("an accumulator before a first layer", *_deep_overflow(votes=True, burst=1), True),
     ]
 
 
@@ -150,3 +157,37 @@ def _full_accumulators(beyond: int) -> tuple[Network, Traces]:
     votes = network.states(Traces.pack(spikes), backend="reference").votes
     bits = max((int(x) if x >= 0 else ~int(x)).bit_length() + 1 for x in (votes.min(), votes.max()))
     return Network([weights], accumulator_bits=bits - beyond), Traces.pack(spikes)
+
+
+def _slow_read_out() -> tuple[Network, Traces]:
+    """131 neurons of one input each: the read-out takes 15 clocks, the layer before it fewer."""
+    weights = np.random.default_rng(0).integers(50, 100, (131, 1))
+    return Network([weights]), Traces.pack(np.ones((1, 18, 1), np.bool_))
+
+
+def _deep_overflow(
+    *, burst: int | None = None, cut: bool = False, votes: bool = False
+) -> tuple[Network, Traces]:
+    """A stack whose second layer overflows in the step in which the first one's neurons, driven by
+    input 0, first spike. That layer is slow: the first one is ahead of it by then.
+
+    burst: how many steps later input 1 makes a neuron of the first layer overflow.
+    cut: the sequence ends in that step, and the next one begins with such a burst.
+    votes: an accumulator overflows in that step, and the second layer does not.
+    """
+    first = np.zeros((60, 2), np.int64)
+    first[:, 0], first[7, 1] = 50, 30000
+    drive = np.zeros((2, 24, 2), np.bool_)
+    drive[:, :, 0] = True
+    spiked = Network([first]).states(Traces.pack(drive), backend="reference").layers[0].spike
+    step = int(spiked.any(1).argmax())
+    if burst is not None:
+        drive[0, step + burst, 1] = True
+    if cut:
+        drive = drive[:, : step + 1]
+        drive[1, 0, 1] = True
+    if votes:
+        return Network([first], accumulator_bits=3), Traces.pack(drive)
+    second = np.zeros((5, 60), np.int64)
+    second[2] = 510
+    return Network([first, second]), Traces.pack(drive)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..network import Network
-from . import simulate
+from . import circuits
 from .sizes import PHASES, LayerSizes
 from .vectors import Expected
 
-_SYNTH = "synth_xilinx -family xc7 -noiopad -noclkbuf -nobram -top src_network"
+_SYNTH = "synth_xilinx -family xc7 -noiopad -noclkbuf -nobram"
 
 
 def clocks(layer: LayerSizes, style: str, spikes: int | None = None) -> int:
@@ -17,13 +19,11 @@ def clocks(layer: LayerSizes, style: str, spikes: int | None = None) -> int:
     return layer.words + PHASES + (4 if layer.lanes == 1 else 5)
 
 
-def makefile(sizes: tuple[LayerSizes, ...], *, axi_stream: bool) -> str:
-    parts = [*simulate.PACKAGES, *simulate.PARTS]
-    parts += [*(f"weights_{number}" for number in range(len(sizes))), "src_network"]
-    benches = ["tb"]
-    if axi_stream:
-        parts.append("src_axi_stream")
-        benches.append("tb_axi_stream")
+def makefile(folder: Path) -> str:
+    """Of a folder with all of its sources."""
+    circuit = circuits.of(folder)
+    parts = circuit.order(folder)
+    benches = [name for name in ("tb", "tb_axi_stream") if (folder / f"{name}.vhd").exists()]
     rules = "".join(
         f"""
 .PHONY: {bench}
@@ -33,11 +33,11 @@ def makefile(sizes: tuple[LayerSizes, ...], *, axi_stream: bool) -> str:
         for bench in benches
     )
     return f"""\
-# make          simulates: every state of every neuron is compared with the golden model
+# make          simulates: every state of every {circuit.unit} is compared with the golden model
 # make synth    LUTs and registers for Xilinx 7 series, by ghdl and yosys: a minute to an hour
 STD     = --std=08 --workdir=work
 SOURCES = {" ".join(f"{name}.vhd" for name in parts)}
-BENCH   = {" ".join(f"{name}.vhd" for name in (*simulate.CHECKS, *benches))}
+BENCH   = {" ".join(f"{name}.vhd" for name in (*circuits.BENCH, *benches))}
 
 .PHONY: all synth clean
 all: {" ".join(benches)}
@@ -48,8 +48,8 @@ work/analysed: $(SOURCES) $(BENCH)
 	touch $@
 {rules}
 synth: work/analysed
-	ghdl --synth $(STD) --out=verilog src_network > work/src_network.v
-	yosys -p "read_verilog work/src_network.v; {_SYNTH}; stat"
+	ghdl --synth $(STD) --out=verilog {circuit.top} > work/{circuit.top}.v
+	yosys -p "read_verilog work/{circuit.top}.v; {_SYNTH} -top {circuit.top}; stat"
 
 clean:
 	rm -rf work
@@ -108,13 +108,14 @@ neuron in every step, every accumulator after every frame, and {expected.results
 | `src_axi_stream.vhd` | the same between two AXI4-Streams, where it was asked for |
 | `network_package.vhd` | sizes of this network |
 | `weights_N.vhd`, `.mem` | weights of layer N, as constants, and for $readmemh |
-| `src_package.vhd` | widths and functions that all share |
+| `src_package.vhd`, `bits_package.vhd` | widths and functions that all share |
 | `src_layer.vhd` | a layer: frame register, control, neurons |
 | `src_neuron.vhd` | a neuron, with its equations |
 | `walk_all.vhd`, `walk_events.vhd` | which inputs are visited in a clock |
 | `masked_sum.vhd` | the adder tree of style parallel8 |
 | `src_read_out.vhd` | ten accumulators, and the first largest |
-| `tb*.vhd`, `check_*.vhd`, `data/` | test benches, and what the golden model said |
+| `src_limits.vhd` | for simulation alone: overflows |
+| `tb*.vhd`, `data/` | test benches, and what the golden model said |
 
 ## Ports of `src_network`
 
@@ -150,7 +151,8 @@ what selects among them. `make synth` counts.
 Nothing here was placed and routed: a clock frequency is for your tools to say.
 
 Overflow: a current beyond +-30000, and an accumulator beyond its bits, are errors of the network.
-Simulation stops with an assertion that names layer, neuron and step; hardware does not notice.
+Simulation stops with an assertion that names the first one, as the golden model does: layer,
+neuron, step and sequence. Hardware does not notice.
 """
 
 

@@ -7,9 +7,9 @@ from itertools import accumulate
 import numpy as np
 
 from ..network import Network
-from .sizes import LayerSizes, counting_bits, lanes_of
+from .sizes import LayerSizes, MemorySizes, counting_bits, lanes_of
 
-_HEADER = """\
+HEADER = """\
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
@@ -28,19 +28,27 @@ package network_package is
   constant ACCUMULATOR_BITS : positive := {network.accumulator_bits};
 
   type per_layer_t is array (0 to LAYERS - 1) of positive;
-  constant NEURONS_OF      : per_layer_t := {_aggregate([layer.neurons for layer in sizes])};
-  constant CURRENT_BITS_OF : per_layer_t := {_aggregate([layer.current_bits for layer in sizes])};
+  constant NEURONS_OF      : per_layer_t := {aggregate([layer.neurons for layer in sizes])};
+  constant CURRENT_BITS_OF : per_layer_t := {aggregate([layer.current_bits for layer in sizes])};
 
   -- Of the port watch of src_network, layer l has the bits WATCH_FROM(l) to WATCH_FROM(l + 1) - 1.
   type bounds_t is array (0 to LAYERS) of natural;
-  constant WATCH_FROM : bounds_t := {_aggregate(offsets)};
+  constant WATCH_FROM : bounds_t := {aggregate(offsets)};
   constant WATCH_BITS : positive := {offsets[-1]};
 
 end package;
 """
 
 
-def weight_memory(number: int, weights: np.ndarray, layer: LayerSizes) -> str:
+def memory(number: int, weights: np.ndarray, layer: MemorySizes, unit: str) -> dict[str, str]:
+    """Both files of a layer's weights, by their names; unit: what it has many of."""
+    return {
+        f"weights_{number}.vhd": weight_memory(number, weights, layer, unit),
+        f"weights_{number}.mem": memory_file(number, weights, layer),
+    }
+
+
+def weight_memory(number: int, weights: np.ndarray, layer: MemorySizes, unit: str) -> str:
     """weights_N.vhd: the weights of a layer in LUTs."""
     words = packed(weights, layer)
     digits = -(-layer.word_bits // 4)
@@ -51,12 +59,13 @@ def weight_memory(number: int, weights: np.ndarray, layer: LayerSizes) -> str:
     ]
     inputs = "input a" if layer.lanes == 1 else f"inputs {layer.lanes} a to {layer.lanes} a + 7"
     last_bit, last_word = layer.word_bits - 1, layer.words - 1
+    fetched = "to_integer(address)" if layer.words > 1 else "0"  # GHDL makes no netlist of the one
     return f"""\
--- The weights of layer {number}: {layer.neurons} neurons of {layer.inputs} inputs.
+-- The weights of layer {number}: {layer.neurons} {unit}s of {layer.inputs} inputs.
 -- {low} ... {high}, two's complement, {layer.weight_bits} bits each.
--- Word a holds the weights of {inputs} to all neurons, that of lane j to neuron k
+-- Word a holds the weights of {inputs} to all {unit}s, that of lane j to {unit} k
 -- in bits ({layer.lanes} k + j) {layer.weight_bits} and up. It is there a clock after its address.
-{_HEADER}
+{HEADER}
 entity weights_{number} is
   port (
     clk     : in  std_logic;
@@ -82,7 +91,7 @@ begin
   fetch : process (clk)
   begin
     if rising_edge(clk) then
-      word <= WORDS(to_integer(address));
+      word <= WORDS({fetched});
     end if;
   end process;
 
@@ -90,7 +99,7 @@ end architecture;
 """
 
 
-def memory_file(number: int, weights: np.ndarray, layer: LayerSizes) -> str:
+def memory_file(number: int, weights: np.ndarray, layer: MemorySizes) -> str:
     """weights_N.mem: the same words, as $readmemh and memory generators read them."""
     digits = -(-layer.word_bits // 4)
     lines = [f"{word:0{digits}X}" for word in packed(weights, layer)]
@@ -100,7 +109,7 @@ def memory_file(number: int, weights: np.ndarray, layer: LayerSizes) -> str:
     return "\n".join([head, *lines]) + "\n"
 
 
-def packed(weights: np.ndarray, layer: LayerSizes) -> list[int]:
+def packed(weights: np.ndarray, layer: MemorySizes) -> list[int]:
     """The words of the memory of a layer."""
     wide = lanes_of(weights, layer.lanes).transpose(1, 0, 2).reshape(layer.words, -1)
     bits = (wide[..., None] >> np.arange(layer.weight_bits)) & 1  # two's complement, low bit first
@@ -139,7 +148,7 @@ def top(network: Network, sizes: tuple[LayerSizes, ...], style: str) -> str:
 -- The whole network, {"-".join(str(n) for n in [network.inputs, *(s.neurons for s in sizes)])}, \
 style {style}: a layer works on one frame while the next
 -- layer works on the one before.
-{_HEADER}use work.src_package.all;
+{HEADER}use work.src_package.all;
 use work.network_package.all;
 
 entity src_network is
@@ -173,6 +182,9 @@ architecture rtl of src_network is
 {chr(10).join(signals)}
   -- The weight memories.
 {"".join(memories)}
+  -- Of the frames that layers hand on, whether they begin a sequence.
+  signal firsts : std_logic_vector(LAYERS - 1 downto 0);
+
 begin
 
   valid_0     <= frame_valid;
@@ -199,6 +211,19 @@ begin
       counted      => counted
     );
 
+  -- synthesis translate_off
+  limits : entity work.src_limits
+    port map (
+      clk         => clk,
+      rst         => rst,
+      watch_valid => watch_valid,
+      watch       => watch,
+      firsts      => firsts,
+      counted     => counted,
+      votes       => votes
+    );
+  -- synthesis translate_on
+
 end architecture;
 """
 
@@ -207,7 +232,6 @@ def _layer(number: int, layer: LayerSizes, style: str) -> str:
     return f"""\
   layer_{number} : entity work.src_layer
     generic map (
-      LAYER        => {number},
       INPUTS       => {layer.inputs},
       NEURONS      => {layer.neurons},
       LANES        => {layer.lanes},
@@ -238,9 +262,10 @@ def _layer(number: int, layer: LayerSizes, style: str) -> str:
     port map (clk => clk, address => address_{number}, word => word_{number});
 
   watch_valid({number}) <= valid_{number + 1} and ready_{number + 1};
+  firsts({number})      <= first_{number + 1};
 """
 
 
-def _aggregate(values: list[int]) -> str:
-    """Positional where it may be: of one element it may not."""
+def aggregate(values: list[int]) -> str:
+    """By name: of one element a positional one is not possible."""
     return f"({', '.join(f'{i} => {x}' for i, x in enumerate(values))})"

@@ -9,11 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Entities in the order in which they must be analysed; those of this package, and around them the
-#: generated ones.
-PACKAGES = ("src_package", "network_package")
-PARTS = ("masked_sum", "walk_all", "walk_events", "src_neuron", "src_layer", "src_read_out")
-CHECKS = ("check_states", "check_votes")
+from . import circuits
 
 _PASS = re.compile(
     r"PASS: (\d+) frames, (\d+) values and (\d+) results .*; (\d+) clocks .* at most (\d+) a frame"
@@ -53,12 +49,7 @@ def available() -> bool:
 
 def order(folder: Path) -> list[Path]:
     """The sources of a folder, each after those that it needs; without test benches."""
-    layers = len(list(folder.glob("weights_*.vhd")))
-    memories = [f"weights_{number}" for number in range(layers)]
-    names = [*PACKAGES, *PARTS, *memories, "src_network"]
-    if (folder / "src_axi_stream.vhd").exists():
-        names.append("src_axi_stream")
-    return [folder / f"{name}.vhd" for name in names]
+    return [folder / f"{name}.vhd" for name in circuits.of(folder).order(folder)]
 
 
 def run(
@@ -79,7 +70,7 @@ def run(
     folder = folder.resolve()
     with tempfile.TemporaryDirectory() as work:
         options = ["--std=08", f"--workdir={work}"]
-        sources = [*order(folder), *(folder / f"{name}.vhd" for name in (*CHECKS, bench))]
+        sources = [*order(folder), *(folder / f"{name}.vhd" for name in (*circuits.BENCH, bench))]
         _ghdl(["-a", *options, *map(str, sources)], work, timeout)
         generics = [
             f"-gDATA={(data or folder / 'data').resolve()}",
@@ -99,5 +90,5 @@ def _ghdl(arguments: list[str], cwd: str, timeout: float | None) -> str:
     )
     printed = done.stdout + done.stderr
     if done.returncode:
-        raise Mismatch(printed[:4000])
+        raise Mismatch(printed if len(printed) < 8000 else f"{printed[:4000]}...{printed[-4000:]}")
     return printed

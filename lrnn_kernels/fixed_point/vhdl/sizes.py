@@ -28,24 +28,19 @@ def counting_bits(n: int) -> int:
 
 
 @dataclass(frozen=True)
-class LayerSizes:
-    """A layer of the circuit.
+class MemorySizes:
+    """The weights of a layer of any circuit.
 
     Attributes:
         inputs, neurons: as in the network.
         lanes: inputs that are visited in one clock.
         weight_bits: of a stored weight.
-        addend_bits: of what is added to a current in one clock, which is a sum where there are
-            lanes.
-        current_bits: of a current, partial sums and the first value beyond the limit included.
     """
 
     inputs: int
     neurons: int
     lanes: int
     weight_bits: int
-    addend_bits: int
-    current_bits: int
 
     @property
     def words(self) -> int:
@@ -55,6 +50,20 @@ class LayerSizes:
     @property
     def word_bits(self) -> int:
         return self.neurons * self.lanes * self.weight_bits
+
+
+@dataclass(frozen=True)
+class LayerSizes(MemorySizes):
+    """A layer of spiking recurrent cells.
+
+    Attributes:
+        addend_bits: of what is added to a current in one clock, which is a sum where there are
+            lanes.
+        current_bits: of a current, partial sums and the first value beyond the limit included.
+    """
+
+    addend_bits: int
+    current_bits: int
 
     @property
     def watch_bits(self) -> int:

@@ -53,8 +53,8 @@ def write_beyond(folder: Path, network: Network, traces: Traces) -> None:
 
 def expected(folder: Path) -> Expected:
     """How much there is in a folder."""
-    states = sorted(folder.glob("states_*.txt"))
-    values = sum(len(path.read_text().split()) for path in (*states, folder / "votes.txt"))
+    compared = [*folder.glob("states_*.txt"), *folder.glob("votes.txt")]
+    values = sum(len(path.read_text().split()) for path in compared)
     frames, results = (
         (folder / name).read_text().count("\n") for name in ("frames.txt", "results.txt")
     )
@@ -70,10 +70,10 @@ def _write(folder: Path, traces: Traces, watched: list[tuple]) -> Expected:
                 for s in (layers[number] for layers, _ in watched)
             ]
         )
-        _lines(folder / f"states_{number}.txt", states.reshape(len(states), -1))
+        write_lines(folder / f"states_{number}.txt", states.reshape(len(states), -1))
     votes = np.concatenate([votes for _, votes in watched])
-    _lines(folder / "votes.txt", votes)
-    _lines(folder / "results.txt", np.array([[votes[-1].argmax()] for _, votes in watched]))
+    write_lines(folder / "votes.txt", votes)
+    write_lines(folder / "results.txt", np.array([[votes[-1].argmax()] for _, votes in watched]))
     values = 4 * sum(layer.I.shape[1] for layer in watched[0][0]) + votes.shape[1]
     return Expected(len(votes), values * len(votes), len(traces))
 
@@ -92,5 +92,6 @@ def write_frames(folder: Path, traces: Traces) -> None:
     (folder / "frames.txt").write_text("\n".join(lines) + "\n")
 
 
-def _lines(path: Path, rows: np.ndarray) -> None:
+def write_lines(path: Path, rows: np.ndarray) -> None:
+    """A line for each row, values apart."""
     path.write_text("".join(" ".join(map(str, row)) + "\n" for row in rows.tolist()))

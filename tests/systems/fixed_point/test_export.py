@@ -1,11 +1,24 @@
 """From nn.SRC to the integers of the hardware."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
 from lrnn_kernels import fixed_point as fp
 from lrnn_kernels import nn
+from lrnn_kernels.cells import src
+from lrnn_kernels.fixed_point import export
+
+
+def test_the_hardware_has_the_constants_of_the_cell():
+    """They are written down twice: fixed_point needs no torch."""
+    defaults = inspect.signature(src.src).parameters
+    assert {name: defaults[name].default for name in export._CONSTANTS} == export._CONSTANTS
+    constants = {p.name for p in defaults.values() if isinstance(p.default, float)}
+    assert export._CONSTANTS.keys() == constants - {"width"}  # of the surrogate
+    assert (nn.SRC(3, 2).bias_l0 == export.BIAS).all()
 
 
 def test_each_layer_is_quantized():

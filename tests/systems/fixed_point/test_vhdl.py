@@ -1,13 +1,15 @@
 """The network as a circuit: simulated, every state is the golden model's; synthesized, it takes
 what the documents say."""
 
+import json
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
-from benchmarks.claims import netlists
+from benchmarks.claims import __main__ as claims
+from benchmarks.claims import fpga_digits, netlists
 from lrnn_kernels import fixed_point as fp
 from lrnn_kernels.fixed_point.__main__ import main
 from lrnn_kernels.fixed_point.check import random_network
@@ -119,9 +121,9 @@ BUGS = {
     "a vote of 9": ("src_read_out", "to_signed(11 -", "to_signed(10 -", "serial", "a deep stack"),
     "the last largest": ("src_read_out", "compared > most", "compared >= most", "serial", "random"),
     "no limit of a current": (
-        "src_layer",
-        "abs value <= MOST_CURRENT",
-        "abs value <= MOST_CURRENT + 1",
+        "src_limits",
+        "abs value > MOST_CURRENT",
+        "abs value > MOST_CURRENT + 1",
         "events",
         "a current overflows below",
     ),
@@ -165,7 +167,25 @@ def test_the_command(tmp_path, capsys):
     votes = tmp_path / "circuit/data/votes.txt"
     votes.write_text(votes.read_text().replace("0", "1", 1))
     assert main(["verify-vhdl", str(tmp_path / "circuit")]) == 1
-    assert "accumulator of class 0, row 0 is 0, expected 1" in capsys.readouterr().err
+    assert "class 0, row 0: accumulator is 0, expected 1" in capsys.readouterr().err
+
+
+@needs_ghdl
+def test_digits_of_a_file_are_simulated(tmp_path, capsys, monkeypatch):
+    """The benchmark's command: of trained weights, the classes that the golden model gives."""
+    monkeypatch.setattr(fpga_digits, "LEVELS", {"events": (8,)})
+    images = np.zeros((2, 28, 28), np.uint8)
+    images[0, 4:24, 13:16] = 255  # a one
+    arrays = {"x_train": images, "y_train": [1, 7], "x_test": images, "y_test": [1, 7]}
+    np.savez(tmp_path / "mnist.npz", **{k: np.asarray(x) for k, x in arrays.items()})
+    given = ["fpga-digits", "--digits", "1", "--out", str(tmp_path), "--data"]
+    assert claims.main([*given, str(tmp_path / "mnist.npz")]) == 0
+    assert "18,040" in capsys.readouterr().out  # 44 (4 100 + 10)
+    (saved,) = tmp_path.glob("fpga-digits-*.json")
+    (row,) = json.loads(saved.read_text())["fpga_digits"]
+    assert (row["digits"], row["right"], row["values"]) == (1, 1, 18040)
+    assert claims.main([*given, str(tmp_path / "nowhere.npz")]) == 1
+    assert "nowhere.npz does not exist" in capsys.readouterr().err
 
 
 @needs_ghdl
@@ -235,7 +255,9 @@ def test_folders_are_written_anew(tmp_path):
 
 
 def test_what_cannot_be_written_says_so(tmp_path):
-    with pytest.raises(TypeError, match="network must be a Network, got list"):
+    with pytest.raises(
+        TypeError, match="network must be a Network or a HysteresisNetwork, got list"
+    ):
         fp.write_vhdl(tmp_path / "x", [np.ones((3, 4))])
     with pytest.raises(ValueError, match=r"style must be one of 'serial', .*, got 'fast'"):
         fp.write_vhdl(tmp_path / "x", small(), style="fast")

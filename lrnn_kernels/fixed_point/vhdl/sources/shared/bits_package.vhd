@@ -1,20 +1,9 @@
--- Constants and widths that all entities share. Fixed point: 1.0 is 1024.
+-- Functions of widths and bits that all entities share.
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
 
-package src_package is
-
-  constant CLASSES : positive := 10;
-
-  -- Clocks that a neuron takes to fire, once its inputs are added up; see src_neuron.
-  constant PHASES : positive := 6;
-  subtype phase_t is std_logic_vector(PHASES - 1 downto 0);  -- one-hot
-
-  -- |I| beyond this is an error of the network: see the assertions in src_layer.
-  constant MOST_CURRENT : positive := 30000;
-
-  constant STATE_BITS : positive := 11;  -- h and h_s, -1024 .. 1023
+package bits_package is
 
   -- How many bits count from 0 to n - 1; at least one.
   function bits_for(n : positive) return positive;
@@ -27,7 +16,7 @@ package src_package is
 
 end package;
 
-package body src_package is
+package body bits_package is
 
   function bits_for(n : positive) return positive is
     variable bits : positive := 1;

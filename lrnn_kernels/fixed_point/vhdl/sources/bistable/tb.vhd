@@ -1,11 +1,11 @@
--- Self-checking test bench of src_network: sends the frames of DATA/frames.txt, and compares every
--- state of every neuron, the accumulators and the classes with what the golden model said. Ends with
--- a line that begins with PASS, or with an error.
+-- Self-checking test bench of hysteresis_network: sends the frames of DATA/frames.txt, and compares
+-- u and the state of every unit, and every result, with what the golden model said. Ends with a
+-- line that begins with PASS, or with an error.
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
 use std.textio.all;
-use work.src_package.all;
+use work.tb_package.all;
 use work.network_package.all;
 
 entity tb is
@@ -17,8 +17,10 @@ end entity;
 
 architecture simulation of tb is
 
-  constant PADDED : positive := (INPUTS + 3) / 4 * 4;  -- frames are written in hexadecimal
-  constant STUCK  : positive := 20 * (INPUTS + 100);
+  -- Frames and results are written in hexadecimal.
+  constant FRAME_DIGITS  : positive := (FRAME_BITS + 3) / 4;
+  constant RESULT_DIGITS : positive := (RESULT_BITS + 3) / 4;
+  constant STUCK         : positive := 20 * (FRAME_BITS + 100) * (LAYERS + 1);
 
   signal clk          : std_logic := '0';
   signal rst          : std_logic := '1';
@@ -26,16 +28,15 @@ architecture simulation of tb is
   signal frame_ready  : std_logic;
   signal frame_first  : std_logic := '0';
   signal frame_last   : std_logic := '0';
-  signal frame        : std_logic_vector(INPUTS - 1 downto 0) := (others => '0');
+  signal frame        : std_logic_vector(FRAME_BITS - 1 downto 0) := (others => '0');
   signal result_valid : std_logic;
   signal result_ready : std_logic := '0';
-  signal result_class : unsigned(3 downto 0);
-  signal counted      : std_logic;
-  signal votes        : std_logic_vector(CLASSES * ACCUMULATOR_BITS - 1 downto 0);
+  signal result_last  : std_logic;
+  signal result       : std_logic_vector(RESULT_BITS - 1 downto 0);
   signal watch_valid  : std_logic_vector(LAYERS - 1 downto 0);
   signal watch        : std_logic_vector(WATCH_BITS - 1 downto 0);
 
-  type counts_t is array (0 to LAYERS) of natural;  -- the last for the accumulators
+  type counts_t is array (0 to LAYERS - 1) of natural;
   signal compared : counts_t;
   signal wrong    : counts_t;
 
@@ -49,7 +50,7 @@ begin
   clk <= not clk after 5 ns;
   rst <= '0' after 42 ns;
 
-  dut : entity work.src_network
+  dut : entity work.hysteresis_network
     port map (
       clk          => clk,
       rst          => rst,
@@ -60,33 +61,31 @@ begin
       frame        => frame,
       result_valid => result_valid,
       result_ready => result_ready,
-      result_class => result_class,
-      votes        => votes,
-      counted      => counted,
+      result_last  => result_last,
+      result       => result,
       watch_valid  => watch_valid,
       watch        => watch
     );
 
   send : process
-    file source         : text open read_mode is DATA & "/frames.txt";
-    variable row        : line;
-    variable first      : bit;
-    variable last       : bit;
-    variable spikes     : std_logic_vector(PADDED - 1 downto 0);
-    variable random     : unsigned(15 downto 0) := x"ACE1";
-    variable clock      : natural := 0;
-    variable started    : natural := 0;
-    variable previous   : natural := 0;
+    file source       : text open read_mode is DATA & "/frames.txt";
+    variable row      : line;
+    variable first    : bit;
+    variable last     : bit;
+    variable inputs   : std_logic_vector(4 * FRAME_DIGITS - 1 downto 0);
+    variable random   : unsigned(15 downto 0) := x"ACE1";
+    variable clock    : natural := 0;
+    variable started  : natural := 0;
+    variable previous : natural := 0;
   begin
     wait until rising_edge(clk) and rst = '0';
     while not endfile(source) loop
       readline(source, row);
       read(row, first);
       read(row, last);
-      hread(row, spikes);
+      hread(row, inputs);
       if STALLS then
-        random := random(14 downto 0)
-                  & (random(15) xor random(13) xor random(12) xor random(10));
+        advance(random);
         frame_valid <= '0';
         for pause in 1 to to_integer(random(4 downto 0)) loop
           wait until rising_edge(clk);
@@ -95,7 +94,7 @@ begin
       frame_valid <= '1';
       frame_first <= to_stdulogic(first);
       frame_last  <= to_stdulogic(last);
-      frame       <= spikes(INPUTS - 1 downto 0);
+      frame       <= inputs(FRAME_BITS - 1 downto 0);
       loop
         wait until rising_edge(clk);
         exit when frame_ready = '1';
@@ -116,12 +115,14 @@ begin
   end process;
 
   states : for l in 0 to LAYERS - 1 generate
-    check : entity work.check_states
+    check : entity work.tb_check_values
       generic map (
-        FILE_NAME    => DATA & "/states_" & integer'image(l) & ".txt",
-        LAYER        => l,
-        NEURONS      => NEURONS_OF(l),
-        CURRENT_BITS => CURRENT_BITS_OF(l)
+        FILE_NAME => DATA & "/states_" & integer'image(l) & ".txt",
+        WHAT      => "layer " & integer'image(l) & ", unit",
+        NAMES     => "u state",
+        COUNT     => UNITS_OF(l),
+        WIDTHS    => (SUM_BITS_OF(l), 1),
+        BITS      => SUM_BITS_OF(l) + 1
       )
       port map (
         clk      => clk,
@@ -132,20 +133,11 @@ begin
       );
   end generate;
 
-  read_out : entity work.check_votes
-    generic map (FILE_NAME => DATA & "/votes.txt", ACCUMULATOR_BITS => ACCUMULATOR_BITS)
-    port map (
-      clk      => clk,
-      valid    => counted,
-      votes    => votes,
-      compared => compared(LAYERS),
-      wrong    => wrong(LAYERS)
-    );
-
   receive : process
     file golden       : text open read_mode is DATA & "/results.txt";
     variable row      : line;
-    variable expected : natural;
+    variable last     : bit;
+    variable expected : std_logic_vector(4 * RESULT_DIGITS - 1 downto 0);
     variable results  : natural := 0;
     variable failed   : natural := 0;
     variable values   : natural := 0;
@@ -154,12 +146,12 @@ begin
   begin
     while not endfile(golden) loop
       readline(golden, row);
-      read(row, expected);
+      read(row, last);
+      hread(row, expected);
       if STALLS then
-        random := random(14 downto 0)
-                  & (random(15) xor random(13) xor random(12) xor random(10));
+        advance(random);
         result_ready <= '0';
-        for pause in 1 to 8 * to_integer(random(3 downto 0)) loop
+        for pause in 1 to 4 * to_integer(random(3 downto 0)) loop
           wait until rising_edge(clk);
         end loop;
       end if;
@@ -168,15 +160,16 @@ begin
       loop
         wait until rising_edge(clk);
         exit when result_valid = '1';
-        patience := 0 when counted = '1' else patience + 1;
-        assert patience < LAYERS * STUCK
-          report "stuck: no frame was counted in " & integer'image(patience) & " clocks"
-          severity failure;
+        patience := patience + 1;
+        assert patience < STUCK
+          report "stuck: no result in " & integer'image(patience) & " clocks" severity failure;
       end loop;
-      if result_class /= expected then
+      if result /= expected(RESULT_BITS - 1 downto 0) or result_last /= to_stdulogic(last) then
         failed := failed + 1;
-        report "result " & integer'image(results) & " is "
-               & integer'image(to_integer(result_class)) & ", expected " & integer'image(expected)
+        assert failed > 10
+          report "result " & integer'image(results) & " is " & to_hstring(result) & ", last "
+                 & to_string(result_last) & ", expected "
+                 & to_hstring(expected(RESULT_BITS - 1 downto 0)) & ", " & to_string(last)
           severity error;
       end if;
       results := results + 1;
@@ -184,20 +177,11 @@ begin
     result_ready <= '0';
     wait until rising_edge(clk);
     wait until rising_edge(clk);
-    for l in 0 to LAYERS loop
+    for l in 0 to LAYERS - 1 loop
       values := values + compared(l);
       failed := failed + wrong(l);
     end loop;
-    assert failed = 0
-      report "FAIL: " & integer'image(failed) & " values are not those of the golden model"
-      severity failure;
-    assert sent_all report "FAIL: frames are left" severity failure;
-    write(row, "PASS: " & integer'image(frames) & " frames, " & integer'image(values)
-          & " values and " & integer'image(results) & " results are those of the golden model; "
-          & integer'image(spent) & " clocks from the first frame to the last, at most "
-          & integer'image(longest) & " a frame");
-    writeline(output, row);
-    std.env.finish;
+    conclude(failed, sent_all, frames, values, results, spent, longest);
     wait;
   end process;
 

@@ -11,11 +11,11 @@
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
+use work.bits_package.all;
 use work.src_package.all;
 
 entity src_layer is
   generic (
-    LAYER        : natural;  -- its number, for messages
     INPUTS       : positive;
     NEURONS      : positive;
     LANES        : positive;
@@ -207,31 +207,5 @@ begin
     watch((k + 1) * WATCHED - 1 downto k * WATCHED)
       <= std_logic_vector(current) & std_logic_vector(h) & std_logic_vector(h_s) & spike;
   end generate;
-
-  -- synthesis translate_off
-  -- The register holds every sum that a network within its limits can reach, and the first one
-  -- beyond them.
-  limits : process (clk)
-    variable step  : natural := 0;
-    variable value : integer;
-  begin
-    if rising_edge(clk) then
-      if begins = '1' then
-        step := 0 when first = '1' else step + 1;
-      end if;
-      if phase(0) = '1' then
-        for k in 0 to NEURONS - 1 loop
-          value := to_integer(
-            signed(watch((k + 1) * WATCHED - 1 downto (k + 1) * WATCHED - CURRENT_BITS)));
-          assert abs value <= MOST_CURRENT
-            report "overflow: layer " & integer'image(LAYER) & ", neuron " & integer'image(k)
-                   & ", step " & integer'image(step) & ": I = " & integer'image(value)
-                   & " is beyond +-" & integer'image(MOST_CURRENT)
-            severity failure;
-        end loop;
-      end if;
-    end if;
-  end process;
-  -- synthesis translate_on
 
 end architecture;

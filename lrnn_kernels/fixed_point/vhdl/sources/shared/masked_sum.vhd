@@ -1,4 +1,4 @@
--- The sum of those weights whose inputs spike, a clock later: a tree of adders. Where none spikes
+-- The sum of those weights whose inputs are 1, a clock later: a tree of adders. Where none is,
 -- the sum before is left.
 library ieee;
 use ieee.std_logic_1164.all;
@@ -6,7 +6,7 @@ use ieee.numeric_std.all;
 
 entity masked_sum is
   generic (
-    LANES       : positive;  -- a power of two
+    LANES       : positive;
     WEIGHT_BITS : positive;
     SUM_BITS    : positive
   );

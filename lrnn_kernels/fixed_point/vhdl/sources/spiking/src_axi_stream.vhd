@@ -7,6 +7,7 @@
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
+use work.bits_package.all;
 use work.src_package.all;
 use work.network_package.all;
 

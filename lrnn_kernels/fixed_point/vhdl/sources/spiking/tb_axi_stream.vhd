@@ -1,11 +1,12 @@
--- Self-checking test bench of src_axi_stream: sends the frames of DATA/frames.txt, and compares every
--- state of every neuron, the accumulators and the classes with what the golden model said. Ends with
--- a line that begins with PASS, or with an error.
+-- Self-checking test bench of src_axi_stream: sends the frames of DATA/frames.txt, and compares
+-- every state of every neuron, the accumulators and the classes with what the golden model said.
+-- Ends with a line that begins with PASS, or with an error.
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
 use std.textio.all;
 use work.src_package.all;
+use work.tb_package.all;
 use work.network_package.all;
 
 entity tb_axi_stream is
@@ -90,8 +91,7 @@ begin
       packed(INPUTS - 1 downto 0) := spikes(INPUTS - 1 downto 0);
       for beat in 0 to BEATS - 1 loop
         if STALLS then
-          random := random(14 downto 0)
-                    & (random(15) xor random(13) xor random(12) xor random(10));
+          advance(random);
           in_valid <= '0';
           for pause in 1 to to_integer(random(1 downto 0)) loop
             wait until rising_edge(clk);
@@ -121,12 +121,14 @@ begin
   end process;
 
   states : for l in 0 to LAYERS - 1 generate
-    check : entity work.check_states
+    check : entity work.tb_check_values
       generic map (
-        FILE_NAME    => DATA & "/states_" & integer'image(l) & ".txt",
-        LAYER        => l,
-        NEURONS      => NEURONS_OF(l),
-        CURRENT_BITS => CURRENT_BITS_OF(l)
+        FILE_NAME => DATA & "/states_" & integer'image(l) & ".txt",
+        WHAT      => "layer " & integer'image(l) & ", neuron",
+        NAMES     => "I h h_s spike",
+        COUNT     => NEURONS_OF(l),
+        WIDTHS    => (CURRENT_BITS_OF(l), STATE_BITS, STATE_BITS, 1),
+        BITS      => CURRENT_BITS_OF(l) + 2 * STATE_BITS + 1
       )
       port map (
         clk      => clk,
@@ -137,12 +139,19 @@ begin
       );
   end generate;
 
-  read_out : entity work.check_votes
-    generic map (FILE_NAME => DATA & "/votes.txt", ACCUMULATOR_BITS => ACCUMULATOR_BITS)
+  read_out : entity work.tb_check_values
+    generic map (
+      FILE_NAME => DATA & "/votes.txt",
+      WHAT      => "class",
+      NAMES     => "accumulator",
+      COUNT     => CLASSES,
+      WIDTHS    => (0 => ACCUMULATOR_BITS),
+      BITS      => ACCUMULATOR_BITS
+    )
     port map (
       clk      => clk,
       valid    => counted,
-      votes    => votes,
+      watch    => votes,
       compared => compared(LAYERS),
       wrong    => wrong(LAYERS)
     );
@@ -162,8 +171,7 @@ begin
       read(row, expected);
       for beat in 0 to CLASSES loop
         if STALLS then
-          random := random(14 downto 0)
-                    & (random(15) xor random(13) xor random(12) xor random(10));
+          advance(random);
           out_ready <= '0';
           for pause in 1 to to_integer(random(3 downto 0)) loop
             wait until rising_edge(clk);
@@ -179,7 +187,7 @@ begin
             report "stuck: no frame was counted in " & integer'image(patience) & " clocks"
             severity failure;
         end loop;
-        -- The class, and then the accumulators, which check_votes has compared.
+        -- The class, and then the accumulators, which read_out has compared.
         if beat > 0 then
           expected := to_integer(
             signed(votes(beat * ACCUMULATOR_BITS - 1 downto (beat - 1) * ACCUMULATOR_BITS)));
@@ -201,16 +209,7 @@ begin
       values := values + compared(l);
       failed := failed + wrong(l);
     end loop;
-    assert failed = 0
-      report "FAIL: " & integer'image(failed) & " values are not those of the golden model"
-      severity failure;
-    assert sent_all report "FAIL: frames are left" severity failure;
-    write(row, "PASS: " & integer'image(frames) & " frames, " & integer'image(values)
-          & " values and " & integer'image(results) & " results are those of the golden model; "
-          & integer'image(spent) & " clocks from the first frame to the last, at most "
-          & integer'image(longest) & " a frame");
-    writeline(output, row);
-    std.env.finish;
+    conclude(failed, sent_all, frames, values, results, spent, longest);
     wait;
   end process;
 

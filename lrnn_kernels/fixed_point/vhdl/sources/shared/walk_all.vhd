@@ -2,7 +2,7 @@
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
-use work.src_package.all;
+use work.bits_package.all;
 
 entity walk_all is
   generic (

@@ -7,6 +7,7 @@
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
+use work.bits_package.all;
 use work.src_package.all;
 
 entity src_read_out is
@@ -124,44 +125,9 @@ begin
       end if;
       if rst = '1' then
         state <= IDLE;
+        done  <= '0';
       end if;
     end if;
   end process;
-
-  -- synthesis translate_off
-  -- Sums within a frame may wrap, and come back; what counts is the value after it.
-  limits : process (clk)
-    type exact_t is array (0 to CLASSES - 1) of integer;
-    variable exact : exact_t := (others => 0);
-    variable frame : natural := 0;
-  begin
-    if rising_edge(clk) then
-      if state = IDLE and in_valid = '1' then
-        frame := frame + 1;
-        if in_first = '1' then
-          exact := (others => 0);
-          frame := 0;
-        end if;
-        for j in 0 to NEURONS - 1 loop
-          if in_spikes(j) = '1' then
-            for c in 0 to CLASSES - 1 loop
-              exact(c) := exact(c) - 1;
-            end loop;
-            exact(j mod CLASSES) := exact(j mod CLASSES) + 11;
-          end if;
-        end loop;
-      end if;
-      if done = '1' then
-        for c in 0 to CLASSES - 1 loop
-          assert to_integer(accumulators(c)) = exact(c)
-            report "overflow: accumulator of class " & integer'image(c) & ", step "
-                   & integer'image(frame) & ": " & integer'image(exact(c)) & " does not fit into "
-                   & integer'image(ACCUMULATOR_BITS) & " bits"
-            severity failure;
-        end loop;
-      end if;
-    end if;
-  end process;
-  -- synthesis translate_on
 
 end architecture;
