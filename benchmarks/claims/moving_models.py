@@ -13,7 +13,8 @@ from lrnn_kernels.models import ConstrainedAutoencoder, NeuromodulatedAutoencode
 
 from .networks import parameters
 
-HYPER = 24
+#: Hidden units of networks that read the context.
+HYPER = 16
 #: Of the parameters of the neuromodulated autoencoder, by how much others' may differ.
 SAME = 0.02
 
