@@ -132,13 +132,13 @@ def slowest(c: Tensor) -> Tensor:
 
 
 def chains(seed: int, side: int = 5, trajectories: int = 4, kept: int = 30) -> Moving:
-    """Let go in the shape of the slowest small oscillation, at angles of up to 2, until what else
+    """Let go in the shape of the slowest small oscillation, at angles of up to 1, until what else
     that sets off has died away; every second context of a grid is not seen."""
     generator = torch.Generator().manual_seed(seed)
     axes = [torch.linspace(*span, side, dtype=torch.float64) for span in (TAPERS, SPRINGS)]
     c = torch.cartesian_prod(*axes)
     drawn = torch.rand(len(c), trajectories, 1, dtype=torch.float64, generator=generator)
-    a = 2 * (2 * drawn - 1) * slowest(c)
+    a = (2 * drawn - 1) * slowest(c)
     x = torch.cat([a, torch.zeros_like(a)], -1)
     labels = [f"taper {t:+.3f}, springs {s:.2f}" for t, s in c.tolist()]
     scaled = torch.cartesian_prod(*[torch.linspace(-1, 1, side)] * 2)

@@ -186,7 +186,7 @@ def plot(system: System, figure, found: list[Plain]) -> None:
     groups = {name: runs for (name,), runs in by_setting(found, "model").items()}
     names = list(groups)
     colors = dict(
-        zip(names, ("0.6", "g", "tab:blue", "c", "tab:purple", "r", "orange"), strict=False)
+        zip(names, ("0.5", "g", "tab:blue", "c", "tab:purple", "r", "tab:orange"), strict=False)
     )
     for place, (name, runs) in enumerate(groups.items()):
         for which, marker, move in (("seen", "o", -0.15), ("unseen", "D", 0.15)):
@@ -195,8 +195,10 @@ def plot(system: System, figure, found: list[Plain]) -> None:
     for marker, which in (("o", "seen contexts"), ("D", "unseen")):
         left.plot([], [], marker, color="0.3", label=which)
     left.set_yticks(range(len(names)), names, fontsize=8)
+    for label in left.get_yticklabels():
+        label.set_color(colors[label.get_text()])
     left.invert_yaxis()
-    left.set_xscale("log")
+    _percents(left, "x")
     left.set_xlabel("error of the projection, % of |x|")
     left.legend(fontsize=8)
     _errors(middle, groups, colors)
@@ -214,7 +216,7 @@ def _errors(axes, groups: dict[str, list[Plain]], colors: dict[str, str]) -> Non
         ]
         contexts = runs[0]["contexts"]
         at = [c[0] for c in contexts] if len(contexts[0]) == 1 else list(range(len(contexts)))
-        axes.plot(at, errors, "-", color=colors[name], lw=1.2, label=name)
+        axes.plot(at, errors, "-", color=colors[name], lw=1.2)
         for seen, marker in ((True, "o"), (False, "D")):
             places = [i for i, is_seen in enumerate(runs[0]["is_seen"]) if is_seen == seen]
             points = [at[i] for i in places], [errors[i] for i in places]
@@ -223,9 +225,20 @@ def _errors(axes, groups: dict[str, list[Plain]], colors: dict[str, str]) -> Non
     axes.set_xticks(at[::step], runs[0]["labels"][::step], fontsize=7)
     if len(at) >= 20:
         axes.tick_params(axis="x", rotation=15)
-    axes.set_yscale("log")
+    _percents(axes, "y")
     axes.set_ylabel("error at the context, %, the median of seeds")
-    axes.legend(fontsize=7)
+    axes.set_title("o seen, diamonds unseen; colours as on the left", fontsize=8)
+
+
+def _percents(axes, which: str) -> None:
+    """A logarithmic axis whose ticks can be read."""
+    getattr(axes, f"set_{which}scale")("log")
+    low, high = getattr(axes, f"get_{which}lim")()
+    low, high = min(low, high), max(low, high)
+    ticks = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    getattr(axes, f"set_{which}ticks")(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
+    getattr(axes, f"set_{which}ticks")([], minor=True)
 
 
 def _manifolds(axes, system: System, run: Plain) -> None:
@@ -236,7 +249,7 @@ def _manifolds(axes, system: System, run: Plain) -> None:
         axes.plot(*zip(*y, strict=True), ".", color=color, ms=4, label=label)
     axes.set_xlabel(system.names[0])
     axes.set_ylabel(system.names[1])
-    axes.set_title("NcAE at unseen contexts: states (rings), projected (dots)", fontsize=8)
+    axes.set_title("NcAE, unseen: states (rings), projected (dots)", fontsize=8)
     axes.legend(fontsize=7)
 
 
