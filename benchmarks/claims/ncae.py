@@ -27,8 +27,8 @@ _DRAWN = 60  # rows of a context that are kept for the plot
 @dataclass(frozen=True)
 class System:
     """Where data come from, the widths of the neuromodulated autoencoder, learning rates (of 3e-3,
-    1e-2 and 3e-2 the one that left the lowest loss on what was held out after 150 epochs), contexts
-    whose states are drawn, and the two coordinates in which."""
+    1e-2 and 3e-2, by the loss of rows held out in pilots of 100 to 400 epochs), contexts whose
+    states are drawn, and the two coordinates in which."""
 
     data: Callable[[int], Moving]
     dims: tuple[int, ...]
@@ -264,11 +264,11 @@ HEADER = (
     "training, CPU s",
 )
 _HOW = (
-    "The error is ||P(x) - x|| / ||x|| of states less their mean; distances of latent states and "
-    "of states are correlated within a context; the condition number is that of the decoder's "
-    "slopes. "
-    "All train for the same epochs in batches of 400 with Adam, at the best of three rates for "
-    "each, and their parameters are as many to 2 %."
+    "The error is ||P(x) - x|| / ||x|| of states less their mean over seen contexts (so that it is "
+    "large where a context's own states are near that); distances of latent states and of states "
+    "are correlated within a context; the condition number is that of the decoder's slopes. All "
+    "train for 400 epochs in batches of 400 with Adam, at rates that short pilots picked of 3e-3, "
+    "1e-2 and 3e-2, and have as many parameters to 2 %."
 )
 
 
@@ -287,11 +287,18 @@ def _claim(name: str, says: str, system: System) -> Claim:
 
 WAVES = _claim(
     "ncae",
-    "Lorenz 96, 14 sites, across its Hopf bifurcation.",
+    "Lorenz 96 of 14 sites, from rest to waves: forcings F from 0.5 to 3, across the Hopf "
+    "bifurcation at 0.89; 7 are seen, 6 between them are not. Two latent variables. The NcAE stays "
+    "a projection at every forcing, and errs a third of what the cAE does, the best other that "
+    "stays one. A conditional AE, free to mix context and state in every layer, errs less still on "
+    "unseen forcings, and is no projection: the aim of half the best other's error is missed.",
     LORENZ,
 )
 PENDULUMS = _claim(
     "ncae-chain",
-    "A hanging chain of 16 pendulums.",
+    "A chain of 16 pendulums, with their velocities 32 variables, in its slowest oscillation, "
+    "whose shape the context sets: how lengths taper, and how strong the springs between "
+    "neighbours are; "
+    "13 contexts of a grid are seen, 12 are not. Two latent variables.",
     CHAIN,
 )

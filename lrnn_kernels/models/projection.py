@@ -127,7 +127,7 @@ class Projection(torch.nn.Module):
                 and whose loss it is that the rate follows; 0: none.
             seed: of what is held out, and of the order of rows.
             progress: called with the history after every epoch.
-            history: that of an earlier fit to the same data, to go on with.
+            history: that of an earlier fit to the same data, to go on with, at its own rate.
 
         Returns the ``History``. Ctrl-C waits for the end of the epoch, and raises KeyboardInterrupt
         (a second one at once): what was learned is kept, and with a history that was given the same
