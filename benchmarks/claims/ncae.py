@@ -221,10 +221,12 @@ def _errors(axes, groups: dict[str, list[Plain]], colors: dict[str, str]) -> Non
             places = [i for i, is_seen in enumerate(runs[0]["is_seen"]) if is_seen == seen]
             points = [at[i] for i in places], [errors[i] for i in places]
             axes.plot(*points, marker, color=colors[name], ms=3.5)
-    step = 3 if len(at) < 20 else 6
-    axes.set_xticks(at[::step], runs[0]["labels"][::step], fontsize=7)
-    if len(at) >= 20:
-        axes.tick_params(axis="x", rotation=15)
+    if len(at) < 20:
+        axes.set_xticks(at[::3], runs[0]["labels"][::3], fontsize=7)
+    else:
+        tapers = [label.split(",")[0].removeprefix("taper ") for label in runs[0]["labels"]]
+        axes.set_xticks(at[2::5], tapers[2::5], fontsize=7)
+        axes.set_xlabel("taper; within each, springs from weak to strong", fontsize=8)
     _percents(axes, "y")
     axes.set_ylabel("error at the context, %, the median of seeds")
     axes.set_title("o seen, diamonds unseen; colours as on the left", fontsize=8)
@@ -245,8 +247,10 @@ def _manifolds(axes, system: System, run: Plain) -> None:
     """States, and what the neuromodulated autoencoder of one seed projects them to."""
     colors = ("tab:purple", "tab:blue", "tab:green", "tab:olive", "tab:red")
     for color, (label, (x, y)) in zip(colors, run["drawn"].items(), strict=False):
-        axes.plot(*zip(*x, strict=True), "o", color=color, ms=5, mfc="none", mew=0.7, alpha=0.7)
-        axes.plot(*zip(*y, strict=True), ".", color=color, ms=4, label=label)
+        axes.plot(*zip(*x, strict=True), "o", color=color, ms=5, mfc="none", mew=0.6, alpha=0.6)
+        axes.plot(*zip(*y, strict=True), ".", color=color, ms=3.5, label=label)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend
     axes.set_xlabel(system.names[0])
     axes.set_ylabel(system.names[1])
     axes.set_title("NcAE, unseen: states (rings), projected (dots)", fontsize=8)
@@ -299,6 +303,9 @@ PENDULUMS = _claim(
     "A chain of 16 pendulums, with their velocities 32 variables, in its slowest oscillation, "
     "whose shape the context sets: how lengths taper, and how strong the springs between "
     "neighbours are; "
-    "13 contexts of a grid are seen, 12 are not. Two latent variables.",
+    "13 contexts of a grid are seen, 12 are not. Two latent variables. The NcAE errs a fifth less "
+    "than the best other, FiLM, and stays a projection, which FiLM is not. The aim of half the best "
+    "other's error is missed: those that use the context are as close on contexts that they saw, so "
+    "that what is left is less of new contexts than of the fit.",
     CHAIN,
 )
