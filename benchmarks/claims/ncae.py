@@ -228,8 +228,8 @@ def _errors(axes, groups: dict[str, list[Plain]], colors: dict[str, str]) -> Non
         axes.set_xticks(at[2::5], tapers[2::5], fontsize=7)
         axes.set_xlabel("taper; within each, springs from weak to strong", fontsize=8)
     _percents(axes, "y")
-    axes.set_ylabel("error at the context, %, the median of seeds")
-    axes.set_title("o seen, diamonds unseen; colours as on the left", fontsize=8)
+    axes.set_ylabel("error at the context, %")
+    axes.set_title("median of seeds; dots seen, diamonds unseen", fontsize=8)
 
 
 def _percents(axes, which: str) -> None:
@@ -302,10 +302,9 @@ PENDULUMS = _claim(
     "ncae-chain",
     "A chain of 16 pendulums, with their velocities 32 variables, in its slowest oscillation, "
     "whose shape the context sets: how lengths taper, and how strong the springs between "
-    "neighbours are; "
-    "13 contexts of a grid are seen, 12 are not. Two latent variables. The NcAE errs a fifth less "
-    "than the best other, FiLM, and stays a projection, which FiLM is not. The aim of half the best "
-    "other's error is missed: those that use the context are as close on contexts that they saw, so "
-    "that what is left is less of new contexts than of the fit.",
+    "neighbours are; 13 contexts of a grid are seen, 12 are not. Two latent variables. The NcAE "
+    "errs a fifth less than the best other, FiLM, and stays a projection, which FiLM is not. The "
+    "aim of half the best other's error is missed: those that use the context are as close to each "
+    "other on contexts that they saw, so that the fit limits them, not what is new.",
     CHAIN,
 )
