@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..calls import sigint
 from ..options import integer, number
-from . import environment, interrupts, nested
+from . import environment, nested
 from .environment import Environment
 from .policy import Policy
 from .replay import Episode, Histories, Replay
@@ -154,7 +155,7 @@ class DRQN:
         left = integer("episodes", episodes)
         exploration = number("exploration", exploration, 0.0, 1.0)
         while left > 0:
-            with interrupts.whole():
+            with sigint.whole():
                 left -= len(self._walk(exploration))
 
     def train(
@@ -169,7 +170,7 @@ class DRQN:
         if episodes is not None:
             end = min(end, self.episode + integer("episodes", episodes))
         while self.episode < end:
-            with interrupts.whole():
+            with sigint.whole():
                 ended = self._walk(self.settings.exploration)
                 for _ in ended:
                     self._learn()

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..calls import sigint
 from ..nn import EpsAnneal
 from ..options import integer, number
-from . import environment, interrupts, nested
+from . import environment, nested
 from .environment import Environment
 from .policy import Policy
 from .window import Walker, Window, advantages
@@ -193,7 +194,7 @@ class PPO:
         if iterations is not None:
             end = min(end, self.iteration + integer("iterations", iterations))
         while self.iteration < end:
-            with interrupts.whole():
+            with sigint.whole():
                 progress = self._iterate()
                 if self.iteration == self.settings.iterations and self.best is not None:
                     self.policy.load_state_dict(self.best[1])

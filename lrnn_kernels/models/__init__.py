@@ -14,12 +14,16 @@ net = models.NMDNet(nn.GRU(3, 50, batch_first=True), 1, (1, 1), modulators=20, h
 (mean, log_variance), state = net(x, context)    # x (B,T,1), context (B,T,3)
 
 manifold = models.NeuromodulatedAutoencoder((16, 16, 8, 3), context=2)
-y = manifold.project(x, c)                       # x (..., 16), c (..., 2); projected again: y
+history = manifold.fit(x, c)                     # x (..., 16), c (..., 2), or lists
+y = manifold.project(x, c)                       # projected again: y
+states = manifold.simulate(f, x0, t, c)          # of the reduced model, (..., T, 16)
 """
 
+from . import reduced
 from .autoencoder import ConstrainedAutoencoder, NeuromodulatedAutoencoder
 from .backbone import Backbone
 from .config import BackboneConfig
+from .fitting import History
 from .layers import Layer, Stacked
 from .nmd import NMDNet, RecurrentNet
 
@@ -30,10 +34,12 @@ __all__ = [
     "Backbone",
     "BackboneConfig",
     "ConstrainedAutoencoder",
+    "History",
     "Layer",
     "NMDNet",
     "NeuromodulatedAutoencoder",
     "RecurrentNet",
     "Stacked",
     "load",
+    "reduced",
 ]

@@ -281,7 +281,7 @@ class Biorthogonal(torch.nn.Module):
         wide = _solving(X)
         product = X.to(wide) @ D.to(wide)
         E, singular = torch.linalg.solve_ex(product, X.to(wide))
-        if not is_transformed():
+        if not (is_transformed() or product.is_meta):
             self._check(product.detach(), singular)
         return E.to(X.dtype)
 

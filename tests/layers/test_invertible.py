@@ -349,6 +349,17 @@ def test_a_weight_is_kept_and_assigned():
     assert kept.weight.equal(encoder.weight)
 
 
+def test_a_pair_without_values_is_made():
+    """On meta, to be filled from a file: there is nothing to check."""
+    encoder = torch.nn.Linear(4, 2, bias=False, device="meta")
+    parametrize.register_parametrization(encoder, "weight", nn.Biorthogonal())
+    assert encoder.weight.is_meta
+    assert encoder(torch.empty(3, 4, device="meta")).shape == (3, 2)
+    kept = pair(2, 4)
+    encoder.load_state_dict(kept.state_dict(), assign=True)
+    assert encoder.weight.equal(kept.weight)
+
+
 def test_errors_of_pairs():
     encoder = pair(2, 4)
     X, D = encoder.parameters()

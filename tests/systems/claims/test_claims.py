@@ -13,6 +13,9 @@ from benchmarks.claims import (
     dicsnet,
     drqn,
     horizons,
+    moving_models,
+    ncae,
+    networks,
     neuron_rates,
     neuron_solvers,
     neuron_times,
@@ -226,3 +229,33 @@ def test_a_run_of_an_agent_goes_on_where_it_was(tmp_path, monkeypatch):
     for found in (whole, again):
         found.pop("cpu_seconds")
     assert again == whole
+
+
+def test_a_fit_of_an_autoencoder_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(ncae, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    setting = {"model": "conditional AE", "epochs": 6}
+    whole = ncae.WAVES.run(setting, 0, tmp_path / "whole.pt")
+    told = []
+    progress.to(told.append, lambda: len(told) > 2)
+    with pytest.raises(progress.Stopped):
+        ncae.WAVES.run(setting, 0, tmp_path / "state.pt")
+    progress.to(None)
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 0 < len(kept["history"]["train"]) < 6
+    again = ncae.WAVES.run(setting, 0, tmp_path / "state.pt")
+    for found in (whole, again):
+        found.pop("train_seconds")
+    assert again == whole
+
+
+@pytest.mark.parametrize("system", [ncae.LORENZ, ncae.CHAIN], ids=["waves", "pendulums"])
+def test_autoencoders_are_compared_at_one_size(system):
+    context = system.data(0).c.shape[1]
+    models = {name: moving_models.make(name, system.dims, context) for name in moving_models.MODELS}
+    sizes = {name: networks.parameters(model) for name, model in models.items()}
+    assert all(abs(size - sizes["NcAE"]) <= 0.02 * sizes["NcAE"] for size in sizes.values()), sizes
+    x, c = torch.randn(7, system.dims[0]), torch.randn(7, context)
+    for model in models.values():
+        assert model.encode(x, c).shape == (7, system.dims[-1])
+        torch.testing.assert_close(model.project(x, c), model.decode(model.encode(x, c), c))

@@ -82,6 +82,19 @@ def test_idempotent(kind, what):
     assert idempotency(disturb(model)) <= bound
 
 
+def test_idempotent_as_it_learns():
+    """Over 300 steps, of which ``python -m benchmarks.claims idempotency`` goes 10,000; and what
+    that rests on."""
+    model = make("modulated units", THREE)
+    for _ in range(3):
+        train(model, 100)
+        assert idempotency(model) <= 3e-6
+        for layer in model.layers:
+            X, D = (p.detach().double() for p in layer.parameters())
+            error = layer.weight.detach().double() @ D - torch.eye(len(X), dtype=torch.float64)
+            assert error.abs().max() <= 3 * 2**-23 * max(1, torch.linalg.cond(X @ D))
+
+
 def expected(model, x, c):
     """encode(x) and project(x) layer by layer, by the layers' own functions."""
     h = nn.Hyperbolic()
