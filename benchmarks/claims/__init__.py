@@ -15,6 +15,7 @@ from . import (
     neuron_times,
     neurons,
     neurons_beside,
+    nmd,
     noise,
     ppo,
     sizes,
@@ -56,5 +57,6 @@ CLAIMS: dict[str, Claim] = {
         neuron_rates.CLAIM,
         neurons_beside.CLAIM,
         neuron_times.CLAIM,
+        nmd.CLAIM,
     )
 }

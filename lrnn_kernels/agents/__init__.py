@@ -9,8 +9,9 @@ Environments are batches of tensors: ``tasks.t_maze.TMaze``, and with ``tasks.gy
 vector environment of Gymnasium with flat observations and discrete actions.
 """
 
+from .actor_critic import ActorCritic, ActorCriticProgress, ActorCriticSettings
 from .drqn import DRQN, DRQNProgress, DRQNSettings
-from .environment import Environment, PreviousActionReward, play
+from .environment import Environment, PreviousActionReward, PreviousStep, play
 from .policy import Policy
 from .ppo import PPO, PPOProgress, PPOSettings
 from .replay import Replay
@@ -18,6 +19,9 @@ from .replay import Replay
 __all__ = [
     "DRQN",
     "PPO",
+    "ActorCritic",
+    "ActorCriticProgress",
+    "ActorCriticSettings",
     "DRQNProgress",
     "DRQNSettings",
     "Environment",
@@ -25,6 +29,7 @@ __all__ = [
     "PPOSettings",
     "Policy",
     "PreviousActionReward",
+    "PreviousStep",
     "Replay",
     "play",
 ]
