@@ -44,12 +44,12 @@ TRAINED = {
     2: _WALKS,
     3: _WALKS,
 }
-ITERATIONS, QUICK = 500, 30
+ITERATIONS, QUICK = 400, 30
 NETWORKS = ("NMD", "RNN")
 #: The discounted sum of an episode's rewards, gamma 0.998, as the paper reports it: of who knows
 #: nothing and acts best, which ``adapted.bayes`` does, and of the paper's NMD net.
 BAYES, PUBLISHED = 4679, 4534
-POINTS = 20  # of the curve
+POINTS = 16  # of the curve
 SAVE_EVERY = 20.0  # seconds
 PLAYED, TESTED = 100, 400  # episodes, for a point of the curve and at the end
 _APART = 0.02  # of the parameters, at most
