@@ -44,12 +44,12 @@ TRAINED = {
     2: _WALKS,
     3: _WALKS,
 }
-ITERATIONS, QUICK = 400, 30
+ITERATIONS, QUICK = 400, 10
 NETWORKS = ("NMD", "RNN")
 #: The discounted sum of an episode's rewards, gamma 0.998, as the paper reports it: of who knows
 #: nothing and acts best, which ``adapted.bayes`` does, and of the paper's NMD net.
 BAYES, PUBLISHED = 4679, 4534
-POINTS = 16  # of the curve
+POINTS, LEAST = 16, 3  # of the curve; iterations from one to the next, at least
 SAVE_EVERY = 20.0  # seconds
 PLAYED, TESTED = 100, 400  # episodes, for a point of the curve and at the end
 _APART = 0.02  # of the parameters, at most
@@ -112,7 +112,7 @@ def run(setting: Plain, seed: int, state: Path) -> Plain:
         found.load_state_dict(kept["agent"])
         curve = [tuple(point) for point in kept["curve"]]
         began -= kept["seconds"]
-    saved, every = time.monotonic(), max(1, setting["iterations"] // POINTS)
+    saved, every = time.monotonic(), max(LEAST, setting["iterations"] // POINTS)
 
     def episodes(count: int, seed: int, steps: int):
         return Environment(count, seed=seed, steps=steps)

@@ -128,6 +128,22 @@ def test_windows_carry_states_and_end_gradients(network):
         assert (dx[0, :4].abs().sum(-1) > 0).all()
 
 
+@every_network
+def test_the_states_that_are_carried_on_are_of_the_new_weights(network):
+    agent, windows = made(network), []
+    walk = agent.walker.walk
+    agent.walker.walk = lambda steps: windows.append(walk(steps)) or windows[-1]
+    values = None
+    for _ in range(3):
+        agent.train(iterations=1)
+        x, reset = windows[-1].observation, windows[-1].reset
+        with torch.no_grad():
+            _, state = agent.actor(x, windows[-1].start, reset)
+            _, values = agent.critic(x, values, reset)
+        assert cases.same(state, agent.walker.state)
+        assert cases.same(values, agent.value_state)
+
+
 @pytest.mark.parametrize("adapt_lr", [False, True])
 def test_a_step_that_goes_too_far_is_undone_to_the_bit(adapt_lr):
     agent = made(lr=1e-5, adapt_lr=adapt_lr)
@@ -184,11 +200,12 @@ def test_beta_follows_how_far_it_moved():
 
 @every_network
 def test_it_goes_on_with_the_same_bits(network, tmp_path):
-    one, told = made(network), []
+    one, told = made(network, lr=3e-2), []
     one.train(iterations=3)
+    assert one.lr_share < 1 < one.beta, "the case says nothing"
     state = cases.through_a_file(one.state_dict(), tmp_path / "state.pt")
     one.train(told.append)
-    other, again = made(network, seed=5), []
+    other, again = made(network, seed=5, lr=3e-2), []
     other.load_state_dict(state)
     other.train(again.append)
     assert [progress.iteration for progress in told] == [4, 5, 6]
