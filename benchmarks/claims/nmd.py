@@ -52,6 +52,7 @@ BAYES, PUBLISHED = 4679, 4534
 POINTS, LEAST = 16, 3  # of the curve; iterations from one to the next, at least
 SAVE_EVERY = 20.0  # seconds
 PLAYED, TESTED = 100, 400  # episodes, for a point of the curve and at the end
+STEPS = 1400  # of these episodes, at the least
 _APART = 0.02  # of the parameters, at most
 
 
@@ -61,8 +62,8 @@ def settings(quick: bool, benchmark: int = 1) -> list[Plain]:
     same = {
         "benchmark": benchmark,
         "iterations": QUICK if quick else ITERATIONS,
-        "steps": adaptation.ENVIRONMENTS[benchmark - 1].STEPS,
-        "tested": TESTED,
+        "steps": STEPS if quick else adaptation.ENVIRONMENTS[benchmark - 1].STEPS,
+        "tested": PLAYED if quick else TESTED,
     }
     return [{"network": name, **same} for name in NETWORKS]
 
@@ -212,8 +213,13 @@ def _told(axes, run: Plain) -> None:
 
 CLAIM = Claim(
     name="nmd",
-    says="A neuromodulated net learns to adapt to what an episode hides faster than a recurrent "
-    "network of as many parameters, to more, and with less spread over seeds.",
+    says="Within an episode a neuromodulated net adapts to what it hides, here how far a target is "
+    "off; it learns this sooner, and to more, than a recurrent network of as many parameters. The "
+    "reward is of new episodes of 1,400 steps, actions drawn as in training, discounted by 0.998: "
+    "4679 is the best without being told, 4534 what the paper reports. What is hidden can be read "
+    "from the signal z after ten steps, nearly all of it from one unit; from the other network's "
+    "first dense layer as well, which uses it worse. With z frozen after 200 steps most seeds earn "
+    "as much as before, and where something else is hidden from there on they miss it.",
     settings=settings,
     run=run,
     header=(
