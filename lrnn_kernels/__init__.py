@@ -7,7 +7,7 @@ network = lrnn_kernels.models.Backbone(config)        # whole networks around th
 print(lrnn_kernels.explain("bmru", c, beta, alpha))   # which backend would run, and why
 lrnn_kernels.tasks                                    # seeded sequences that ask for memory
 lrnn_kernels.multistability                           # how many states a network can hold; warm-up
-lrnn_kernels.agents                                   # recurrent PPO and DRQN
+lrnn_kernels.agents                                   # recurrent PPO, DRQN, actor-critic
 lrnn_kernels.neurons                                  # conductance-based neurons, and their DICs
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
                                                       it; works without torch, too

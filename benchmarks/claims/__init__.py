@@ -18,6 +18,7 @@ from . import (
     neuron_times,
     neurons,
     neurons_beside,
+    nmd,
     noise,
     ppo,
     sizes,
@@ -63,5 +64,6 @@ CLAIMS: dict[str, Claim] = {
         neurons_beside.CLAIM,
         neuron_times.CLAIM,
         fpga.CLAIM,
+        nmd.CLAIM,
     )
 }

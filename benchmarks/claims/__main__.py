@@ -80,6 +80,11 @@ def _claim(args: argparse.Namespace) -> int:
     if given := {name: value for name, value in given.items() if value is not None}:
         claim = dataclasses.replace(claim, settings=functools.partial(claim.settings, **given))
     try:
+        claim.settings(args.quick)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
         found = runs.run(
             [claim], args.out, seeds=args.seeds, quick=args.quick, processes=args.processes
         )[claim.name]

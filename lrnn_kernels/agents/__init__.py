@@ -1,4 +1,5 @@
-"""Agents with memory, in plain torch: recurrent PPO, and the DRQN of the warm-up's paper.
+"""Agents with memory, in plain torch: recurrent PPO, the DRQN of the warm-up's paper, and for real
+actions the actor-critic of the neuromodulated nets.
 
 env = tasks.t_maze.TMaze(batch_size=128, seed=0)
 policy = agents.Policy(nn.BMRU(4, 32, batch_first=True), 4)
@@ -6,11 +7,13 @@ agents.PPO(policy, env, agents.PPOSettings(iterations=60), seed=0).train()
 rewards, steps = agents.play(policy, env)                   # one greedy episode in each maze
 
 Environments are batches of tensors: ``tasks.t_maze.TMaze``, and with ``tasks.gym.Tensors`` any
-vector environment of Gymnasium with flat observations and discrete actions.
+vector environment of Gymnasium with flat observations and discrete actions; those of
+``ActorCritic`` are ``tasks.adaptation``'s.
 """
 
+from .actor_critic import ActorCritic, ActorCriticProgress, ActorCriticSettings
 from .drqn import DRQN, DRQNProgress, DRQNSettings
-from .environment import Environment, PreviousActionReward, play
+from .environment import Environment, PreviousActionReward, PreviousStep, play
 from .policy import Policy
 from .ppo import PPO, PPOProgress, PPOSettings
 from .replay import Replay
@@ -18,6 +21,9 @@ from .replay import Replay
 __all__ = [
     "DRQN",
     "PPO",
+    "ActorCritic",
+    "ActorCriticProgress",
+    "ActorCriticSettings",
     "DRQNProgress",
     "DRQNSettings",
     "Environment",
@@ -25,6 +31,7 @@ __all__ = [
     "PPOSettings",
     "Policy",
     "PreviousActionReward",
+    "PreviousStep",
     "Replay",
     "play",
 ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..options import integer
+from ..options import integer, number
 
-_NEEDED = ("batch_size", "observation_size", "actions", "reset", "step")
+if TYPE_CHECKING:
+    from .policy import Policy
+    from .reader import Actor
+
+_NEEDED = ("batch_size", "observation_size", "reset", "step")
 
 
 class Environment(Protocol):
@@ -39,45 +43,52 @@ class Environment(Protocol):
         """Goes back to it; returns the observations."""
 
 
-def check(env: object, policy) -> None:
-    """Raises TypeError or ValueError where env is no environment, or not one for this policy."""
-    missing = [name for name in _NEEDED if not hasattr(env, name)]
+def check_tensors(env: object, actions: str, known: str) -> None:
+    """Raises TypeError where env is no environment of tensors, which has ``actions``."""
+    missing = [name for name in (*_NEEDED, actions) if not hasattr(env, name)]
     if missing:
         raise TypeError(
-            "env must be an environment of tensors, as tasks.t_maze.TMaze or tasks.gym.Tensors, "
-            f"got {type(env).__name__} without {', '.join(missing)}"
+            f"env must be an environment of tensors, as {known}, got {type(env).__name__} without "
+            f"{', '.join(missing)}"
         )
-    for name in ("observation_size", "actions"):
+
+
+def check(env: object, policy) -> None:
+    """Raises TypeError or ValueError where env is no environment, or not one for this policy."""
+    check_tensors(env, "actions", "tasks.t_maze.TMaze or tasks.gym.Tensors")
+    fits(env, policy, "actions")
+
+
+def fits(env: Any, policy: Any, actions: str) -> None:
+    """Raises ValueError where a policy is of other sizes."""
+    for name in ("observation_size", actions):
         mine, theirs = getattr(policy, name), getattr(env, name)
         if mine != theirs:
             raise ValueError(f"policy must have {name} = {theirs}, as env, got {mine}")
 
 
-class PreviousActionReward:
-    """An environment whose observations are [one-hot of the action before, its reward,
-    observation], zeros for both at the start of an episode: the lab's agents read 9 channels of a
-    T-maze.
+class _Remembering:
+    """An environment whose observations are [what was before, observation], zeros at first."""
 
-    Args:
-        env: an ``Environment``.
-    """
+    def __init__(self, env: Any, size: int) -> None:
+        self.env, self.batch_size = env, env.batch_size
+        self.observation_size = size + env.observation_size
+        self._before = torch.zeros(self.batch_size, size)
 
-    def __init__(self, env: Environment) -> None:
-        self.env = env
-        self.batch_size, self.actions = env.batch_size, env.actions
-        self.observation_size = env.actions + 1 + env.observation_size
-        self._before = torch.zeros(self.batch_size, self.actions + 1)
+    def _told(self, action: Tensor, reward: Tensor) -> Tensor:
+        """(B,size), of a step."""
+        raise NotImplementedError
 
     def reset(self) -> Tensor:
         observation = self.env.reset()
-        self._before = torch.zeros(self.batch_size, self.actions + 1)
+        self._before = torch.zeros_like(self._before)
         return self._joined(observation)
 
     def step(
         self, action: Tensor, begin: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         observation, reward, terminated, truncated = self.env.step(action, begin)
-        before = torch.cat([F.one_hot(action, self.actions), reward[:, None]], 1)
+        before = self._told(action, reward)
         self._before = before if begin is None else before.masked_fill_(begin[:, None], 0.0)
         return self._joined(observation), reward, terminated, truncated
 
@@ -93,21 +104,80 @@ class PreviousActionReward:
         return torch.cat([self._before.to(observation.dtype), observation], 1)
 
 
-@torch.no_grad()
-def play(policy, env: Environment, *, most: int = 100_000) -> tuple[Tensor, Tensor]:
-    """One episode of each environment by the greedy policy: the sums of their rewards and their
-    steps, float32 and int64 (B,). Begins with ``env.reset()``; RuntimeError after ``most`` steps.
+class PreviousActionReward(_Remembering):
+    """An environment whose observations are [one-hot of the action before, its reward,
+    observation], zeros for both at the start of an episode: the lab's agents read 9 channels of a
+    T-maze.
+
+    Args:
+        env: an ``Environment``.
     """
-    check(env, policy)
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env, env.actions + 1)
+        self.actions = env.actions
+
+    def _told(self, action: Tensor, reward: Tensor) -> Tensor:
+        return torch.cat([F.one_hot(action, self.actions), reward[:, None]], 1)
+
+
+class PreviousStep(_Remembering):
+    """An environment of real actions, such as ``tasks.adaptation``'s, whose observations are
+    [action before, its reward, observation before, observation], (B,A+1+2n): zeros for the first
+    three at the start of an episode.
+
+    Args:
+        env: with batch_size, observation_size n, action_size A, and calls as an ``Environment``,
+            its actions real numbers (B,A).
+        reward, observation (keyword): what these are multiplied with where they are read; rewards
+            that are returned are the environment's.
+    """
+
+    def __init__(self, env: Any, *, reward: float = 1.0, observation: float = 1.0) -> None:
+        check_tensors(env, "action_size", "tasks.adaptation.MovingTarget")
+        super().__init__(env, env.action_size + 1 + env.observation_size)
+        self.action_size = env.action_size
+        self._scales = (
+            number("reward", reward, 0.0, 1e6),
+            number("observation", observation, 0.0, 1e6, open_low=True),
+        )
+
+    def _told(self, action: Tensor, reward: Tensor) -> Tensor:
+        return torch.cat([action, self._scales[0] * reward[:, None], self._seen], 1)
+
+    def _joined(self, observation: Tensor) -> Tensor:
+        self._seen = self._scales[1] * observation
+        return super()._joined(self._seen)
+
+
+@torch.no_grad()
+def play(
+    policy: Policy | Actor, env: Environment, *, most: int = 100_000, seed: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """One episode of each environment: the sums of their rewards and their steps, float32 and int64
+    (B,). The policy is greedy, or with a seed draws its actions as in training; of an actor of real
+    actions, whose environment is a ``PreviousStep``, the greedy ones are the means. Begins with
+    ``env.reset()``; RuntimeError after ``most`` steps.
+    """
+    if hasattr(policy, "action_size"):
+        check_tensors(env, "action_size", "agents.PreviousStep")
+        fits(env, policy, "action_size")
+    else:
+        check(env, policy)
     integer("most", most)
+    generator = None
+    if seed is not None:
+        generator = torch.Generator().manual_seed(integer("seed", seed, 0))
     like = next(policy.parameters())
     observation, state = env.reset(), None
     total, steps = torch.zeros(env.batch_size), torch.zeros(env.batch_size, dtype=torch.int64)
     over = torch.zeros(env.batch_size, dtype=torch.bool)  # its first episode
     begin = over.clone()
     for _ in range(most):
-        logits, state = policy.step(observation.to(like), state)
-        observation, reward, terminated, truncated = env.step(logits.argmax(-1).cpu(), begin)
+        out, state = policy.step(observation.to(like), state)
+        out = out.cpu()
+        action = policy.greedy(out) if generator is None else policy.draw(out, generator)
+        observation, reward, terminated, truncated = env.step(action, begin)
         total += torch.where(over, 0.0, reward)
         steps += ~over
         begin = terminated | truncated

@@ -63,12 +63,7 @@ class Policy(nn.Module):
             raise ValueError("rnn must have batch_first=True, got False")
         if rnn.bidirectional:
             raise ValueError("rnn must be of one direction, got a bidirectional layer")
-        for module in rnn.modules():
-            if getattr(module, "dropout", 0.0):
-                raise ValueError(
-                    f"rnn must have dropout=0, got {module.dropout} in {type(module).__name__}: an "
-                    "action's probability would not be the same again"
-                )
+        without_dropout("rnn", rnn)
         self.actions = integer("actions", actions, 2)
         probabilities = None if first is None else _probabilities(first, actions)
         self.rnn = rnn
@@ -110,6 +105,31 @@ class Policy(nn.Module):
         (). Returns (logits, state), (B,actions) or (actions,)."""
         y, state = members.step(self.rnn, observation, state, reset)
         return self.head(y), state
+
+    def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Actions (B,), int64, with probabilities softmax(logits), (B,actions)."""
+        return drawn(logits, generator)
+
+    def greedy(self, logits: Tensor) -> Tensor:
+        """The likeliest actions (B,), int64, of logits or values (B,actions)."""
+        return logits.argmax(-1)
+
+
+def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Actions (B,), int64, with probabilities softmax(logits), (B,A)."""
+    # An exponential variable divided by p is the least of all with probability p.
+    waiting = torch.empty_like(logits).exponential_(generator=generator)
+    return (logits - waiting.log_()).argmax(-1)
+
+
+def without_dropout(what: str, network: nn.Module) -> None:
+    """Raises ValueError for a network that answers otherwise when it is asked again."""
+    for module in network.modules():
+        if getattr(module, "dropout", 0.0):
+            raise ValueError(
+                f"{what} must have dropout=0, got {module.dropout} in {type(module).__name__}: an "
+                "action's probability would not be the same again"
+            )
 
 
 def _probabilities(first: Sequence[float], actions: int) -> list[float]:

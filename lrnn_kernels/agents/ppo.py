@@ -16,7 +16,7 @@ from ..options import integer, number
 from . import environment, nested
 from .environment import Environment
 from .policy import Policy
-from .window import Walker, Window, advantages
+from .window import Walker, Window, advantages, standardized
 
 
 @dataclass(frozen=True)
@@ -285,10 +285,7 @@ class PPO:
         after = self.policy.critic(out)[:, 0, 0]
         gain = advantages(window, values, after, self.settings.gamma, self.settings.lam)
         valid = (~window.begins).to(gain.dtype)
-        count = valid.sum().clamp(min=1)
-        mean = (gain * valid).sum() / count
-        spread = ((gain - mean).square() * valid).sum().div(count).sqrt()
-        return _Batch(window.action, valid, logs, (gain - mean) / (spread + 1e-6), gain + values)
+        return _Batch(window.action, valid, logs, standardized(gain, valid), gain + values)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the future depends on; a copy, which torch.save takes."""

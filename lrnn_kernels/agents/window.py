@@ -14,6 +14,7 @@ from ..nn.members import State
 from . import nested
 from .environment import Environment
 from .policy import Policy
+from .reader import Actor
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Window:
     observation: what the policy saw.
     reset: bool, the observation is the first of an episode.
     begins: bool, the step only began an episode: its action and reward mean nothing.
-    action, reward: int64, and what came of it.
+    action, reward: int64, or real numbers, and what came of it.
     terminated: bool, the episode ended by itself: what comes after is worth nothing.
     over: bool, it ended, or was truncated.
     start: the recurrent state before the first step.
@@ -47,7 +48,9 @@ class Window:
 class Walker:
     """Environments and where they are, from window to window."""
 
-    def __init__(self, policy: Policy, env: Environment, generator: torch.Generator) -> None:
+    def __init__(
+        self, policy: Policy | Actor, env: Environment, generator: torch.Generator
+    ) -> None:
         self.policy, self.env, self.generator = policy, env, generator
         self.like = next(policy.parameters())
         none = torch.zeros(env.batch_size, dtype=torch.bool)
@@ -66,7 +69,7 @@ class Walker:
         for _ in range(steps):
             seen = self.observation.to(like)
             logits, self.state = policy.step(seen, self.state, self.reset.to(like.device))
-            action = drawn(logits.cpu(), self.generator)
+            action = policy.draw(logits.cpu(), self.generator)
             observation, reward, terminated, truncated = self.env.step(action, self.begin)
             over = terminated | truncated
             found.append((seen, self.reset, self.begin, action, reward, terminated, over))
@@ -109,13 +112,6 @@ class Walker:
 _KEPT = ("observation", "reset", "begin", "state", "so_far")
 
 
-def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Actions (B,), int64, with probabilities softmax(logits), (B,A)."""
-    # An exponential variable divided by p is the least of all with probability p.
-    waiting = torch.empty_like(logits).exponential_(generator=generator)
-    return (logits - waiting.log_()).argmax(-1)
-
-
 def advantages(window: Window, values: Tensor, after: Tensor, gamma: float, lam: float) -> Tensor:
     """Generalized advantage estimates, (B,T): A[t] = d[t] + gamma lam A[t+1] up to the episode's
     last step, d[t] = r[t] + gamma V[t+1] - V[t].
@@ -134,3 +130,11 @@ def advantages(window: Window, values: Tensor, after: Tensor, gamma: float, lam:
     # (1,T,B): the scan's channels are the environments.
     found, _ = linear_scan(decay.T[None], delta.T[None], reverse=True)
     return found[0].T
+
+
+def standardized(gain: Tensor, valid: Tensor) -> Tensor:
+    """Advantages with mean 0 and deviation 1 over the steps that count, valid 1 or 0 (B,T)."""
+    count = valid.sum().clamp(min=1)
+    mean = (gain * valid).sum() / count
+    spread = ((gain - mean).square() * valid).sum().div(count).sqrt()
+    return (gain - mean) / (spread + 1e-6)

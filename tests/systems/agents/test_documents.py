@@ -9,6 +9,8 @@ from tests import ROOT
 
 SHORTER = {
     "iterations=120": "iterations=2",
+    "iterations=400": "iterations=2",
+    "MovingTarget(100, seed=1)": "MovingTarget(100, seed=1, steps=50)",
     "episodes=300": "episodes=9",
     "collect(64)": "collect(9)",
 }
@@ -41,6 +43,8 @@ def test_the_guide(monkeypatch, tmp_path, capsys):
         exec(code, scope)
     assert scope["ppo"].iteration == 2
     assert scope["drqn"].episode >= 9
+    assert scope["trained"].iteration == 2
+    assert scope["steps"].eq(50).all()
     assert "popgym" in popgym
 
 

@@ -8,7 +8,8 @@ import torch
 
 from lrnn_kernels import agents
 from lrnn_kernels.agents import nested
-from lrnn_kernels.agents.window import Walker, Window, advantages, drawn
+from lrnn_kernels.agents.policy import drawn
+from lrnn_kernels.agents.window import Walker, Window, advantages
 from lrnn_kernels.tasks import t_maze
 
 from . import cases

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.claims import (
     CLAIMS,
+    adapted,
     consecutive,
     copy_first_symbol,
     demo,
@@ -21,6 +22,7 @@ from benchmarks.claims import (
     neuron_times,
     neurons,
     neurons_beside,
+    nmd,
     noise,
     progress,
     runs,
@@ -30,6 +32,7 @@ from benchmarks.claims import (
 )
 from benchmarks.claims.training import Recipe, Training
 from lrnn_kernels.neurons import simulate
+from lrnn_kernels.tasks import adaptation
 from tests import ROOT
 
 RESULTS = ROOT / "benchmarks/results/claims"
@@ -78,6 +81,9 @@ def one_thread(monkeypatch):
         monkeypatch.setattr(module, "ROUNDS", 2)
     for module in (neuron_rates, neurons_beside):
         monkeypatch.setattr(module, "LEAST", 0.0)
+    for benchmark, (*sizes, _) in nmd.BENCHMARKS.items():
+        monkeypatch.setitem(nmd.BENCHMARKS, benchmark, (*sizes, (4, 10)))
+    monkeypatch.setattr(adapted, "WATCHED", 20)
     peers_of_a_short_run(monkeypatch)
     for name, value in neurons_beside.ONE_THREAD.items():
         monkeypatch.setenv(name, value)  # and what it was, afterwards
@@ -210,22 +216,30 @@ def test_training_stops_where_it_has_learned():
         Training(network, Recipe(steps=3, schedule="step"))
 
 
-def test_a_run_of_an_agent_goes_on_where_it_was(tmp_path, monkeypatch):
+#: What a run counts, and how often it is done at the end.
+COUNTED = ("episode", "iteration")
+AGENTS = {
+    drqn: {"network": "BRC", "warmed": True, "shortest": 2, "longest": 4, "episodes": 50},
+    nmd: {"network": "NMD", "benchmark": 3, "iterations": 6, "steps": 30},
+}
+
+
+@pytest.mark.parametrize("claim", AGENTS, ids=lambda claim: claim.CLAIM.name)
+def test_a_run_of_an_agent_goes_on_where_it_was(claim, tmp_path, monkeypatch):
     """From the state in its file, to the same end."""
-    monkeypatch.setattr(drqn, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(claim, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     monkeypatch.setattr(drqn, "COLLECTED", 8)
-    setting = {"network": "BRC", "warmed": True, "shortest": 2, "longest": 4}
-    setting |= {"episodes": 50, "tested": 10}
-    whole = drqn.run(setting, 0, tmp_path / "whole.pt")
+    setting = {**AGENTS[claim], "tested": 10}
+    whole = claim.run(setting, 0, tmp_path / "whole.pt")
     told = []
     progress.to(told.append, lambda: len(told) > 3)
     with pytest.raises(progress.Stopped):
-        drqn.run(setting, 0, tmp_path / "state.pt")
+        claim.run(setting, 0, tmp_path / "state.pt")
     progress.to(None)
     kept = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert 0 < kept["agent"]["episode"] < 50
-    again = drqn.run(setting, 0, tmp_path / "state.pt")
+    assert any(0 < kept["agent"].get(name, 0) < setting.get(f"{name}s", 0) for name in COUNTED)
+    again = claim.run(setting, 0, tmp_path / "state.pt")
     for found in (whole, again):
         found.pop("cpu_seconds")
     assert again == whole
@@ -259,3 +273,22 @@ def test_autoencoders_are_compared_at_one_size(system):
     for model in models.values():
         assert model.encode(x, c).shape == (7, system.dims[-1])
         torch.testing.assert_close(model.project(x, c), model.decode(model.encode(x, c), c))
+
+
+def test_the_best_of_a_moving_target_is_known():
+    """Of who is told what is hidden, and of who is not: the paper's 4679, discounted."""
+    told, played = (
+        adapted.discounted(play(adaptation.MovingTarget(1000, seed=3)))
+        for play in (adapted.informed, adapted.bayes)
+    )
+    assert told == pytest.approx(10 * (1 - 0.998**1400) / 0.002, abs=0.1)
+    assert played.mean().item() == pytest.approx(nmd.BAYES, abs=1.0)
+
+
+def test_a_read_out_is_of_other_episodes():
+    z, about = torch.randn(400, 5), torch.randn(400, 2)
+    assert adapted.read(z, about)[0] < 0.05
+    r2, told = adapted.read(torch.cat([z, about @ torch.randn(2, 2)], 1), about)
+    assert r2 > 0.99
+    assert len(told) == 200
+    assert adapted.unit(torch.cat([z, -3 * about[:, 1:]], 1), about) == pytest.approx(1.0)
