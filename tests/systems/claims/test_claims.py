@@ -220,7 +220,7 @@ def test_training_stops_where_it_has_learned():
 COUNTED = ("episode", "iteration")
 AGENTS = {
     drqn: {"network": "BRC", "warmed": True, "shortest": 2, "longest": 4, "episodes": 50},
-    nmd: {"network": "NMD", "benchmark": 3, "iterations": 6, "steps": 30},
+    nmd: {"network": "NMD", "discount": 0.98, "benchmark": 3, "iterations": 6, "steps": 30},
 }
 
 
