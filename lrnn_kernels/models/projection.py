@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from . import checkpoint, fitting, reduced
 from .fitting import History
 from .reduced import Field
 from .rows import Data
+
+if TYPE_CHECKING:
+    from typing import Self  # since Python 3.11
 
 #: The key of a file's metadata.
 CONFIG = "lrnn_kernels.autoencoder"
