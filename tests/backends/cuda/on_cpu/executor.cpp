@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -115,14 +116,20 @@ struct Thread {
   dim3 index;
   unsigned lane = 0, warp = 0;
   State state = State::ready;
-  unsigned mask = 0;  // of the warp barrier it waits at
-  // Of the lanes that it met there, and how often each had been at one, odd or even.
-  unsigned met = 0, odd = 0;
-  unsigned warp_barriers = 0;  // that it has been at
-  char arrived[2] = {};        // addresses for signal and observe
-  uint64_t shown = 0;          // see show()
+  unsigned mask = 0;   // of the warp barrier it waits at
+  uint64_t shown = 0;  // see show()
   uint64_t rests = 0;
   std::unique_ptr<Fiber> fiber;
+};
+
+// Addresses for signal and observe, which threads that wait for one another take in turn: one that
+// leaves a barrier does not observe what others, which have left it before, have done until they
+// came to the next.
+struct Meeting {
+  char* place() { return &arrived[opened % 2]; }
+
+  unsigned opened = 0;
+  char arrived[2] = {};
 };
 
 class Block;
@@ -135,6 +142,7 @@ class Block {
     const dim3 grid = launch.grid, size = launch.block;
     index = dim3(number % grid.x, number / grid.x % grid.y, number / (uint64_t{grid.x} * grid.y));
     threads_ = std::vector<Thread>(size.x * size.y * size.z);
+    warps_.resize((threads_.size() + kWarp - 1) / kWarp);
     for (unsigned i = 0; i < threads_.size(); ++i) {
       Thread& thread = threads_[i];
       thread.index = dim3(i % size.x, i / size.x % size.y, i / (size.x * size.y));
@@ -172,14 +180,17 @@ class Block {
     current->fiber->switch_to(scheduler_);
   }
 
-  // Barriers take two addresses in turn, so that a thread which leaves one does not observe what
-  // others, which have left it before, have done until they came to the next.
+  // The same, for others: what they have done before is done once it goes on.
+  void wait(State state, Meeting& others) {
+    char* const arrived = others.place();
+    signal(arrived);
+    wait(state);
+    observe(arrived);
+  }
+
   bool barrier(bool vote) {
     votes_ |= vote;
-    char* const arrived = &arrived_[barriers_ % 2];
-    signal(arrived);
-    wait(State::at_barrier);
-    observe(arrived);
+    wait(State::at_barrier, all_);
     return outcome_;
   }
 
@@ -189,11 +200,7 @@ class Block {
       wait(State::at_warp_barrier);
     }
     current->mask = mask;
-    signal(&current->arrived[current->warp_barriers % 2]);
-    wait(State::at_warp_barrier);
-    for (unsigned i = 0; i < kWarp; ++i)
-      if (current->met >> i & 1)
-        observe(&threads_[current->warp * kWarp + i].arrived[current->odd >> i & 1]);
+    wait(State::at_warp_barrier, warps_[current->warp][mask]);
   }
 
   void rest() {
@@ -229,7 +236,7 @@ class Block {
       }
     outcome_ = votes_;
     votes_ = false;
-    barriers_ += opened;
+    all_.opened += opened;
     return opened;
   }
 
@@ -245,21 +252,12 @@ class Block {
     return opened;
   }
 
-  // Lets the lanes of a mask go on, each of which is told of the others.
+  // Lets the lanes of a mask go on.
   void meet(size_t first, unsigned mask) {
-    unsigned met = 0, odd = 0;
     for (unsigned i = 0; i < kWarp && first + i < threads_.size(); ++i)
-      if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier) {
-        met |= 1u << i;
-        odd |= (threads_[first + i].warp_barriers++ % 2) << i;
-      }
-    for (unsigned i = 0; i < kWarp; ++i)
-      if (met >> i & 1) {
-        Thread& thread = threads_[first + i];
-        thread.state = State::ready;
-        thread.met = met;
-        thread.odd = odd;
-      }
+      if ((mask >> i & 1) && threads_[first + i].state == State::at_warp_barrier)
+        threads_[first + i].state = State::ready;
+    ++warps_[first / kWarp][mask].opened;
   }
 
   // Whether all lanes of a mask wait for one another. Those that have returned, or that a short
@@ -289,8 +287,8 @@ class Block {
   std::vector<unsigned> order_;
   std::minstd_rand random_;
   bool votes_ = false, outcome_ = false;
-  unsigned barriers_ = 0;  // that have opened
-  char arrived_[2] = {};
+  Meeting all_;
+  std::vector<std::map<unsigned, Meeting>> warps_;  // of each warp, by mask
   // Addresses for signal and observe. Two: one thread's end is not before another's start, though
   // they run one after the other here.
   char started_ = 0, ended_ = 0;
