@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrnn_kernels.models import History, fitting
 
-from . import moving, moving_models, progress
+from . import moving, moving_models, pools, progress
 from .claim import Claim, Plain, by_setting, cpu_seconds, median, spread
 from .moving import Moving
 from .networks import parameters
@@ -21,7 +21,8 @@ from .networks import parameters
 EPOCHS, PATIENCE, QUICK_EPOCHS = 900, 50, 30
 _SAVE_EVERY = 20.0  # seconds
 _MEASURED = 300  # rows of which the geometry is measured
-_DRAWN = 60  # rows of a context that are kept for the plot
+#: The model whose states are drawn, and how many of a context.
+DRAWN, _DRAWN = "NcAE", 60
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,10 @@ def run(system: System, setting: Plain, seed: int, state: Path) -> Plain:
         found["dims"] = list(model.dims)
     seconds = time.process_time() - started
     both = {"seen": measured(model, x, c), "unseen": measured(model, *data.rows(seen=False))}
-    return {**found, "train_seconds": round(seconds, 1), **both, **by_context(system, model, data)}
+    found |= {"train_seconds": round(seconds, 1), **both, **by_context(model, data)}
+    if setting["model"] == DRAWN:
+        found["drawn"] = drawn(system, model, data)
+    return found
 
 
 def fitted(
@@ -94,9 +98,8 @@ def fitted(
     def told(history: History) -> None:
         nonlocal saved
         if state is not None and time.monotonic() - saved > _SAVE_EVERY:
-            state.parent.mkdir(parents=True, exist_ok=True)
             kept = {"model": model.state_dict(), "history": history.state_dict()}
-            torch.save(kept, state)
+            pools.save(kept, state)
             saved = time.monotonic()
         progress.at(history.epoch / epochs)
 
@@ -142,23 +145,29 @@ def _condition(model: torch.nn.Module, x: Tensor, c: Tensor) -> float:
 
 
 @torch.no_grad()
-def by_context(system: System, model: torch.nn.Module, data: Moving) -> Plain:
-    """The error at each context, and some states with what they are projected to."""
+def by_context(model: torch.nn.Module, data: Moving) -> Plain:
+    """The error at each context."""
     c = data.c[:, None, None].expand(*data.x.shape[:3], -1)
     y = model.project(data.x, c)
     errors = (y - data.x).flatten(1).norm(dim=1) / data.x.flatten(1).norm(dim=1)
-    drawn = {}
-    for i in system.drawn:
-        both = torch.stack([data.x[i], y[i]]).flatten(1, 2)[..., list(system.axes)]
-        few = both[:, torch.linspace(0, both.shape[1] - 1, _DRAWN).long()]
-        drawn[data.labels[i]] = [[[round(v, 3) for v in p] for p in part] for part in few.tolist()]
     return {
         "contexts": [[round(value, 4) for value in row] for row in data.c.tolist()],
         "labels": data.labels,
         "is_seen": data.seen.tolist(),
         "errors": [round(error, 5) for error in errors.tolist()],
-        "drawn": drawn,
     }
+
+
+@torch.no_grad()
+def drawn(system: System, model: torch.nn.Module, data: Moving) -> Plain:
+    """Some states of some contexts, and what they are projected to."""
+    found = {}
+    for i in system.drawn:
+        y = model.project(data.x[i], data.c[i])
+        both = torch.stack([data.x[i], y]).flatten(1, 2)[..., list(system.axes)]
+        few = both[:, torch.linspace(0, both.shape[1] - 1, _DRAWN).long()]
+        found[data.labels[i]] = [[[round(v, 3) for v in p] for p in part] for part in few.tolist()]
+    return found
 
 
 def table(found: list[Plain]) -> list[list[str]]:
@@ -202,7 +211,7 @@ def plot(system: System, figure, found: list[Plain]) -> None:
     left.set_xlabel("error of the projection, % of |x|")
     left.legend(fontsize=8)
     _errors(middle, groups, colors)
-    _manifolds(right, system, groups["NcAE"][0])
+    _manifolds(right, system, groups[DRAWN][0])
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
 

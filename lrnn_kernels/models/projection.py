@@ -216,13 +216,22 @@ class Projection(torch.nn.Module):
             )
         return self._wide(x), self._wide(v)
 
-    def _encode(self, x: Dual, modulation: Modulation) -> Dual:
+    def _encoders(self) -> list[Tensor]:
+        """Of each layer E, which it costs a solve to have."""
+        if not self.accumulate:
+            return [layer.weight for layer in self.layers]
+        found = []
+        for layer in self.layers:  # E as it is solved for, before it is rounded
+            (parametrization,) = layer.parametrizations.weight
+            found.append(parametrization(*(p.double() for p in layer.parameters())))
+        return found
+
+    def _encode(
+        self, x: Dual, modulation: Modulation, encoders: list[Tensor] | None = None
+    ) -> Dual:
         value, tangent = x
-        for layer, (theta, beta) in zip(self.layers, modulation, strict=True):
-            E = layer.weight
-            if self.accumulate:  # E as it is solved for, before it is rounded
-                (parametrization,) = layer.parametrizations.weight
-                E = parametrization(*(p.double() for p in layer.parameters()))
+        encoders = self._encoders() if encoders is None else encoders
+        for E, (theta, beta) in zip(encoders, modulation, strict=True):
             u = (value - beta) @ E.mT
             if tangent is not None:
                 tangent = invertible.slope(u, theta, -1) * (tangent @ E.mT)

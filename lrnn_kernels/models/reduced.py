@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from ..calls import arguments
 from ..options import number
@@ -135,26 +134,25 @@ def _rolled(
     model._check("x0", x0, model.dims[0], c)
     if c is not None:
         c = c.expand(*x0.shape[:-1], -1)
-    with parametrize.cached():
-        modulation = model._modulation(c)
-        z, _ = model._encode((model._wide(x0), None), modulation)
+    modulation, encoders = model._modulation(c), model._encoders()
+    z, _ = model._encode((model._wide(x0), None), modulation, encoders)
 
-        def slope(z: Tensor) -> Tensor:
-            x, _ = model._decode((z, None), modulation)
-            v = called(f, x.to(x0.dtype), c)
-            return model._encode((x, model._wide(v)), modulation)[1]
+    def slope(z: Tensor) -> Tensor:
+        x, _ = model._decode((z, None), modulation)
+        v = called(f, x.to(x0.dtype), c)
+        return model._encode((x, model._wide(v)), modulation, encoders)[1]
 
-        latent = [z]
-        for count, h in steps:
-            for _ in range(count):
-                k1 = slope(z)
-                k2 = slope(z + h / 2 * k1)
-                k3 = slope(z + h / 2 * k2)
-                k4 = slope(z + h * k3)
-                z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-            latent.append(z)
-        # Time first, so that the modulation of a state is that of all its times.
-        states, _ = model._decode((torch.stack(latent), None), modulation)
+    latent = [z]
+    for count, h in steps:
+        for _ in range(count):
+            k1 = slope(z)
+            k2 = slope(z + h / 2 * k1)
+            k3 = slope(z + h / 2 * k2)
+            k4 = slope(z + h * k3)
+            z = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        latent.append(z)
+    # Time first, so that the modulation of a state is that of all its times.
+    states, _ = model._decode((torch.stack(latent), None), modulation)
     return states.movedim(0, -2).to(x0.dtype)
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def walk(node):
         yield from walk(child)
 
 def lacks(module, name):
-    if module.split(".")[0] not in sys.stdlib_module_names | {"tomllib"}:
+    if module.split(".")[0] not in library:
         return False
     try:
         found = importlib.import_module(module)
@@ -56,7 +57,8 @@ def faults(path):
         for line, module, name in sorted(set(wanted)) if lacks(module, name)
     ]
 
-print(json.dumps([fault for path in json.load(sys.stdin) for fault in faults(path)]))
+library, paths = json.load(sys.stdin)
+print(json.dumps([fault for path in paths for fault in faults(path)]))
 """
 
 
@@ -80,7 +82,7 @@ def _oldest() -> str:
 def _faults(paths: list[Path]) -> list[str]:
     done = subprocess.run(
         [_oldest(), "-c", SCRIPT],
-        input=json.dumps([str(path) for path in paths]),
+        input=json.dumps([sorted(sys.stdlib_module_names), [str(path) for path in paths]]),
         capture_output=True,
         text=True,
         check=False,
