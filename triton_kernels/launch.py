@@ -201,8 +201,7 @@ class AffineCall(Call):
         unroll = self.config.forward
         start, launches = self.start, []
         if self.plan.chunks > 1:
-            read = ForwardStreams(self.x, self.p, reset=self.resets, h_reset=self.at_reset)
-            start, launches = self.cut(affine.summarize_forward, read, start, unroll)
+            start, launches = self.cut(start, backward=False)
         streams = ForwardStreams(
             self.x,
             self.p,
@@ -225,8 +224,7 @@ class AffineCall(Call):
         unroll = self.config.backward
         dy, start, launches = self.optional(dy), self.optional(dh_last), []
         if self.plan.chunks > 1:
-            read = BackwardStreams(self.x, self.p, reset=self.resets, dy=dy)
-            start, launches = self.cut(affine.summarize_backward, read, start, unroll)
+            start, launches = self.cut(start, backward=True, dy=dy)
         streams = BackwardStreams(
             self.x,
             self.p,
@@ -252,18 +250,29 @@ class AffineCall(Call):
         constants = {"BUILD": self.build(unroll), **self.constants}
         return Launch(kernel, plan.grid(self.B, self.C), args, constants)
 
-    def cut(self, summarize: Any, read: tuple, start: Any, unroll: int) -> tuple[tuple, list]:
+    def summarize(self, backward: bool, dy: tuple = ()) -> tuple[tuple, tuple, Launch]:
+        """What the pieces of time do to a carry, scales and offsets, as ``by_row`` gives them; and
+        the launch that fills them."""
+        scale, offset = self.by_row(), self.by_row()
+        if backward:
+            kernel, unroll = affine.summarize_backward, self.config.backward
+            read = BackwardStreams(self.x, self.p, reset=self.resets, dy=dy)
+        else:
+            kernel, unroll = affine.summarize_forward, self.config.forward
+            read = ForwardStreams(self.x, self.p, reset=self.resets, h_reset=self.at_reset)
+        return scale, offset, self.launch(kernel, (read, scale[1], offset[1]), unroll)
+
+    def cut(self, start: tuple, backward: bool, dy: tuple = ()) -> tuple[tuple, list[Launch]]:
         """The stream of the carries into the pieces of time, and the launches that fill it."""
-        (_, scale), (_, offset), (_, out) = self.by_row(), self.by_row(), self.by_row()
+        (_, scale), (_, offset), summarize = self.summarize(backward, dy)
+        _, out = self.by_row()
         block = min(self.plan.block, WARP)
         along = Plan(WARP // block, block, 1, 0)
         build = self.build(CARRIES)._replace(REVERSE=False, ROWS=along.rows, BLOCK_C=block)
         args = (start, scale, offset, out, self.B, self.C, self.plan.chunks)
         constants = {**self.constants, "BUILD": build, "num_warps": 1}
-        return out, [
-            self.launch(summarize, (read, scale, offset), unroll),
-            Launch(affine.carries, along.grid(self.B, self.C), args, constants),
-        ]
+        carries = Launch(affine.carries, along.grid(self.B, self.C), args, constants)
+        return out, [summarize, carries]
 
 
 class LatchCall(AffineCall):

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from ..backends import maps
 from ..backends import operators as torch_operators
 from ..backends.operators import NAMESPACE_TRITON as NAMESPACE
 from .cells import CELLS
@@ -29,6 +30,10 @@ def register() -> None:
         for key in ("CPU", "CUDA"):  # HIP tensors have CUDA's dispatch key
             library.impl(kernel, partial(forward, kernel), key)
             library.impl(f"{kernel}_backward", partial(backward, kernel), key)
+    for kernel in torch_operators.mapped():
+        torch_operators.define_map(library, NAMESPACE, kernel)
+        for key in ("CPU", "CUDA"):
+            library.impl(kernel + torch_operators.MAP, partial(map_of, kernel), key)
     torch_operators.register(NAMESPACE, CELLS)
     torch_operators.register_varying(NAMESPACE, CELLS)
 
@@ -82,6 +87,26 @@ def backward(
     if not call.at_reset:
         totals.append(call.new(0))
     return [*streams, *totals[:-1], dh0, totals[-1]]
+
+
+def map_of(
+    kernel: str, inputs, params, options, reset, h_reset, reverse, backward, dy
+) -> tuple[Tensor, Tensor]:
+    """(scale, offset) of the sequence as a whole."""
+    device = inputs[0].device
+    call = make_call(
+        kernel, inputs, params, options, None, reset, h_reset, reverse, processors(device)
+    )
+    (scales, _), (offsets, _), launch = call.summarize(backward, call.optional(dy))
+    _run([launch], device)
+    shape = call.B, call.plan.chunks
+    rows = [x.unflatten(0, shape).transpose(0, 1) for x in (scales, offsets)]
+    if call.planes == 1:
+        return tuple(x.squeeze(1) for x in maps.total(*rows))
+    scale, offset = maps.total(*(torch.complex(*x.unbind(2)) for x in rows))
+    if call.split:
+        return tuple(torch.cat([x.real, x.imag], -1) for x in (scale, offset))
+    return scale, offset
 
 
 def _run(launches: list[Launch], device: torch.device) -> None:

@@ -60,4 +60,16 @@ Plan make_plan(const Problem& p, const Machine& machine) {
   return plan;
 }
 
+Plan make_map_plan(const Problem& p, const Machine& machine) {
+  Plan plan = make_plan(p, {1, machine.last_level_cache});
+  plan.threads = std::clamp<int64_t>(p.B * p.T * p.step_bytes / kBytesPerThread, 1,
+                                     std::max<int64_t>(machine.threads, 1));
+  const int64_t lanes = std::max<int64_t>(p.B * plan.blocks(p.C), 1);
+  if (lanes < plan.threads) {
+    const int64_t pieces = (plan.threads + lanes - 1) / lanes, steps = (p.T + pieces - 1) / pieces;
+    plan.chunk = (steps + kChunkMultiple - 1) / kChunkMultiple * kChunkMultiple;
+  }
+  return plan;
+}
+
 }  // namespace lrnn

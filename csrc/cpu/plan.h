@@ -31,4 +31,8 @@ struct Plan {
 
 Plan make_plan(const Problem& problem, const Machine& machine);
 
+// The same of a pass that reads its streams, once, and makes no more than the map of a sequence:
+// any cut of time serves threads that have too few lanes.
+Plan make_map_plan(const Problem& problem, const Machine& machine);
+
 }  // namespace lrnn

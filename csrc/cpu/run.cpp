@@ -11,8 +11,6 @@
 namespace lrnn {
 namespace {
 
-enum class Direction { forward, backward };
-
 // Elements between two questions to the watch, tens of milliseconds at the worst. A narrow row
 // takes as long as one of so many channels.
 constexpr int64_t kStretch = 1 << 22, kNarrow = 32;
@@ -170,7 +168,96 @@ bool run(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryTy
   return !watch.stopped();
 }
 
+// The pieces that one pass reduces to maps.
+struct Reduction {
+  const Kernels& kernels;
+  const ScanArgs& args;
+  const Plan& plan;
+  const Direction direction;
+  Watch& watch;
+  const int64_t blocks, chunks, lanes, carry_bytes, steps;
+  char* const maps;              // [lane]
+  std::unique_ptr<char[]> rest;  // [piece after the first][lane]
+
+  Reduction(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+            Direction direction, Watch& watch, char* maps)
+      : kernels(kernels),
+        args(args),
+        plan(plan),
+        direction(direction),
+        watch(watch),
+        blocks(plan.blocks(args.C)),
+        chunks(std::max<int64_t>((args.T + plan.chunk - 1) / plan.chunk, 1)),
+        lanes(args.B * blocks),
+        carry_bytes(carry.bytes_per_channel),
+        steps(plan.chunk),
+        maps(maps) {
+    if (chunks == 1) return;
+    rest.reset(new (std::nothrow) char[(chunks - 1) * lanes * map_size()]);
+    if (!rest) memory::out_of_memory((chunks - 1) * lanes * map_size());
+  }
+
+  int64_t map_size() const { return 2 * plan.block * carry_bytes; }
+  char* map(int64_t lane, int64_t order) const {
+    return order == 0 ? maps + lane * map_size()
+                      : rest.get() + ((order - 1) * lanes + lane) * map_size();
+  }
+
+  // order counts pieces the way the carry travels.
+  void reduce(int64_t lane, int64_t order) {
+    const int64_t chunk = direction == Direction::forward ? order : chunks - 1 - order;
+    Task k;
+    k.b = lane / blocks;
+    k.c0 = lane % blocks * plan.block;
+    k.c1 = std::min(k.c0 + plan.block, args.C);
+    k.s0 = chunk * steps;
+    k.s1 = std::min(k.s0 + steps, args.T);
+    k.carry_out = map(lane, order);
+    if (!watch.go_on((k.s1 - k.s0) * std::max(k.c1 - k.c0, kNarrow))) return;
+    (direction == Direction::forward ? kernels.summarize_forward
+                                     : kernels.summarize_backward)(args, k);
+  }
+
+  // Puts the maps of a lane's pieces one after another, into the first. A scale is composed as a
+  // carry that passes a map without an offset.
+  void compose(int64_t lane, char* bare) const {
+    const auto combine =
+        direction == Direction::forward ? kernels.combine_forward : kernels.combine_backward;
+    const int64_t c0 = lane % blocks * plan.block, n = std::min(c0 + plan.block, args.C) - c0,
+                  half = n * carry_bytes;
+    char* const first = map(lane, 0);
+    for (int64_t order = 1; order < chunks; ++order) {
+      const char* const next = map(lane, order);
+      combine(next, first + half, first + half, n);
+      std::copy(next, next + half, bare);
+      std::fill(bare + half, bare + 2 * half, char{});
+      combine(bare, first, first, n);
+    }
+  }
+};
+
 }  // namespace
+
+bool run_map(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
+             Direction direction, ParallelFor parallel, Watch& watch, char* maps) {
+  Plan pieces = plan;
+  pieces.chunk = std::min(plan.chunk, stretch(args, plan.block, direction));
+  Reduction all(kernels, args, pieces, carry, direction, watch, maps);
+  const int64_t tasks = all.lanes * all.chunks;
+  const auto work = [](void* context, int64_t i) {
+    auto& all = *static_cast<Reduction*>(context);
+    all.reduce(i % all.lanes, i / all.lanes);
+  };
+  if (plan.threads == 1)
+    for (int64_t i = 0; i < tasks; ++i) work(&all, i);
+  else
+    parallel(tasks, work, &all);
+  if (watch.stopped()) return false;
+  const std::unique_ptr<char[]> bare(new (std::nothrow) char[all.map_size()]);
+  if (!bare) memory::out_of_memory(all.map_size());
+  for (int64_t lane = 0; lane < all.lanes; ++lane) all.compose(lane, bare.get());
+  return true;
+}
 
 bool run_forward(const Kernels& kernels, const ScanArgs& args, const Plan& plan, CarryType carry,
                  ParallelFor parallel, Watch& watch) {

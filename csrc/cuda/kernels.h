@@ -18,6 +18,10 @@ struct GpuPass {
   // workspace holds workspace_bytes(); partial sums in args are zeroed by the caller, slot = (b *
   // chunks + chunk) * groups + group.
   int (*launch)(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) = nullptr;
+  // Of the affine engine: writes the affine map of each lane over all of the time, from the state before it to the state
+  // after it (backward: of adjoints), as (B,C) states are stored. workspace holds map_workspace().
+  int (*map)(const ScanArgs& args, const GpuPlan& plan, void* workspace, Output scale,
+             Output offset, void* stream) = nullptr;
 };
 
 // Partial sums [slot][row], of which every group of slots makes one row of the result; a row holds
@@ -40,6 +44,9 @@ struct GpuKernels {
   int64_t workspace_bytes(const ScanArgs& args, const GpuPlan& plan) const {
     const int64_t chunks = plan.chunks(args.T);
     return chunks > 1 ? (chunks - 1) * args.B * row_lanes(args.C) * map_bytes : 0;
+  }
+  int64_t map_workspace(const ScanArgs& args, const GpuPlan& plan) const {
+    return plan.chunks(args.T) * args.B * row_lanes(args.C) * map_bytes;
   }
   GpuProblem problem(const ScanArgs& args, const GpuPass& pass) const {
     return {args.B * row_lanes(args.C), args.T, pass.steps, pass.bytes_loaded};

@@ -201,6 +201,24 @@ struct __attribute__((visibility("hidden"))) Outputs {
   }
 };
 
+// Sets the adjoints that arrive at each step, and returns the tensor that holds them. Where there
+// are none: one row of zeros, which every step reads.
+inline Tensor set_dy(Call& call, const Optional& given) {
+  ScanArgs& args = call.args;
+  if (!given) {
+    const Tensor zeros = new_zeros({call.channels()}, call.type);
+    args.dy = {zeros.const_data_ptr(), 0, 0, args.C};
+    return zeros;
+  }
+  STD_TORCH_CHECK(given->dim() == 3 && given->size(0) == args.B && given->size(1) == args.T &&
+                      given->size(2) == call.channels() && given->scalar_type() == call.type,
+                  call.cell.name, "_backward: dy must have the shape and dtype of y");
+  check_device(*given, call.inputs[0], call.cell.name);
+  const Tensor dy = unit_rows(*given);
+  args.dy = stream<const void>(dy, call.scalars, args.C);
+  return dy;
+}
+
 // What a backward pass reads besides the call, and the gradients that it writes.
 struct __attribute__((visibility("hidden"))) Gradients {
   Optional states, dy, dh_last;
@@ -211,19 +229,8 @@ struct __attribute__((visibility("hidden"))) Gradients {
       : dh0(new_contiguous({call.args.B, call.state_channels()}, call.carry)) {
     ScanArgs& args = call.args;
     const CellInfo& cell = call.cell;
-    const int64_t width = call.channels();
     if (cell.saves != Saves::nothing) set_states(call, states_);
-    if (dy_) {
-      STD_TORCH_CHECK(dy_->dim() == 3 && dy_->size(0) == args.B && dy_->size(1) == args.T &&
-                          dy_->size(2) == width && dy_->scalar_type() == call.type,
-                      cell.name, "_backward: dy must have the shape and dtype of y");
-      check_device(*dy_, call.inputs[0], cell.name);
-      dy = unit_rows(*dy_);
-      args.dy = stream<const void>(*dy, call.scalars, args.C);
-    } else {  // one row of zeros that every step reads
-      dy = new_zeros({width}, call.type);
-      args.dy = {dy->const_data_ptr(), 0, 0, args.C};
-    }
+    dy = set_dy(call, dy_);
     if (dh_last_) {
       STD_TORCH_CHECK(dh_last_->dim() == 2, cell.name, "_backward: dh_last must have 2 dimensions");
       dh_last = call.per_sequence(*dh_last_, "dh_last", call.carry, call.state_channels());
@@ -305,6 +312,13 @@ Tensors backward_op(Tensors inputs, Tensors params, std::vector<double> options,
                    dy, dh_last);
 }
 
+template <size_t kCell, auto kMap>
+std::tuple<Tensor, Tensor> map_op(Tensors inputs, Tensors params, std::vector<double> options,
+                                  Optional reset, Optional h_reset, bool reverse, bool backward,
+                                  Optional dy) {
+  return kMap(cell_info(kCell), inputs, params, options, reset, h_reset, reverse, backward, dy);
+}
+
 // The same of a matrix cell, which is known by its number: its kernels say what CellInfo does not.
 template <size_t kCell, auto kForward>
 std::tuple<Tensor, Tensor, Tensor> matrix_forward_op(Tensors inputs, Tensors params,
@@ -321,7 +335,8 @@ Tensors matrix_backward_op(Tensors inputs, Tensors params, std::vector<double>, 
 }
 
 // Registers a backend's implementation of the operators of list.h: of all but those of the matrix
-// engine; of these; or of those that take the product of their inputs, too.
+// engine; of the affine engine's maps (those of the latch's are its generic cell's); of the matrix
+// engine's; or of those that take the product of their inputs, too.
 #define LRNN_REGISTER(name, header, engine, Cell) LRNN_REGISTER_##engine(name)
 #define LRNN_REGISTER_OP(name, suffix, forward, backward)              \
   m.impl(#name suffix, TORCH_BOX((&forward<kCell_##name, kForward>))); \
@@ -335,6 +350,22 @@ template <auto kForward, auto kBackward>
 void register_cells(torch::stable::detail::StableLibrary& m){LRNN_CELLS(LRNN_REGISTER)}
 #undef LRNN_REGISTER_matrix
 #undef LRNN_REGISTER_step
+
+#undef LRNN_REGISTER_latch
+#undef LRNN_REGISTER_affine
+#define LRNN_REGISTER_affine(name) \
+  m.impl(#name "_map", TORCH_BOX((&map_op<kCell_##name, kMap>)));
+#define LRNN_REGISTER_latch(name)
+#define LRNN_REGISTER_step(name)
+#define LRNN_REGISTER_matrix(name)
+template <auto kMap>
+void register_maps(torch::stable::detail::StableLibrary& m){LRNN_CELLS(LRNN_REGISTER)}
+#undef LRNN_REGISTER_matrix
+#undef LRNN_REGISTER_step
+#undef LRNN_REGISTER_latch
+#undef LRNN_REGISTER_affine
+#define LRNN_REGISTER_affine LRNN_REGISTER_step
+#define LRNN_REGISTER_latch LRNN_REGISTER_step
 
 #define LRNN_REGISTER_step(name)
 #define LRNN_REGISTER_matrix(name) LRNN_REGISTER_OP(name, "", matrix_forward_op, matrix_backward_op)

@@ -49,7 +49,7 @@ constexpr int64_t kStepCost = 20;
 
 // moved: how many streams a pass reads and writes; saved: how many values of the carry type beside
 // them.
-Plan plan(const Call& call, int64_t moved, int64_t saved) {
+Problem problem_of(const Call& call, int64_t moved, int64_t saved) {
   const int64_t value_bytes = scalar_bytes(call.type) * (call.split ? 2 : 1);
   const int64_t carry_bytes = scalar_bytes(call.carry) / call.scalars;
   Problem problem;
@@ -61,7 +61,10 @@ Plan plan(const Call& call, int64_t moved, int64_t saved) {
   problem.aligned = problem.C * scalar_bytes(call.type) % 64 == 0;
   problem.sequential = call.cell.sequential;
   problem.cost_bytes = call.cell.sequential ? problem.C * kStepCost : 0;
-  return make_plan(problem, this_machine());
+  return problem;
+}
+Plan plan(const Call& call, int64_t moved, int64_t saved) {
+  return make_plan(problem_of(call, moved, saved), this_machine());
 }
 Plan forward_plan(const Call& call, bool save) {
   return plan(call, call.cell.inputs + 1, save ? call.saved_per_step() : 0);
@@ -198,6 +201,50 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
   });
 }
 
+// Writes the rows of lanes' maps, [lane][scale | offset][plane][channel], as states are stored.
+template <class R>
+void store_maps(const Call& call, const Plan& plan, int64_t row_bytes, const char* maps,
+                const Tensor& scale, const Tensor& offset) {
+  const int64_t C = call.args.C, planes = call.planes, blocks = plan.blocks(C);
+  for (int64_t lane = 0; lane < call.args.B * blocks; ++lane) {
+    const R* row = reinterpret_cast<const R*>(maps + lane * row_bytes);
+    const int64_t b = lane / blocks, c0 = lane % blocks * plan.block,
+                  n = std::min(c0 + plan.block, C) - c0;
+    for (const Tensor* out : {&scale, &offset}) {
+      R* const to = static_cast<R*>(out->mutable_data_ptr()) + b * planes * C;
+      for (int64_t plane = 0; plane < planes; ++plane, row += n)
+        for (int64_t i = 0; i < n; ++i)
+          to[call.scalars == 2 ? 2 * (c0 + i) + plane : plane * C + c0 + i] = row[i];
+    }
+  }
+}
+
+std::tuple<Tensor, Tensor> map(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                               const std::vector<double>& options, const Optional& reset,
+                               const Optional& h_reset, bool reverse, bool backward,
+                               const Optional& given_dy) {
+  return run_operator(cell.name, "_map", [&](Watch& watch) {
+    Call call(cell, inputs, params, options, reverse);
+    call.set_states(std::nullopt, reset, h_reset);
+    const Tensor dy = set_dy(call, given_dy);
+    const Plan plan =
+        make_map_plan(problem_of(call, cell.inputs + (backward ? 1 : 0), 0), this_machine());
+    const CarryType carry = carry_row(call);
+    const int64_t row_bytes = map_bytes(plan, carry), lanes = call.args.B * plan.blocks(call.args.C);
+    // Of doubles, so that rows of either type are aligned.
+    std::vector<double> maps = memory::array<double>(lanes * row_bytes / sizeof(double) + 1);
+    char* const rows = reinterpret_cast<char*>(maps.data());
+    if (!run_map(kernels_of(call), call.args, plan, carry,
+                 backward ? Direction::backward : Direction::forward, over_threads, watch, rows))
+      throw Interrupted();
+    const Tensor scale = new_contiguous({call.args.B, call.state_channels()}, call.carry),
+                 offset = new_contiguous({call.args.B, call.state_channels()}, call.carry);
+    const bool single = call.carry == ScalarType::Float || call.carry == ScalarType::ComplexFloat;
+    (single ? store_maps<float> : store_maps<double>)(call, plan, row_bytes, rows, scale, offset);
+    return std::tuple{scale, offset};
+  });
+}
+
 std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward,
                              std::vector<double> options) {
   const size_t index = cell_index(cell.c_str());
@@ -212,6 +259,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CPU, m) {
   register_cells<forward, backward>(m);
+  register_maps<map>(m);
   m.impl("plan", TORCH_BOX(&plan_op));
 }
 

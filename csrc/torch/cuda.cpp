@@ -49,6 +49,20 @@ class Pass {
     }
   }
 
+  // The affine map over all of the time, (scale, offset).
+  std::tuple<Tensor, Tensor> map(const DeviceScope& device) const {
+    const ScanArgs& args = call_.args;
+    const Tensor scale = new_contiguous({args.B, call_.state_channels()}, call_.carry),
+                 offset = new_contiguous({args.B, call_.state_channels()}, call_.carry),
+                 workspace = new_workspace(affine_.map_workspace(args, affine_plan_));
+    const GpuPass& pass = backward_ ? affine_.backward : affine_.forward;
+    check_launch(pass.map(args, affine_plan_, workspace.mutable_data_ptr(),
+                          stream<void>(scale, call_.scalars, args.C),
+                          stream<void>(offset, call_.scalars, args.C), device.stream()),
+                 call_.cell.name);
+    return {scale, offset};
+  }
+
   // Adds up the partial sums of a gradient like the given tensor: of each batch element where that
   // has one row for each, else of all.
   Tensor reduced(const DeviceScope& device, const double* sums, int64_t slot_stride, int64_t planes,
@@ -133,6 +147,18 @@ Tensors backward(const CellInfo& cell, const Tensors& inputs, const Tensors& par
   return result;
 }
 
+std::tuple<Tensor, Tensor> map(const CellInfo& cell, const Tensors& inputs, const Tensors& params,
+                               const std::vector<double>& options, const Optional& reset,
+                               const Optional& h_reset, bool reverse, bool backward,
+                               const Optional& given_dy) {
+  STD_TORCH_CHECK(!inputs.empty(), cell.name, ": got no inputs");
+  const DeviceScope device(inputs[0]);
+  Call call(cell, inputs, params, options, reverse);
+  call.set_states(std::nullopt, reset, h_reset);
+  const Tensor dy = set_dy(call, given_dy);
+  return Pass(call, device.gpu(), backward).map(device);
+}
+
 std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, bool backward,
                              std::vector<double> options) {
   const size_t index = cell_index(cell.c_str());
@@ -150,6 +176,7 @@ std::vector<int64_t> plan_op(std::string cell, Tensors inputs, Tensors params, b
 
 void register_gpu_operators(torch::stable::detail::StableLibrary& m) {
   register_cells<forward, backward>(m);
+  register_maps<map>(m);
   register_gpu_matrix_cells(m);
   register_gpu_population(m);
   m.impl("plan", TORCH_BOX(&plan_op));

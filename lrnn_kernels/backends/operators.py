@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Cell, Kernel, carry_dtype
-from . import autograd_vmap, varying
+from . import autograd_vmap, layer_steps, varying
 
 #: The namespaces of the C++ and of the Triton operators in torch.ops.
 NAMESPACE, NAMESPACE_TRITON = "lrnn_kernels", "lrnn_triton"
@@ -44,6 +44,10 @@ STEPS_PER_WORD = 32  # saved bits per word of the last-write-wins engine
 #: dh_reset]
 #:     states   y or saved; packed inputs get one packed gradient; dh_reset is empty unless h_reset
 #:              and reset are given
+#: NAME_map(inputs, params, options, reset, h_reset, reverse, backward, dy) -> (scale, offset)
+#:     of the affine engine, without gradients: what a whole sequence does to the state before it,
+#:     h_last = scale h0 + offset; backward, to the adjoint of the state after it, dh0 = scale
+#:     dh_last + offset. As h0, (B,C). Of the latch's engine, the generic kernel's serves.
 #: plan(cell, inputs, params, backward, options) -> CPU: [threads, channel block, steps per chunk,
 #:     non-temporal stores] CUDA: [lanes of a block, groups of a block, steps per chunk, blocks]; of
 #:     the matrix engine [blocks of a group, groups, batch elements of a group at a time]
@@ -53,31 +57,16 @@ _COMMON = (
 )
 _FORWARD = _COMMON + "bool save) -> (Tensor y, Tensor h_last, Tensor saved)"
 _BACKWARD = _COMMON + "Tensor? states, Tensor? dy, Tensor? dh_last) -> Tensor[]"
+_MAP = (
+    "(Tensor[] inputs, Tensor[] params, float[] options, Tensor? reset, Tensor? h_reset, bool "
+    "reverse, bool backward, Tensor? dy) -> (Tensor scale, Tensor offset)"
+)
 _PLAN = (
     "plan(str cell, Tensor[] inputs, Tensor[] params, bool backward, float[] options=[]) -> int[]"
 )
 
-#: What is added to a kernel's name for the operator of a layer's step, on the CPU alone; it has no
-#: gradients, and no batching rule.
-#:
-#: NAME_layer_step(x, weights, params, options, states, layer, layers, reset, initial) -> [y,
-#: states...]
-#:     x        (B,in) or (in,); reset (B,) or () bool
-#:     weights  of the product of x, (rows,in), and its bias, of the first rows, where it has one
-#:     params   those of the kernel. An operator of OWN_STEPS takes weights and parameters as its
-#:              layer has them
-#:     states   a (layers,B,C) or (layers,C) tensor for each state of the cell, of which the one of
-#:              layer is read; none: the initial state
-#:     initial  the initial state, as h_reset above; zero without it
-#: The states returned are new, (1,B,C) or (1,C). Nothing is returned where the tensors are not
-#: those of a right call that needs no conversion.
-LAYER_STEP = "_layer_step"
-_LAYER_STEP = (
-    "(Tensor x, Tensor[] weights, Tensor[] params, float[] options, Tensor[] states, int layer, "
-    "int layers, Tensor? reset, Tensor? initial) -> Tensor[]"
-)
-#: The rows whose layers have an operator of their own, by its name (``Cell.layer_step``).
-OWN_STEPS: dict[str, Cell] = {}
+#: What is added to a kernel's name for the operator of its map.
+MAP = "_map"
 
 _definitions: list[torch.library.Library] = []  # an operator lives as long as its library object
 
@@ -93,19 +82,24 @@ def names() -> list[str]:
     driven = [kernel.driven for kernel in KERNELS.values() if kernel.driven]
     return [
         *(name for op in [*KERNELS, *driven] for name in (op, f"{op}_backward")),
-        *(name + LAYER_STEP for name in (*KERNELS, *OWN_STEPS)),
+        *(name + MAP for name in mapped()),
+        *layer_steps.names(KERNELS),
         "plan",
     ]
+
+
+def mapped() -> list[str]:
+    """The kernels that have an operator of their map."""
+    return [name for name, kernel in KERNELS.items() if kernel.engine == "affine"]
 
 
 def declare(kernels: Mapping[str, Kernel], own_steps: Mapping[str, Cell]) -> None:
     """Takes the rows of all kernels, and defines the operators that libraries of C++ kernels
     implement."""
     KERNELS.update(kernels)
-    OWN_STEPS.update(own_steps)
     define_all(NAMESPACE)
     define_driven()
-    define_layer_steps()
+    _definitions.append(layer_steps.define(NAMESPACE, KERNELS, own_steps))
     register(NAMESPACE, KERNELS)
     register_varying(NAMESPACE, KERNELS)
 
@@ -116,7 +110,22 @@ def define_all(namespace: str) -> None:
     _definitions.append(library)
     for kernel in KERNELS:
         define(library, kernel)
+    for kernel in mapped():
+        define_map(library, namespace, kernel)
     library.define(_PLAN)
+
+
+def define_map(library: torch.library.Library, namespace: str, name: str) -> None:
+    """Defines the operator of a kernel's map, and its shapes without data."""
+    library.define(name + MAP + _MAP)
+    kernel = KERNELS[name]
+
+    def fake(inputs, params, options, reset, h_reset, reverse, backward, dy):
+        first = inputs[0]
+        sizes = first.shape[0], _channels(kernel, inputs, params, driven=False)
+        return tuple(first.new_empty(sizes, dtype=carry_dtype(first.dtype)) for _ in range(2))
+
+    torch.library.register_fake(f"{namespace}::{name}{MAP}", fake)
 
 
 def define_driven() -> None:
@@ -127,35 +136,6 @@ def define_driven() -> None:
         if kernel.driven:
             define(library, kernel.driven)
             _describe(NAMESPACE, kernel.driven, kernel, loops=True, driven=True)
-
-
-def define_layer_steps() -> None:
-    """Defines the operators of layers' steps. Only a CPU has them: elsewhere they do nothing."""
-    library = torch.library.Library(NAMESPACE, "FRAGMENT")
-    _definitions.append(library)
-    for name in (*KERNELS, *OWN_STEPS):
-        operator = name + LAYER_STEP
-        library.define(operator + _LAYER_STEP)
-        library.impl(operator, lambda *call: [], "CompositeExplicitAutograd")
-        torch.library.register_fake(f"{NAMESPACE}::{operator}", _layer_step_fake(name))
-
-
-def _layer_step_fake(name: str):
-    own = OWN_STEPS.get(name)
-    kernel = KERNELS[name] if own is None else own.kernels[0]
-
-    def fake(x, weights, params, options, states, layer, layers, reset, initial):
-        given = [*weights, *params, *states, *(t for t in (reset, initial) if t is not None)]
-        if any(t.device != x.device for t in given):
-            return []
-        is_complex = any(p.is_complex() for p in params) if own is None else own.complex
-        width, carry = weights[0].shape[0] // kernel.streams, carry_dtype(x.dtype)
-        C, dtype = (width // 2, carry.to_complex()) if is_complex else (width, carry)
-        y = x.new_empty((*x.shape[:-1], width if own is None else C))
-        last = [x.new_empty((1, *x.shape[:-1], C), dtype=dtype) for _ in range(kernel.states)]
-        return [y, *last]
-
-    return fake
 
 
 def register(namespace: str, kernels: Iterable[str]) -> None:

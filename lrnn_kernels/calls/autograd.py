@@ -39,7 +39,7 @@ def apply(
         if torch.is_grad_enabled():
             y, h_last = CompiledScan.apply(*static, *_distinct([reset, h0, h_reset, *tensors]))
         else:
-            y, h_last, _ = _forward(static, reset, h0, h_reset, tensors, save=False)
+            y, h_last, _ = run_forward(static, reset, h0, h_reset, tensors, save=False)
         return (y.transpose(0, 1) if time_first else y), h_last
     try:
         return _run(static, reset, h0, h_reset, tensors, time_first)
@@ -57,7 +57,7 @@ def _run(static: Static, reset, h0, h_reset, tensors, time_first: bool) -> tuple
         return (y.transpose(0, 1) if time_first else y), h_last
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:
         return Scan.apply(static, time_first, reset, h0, h_reset, *tensors)
-    y, h_last, _ = _forward(static, reset, h0, h_reset, tensors, save=False)
+    y, h_last, _ = run_forward(static, reset, h0, h_reset, tensors, save=False)
     return (y.transpose_(0, 1) if time_first else y), h_last
 
 
@@ -70,7 +70,7 @@ def _distinct(tensors: list[Tensor | None]) -> list[Tensor | None]:
     return found
 
 
-def _forward(
+def run_forward(
     static: Static, reset, h0, h_reset, tensors, save: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     operator = getattr(getattr(torch.ops, static.operators), static.kernel).default
@@ -93,7 +93,9 @@ _FIXED = len(
 )  # leading arguments of the compiled form's apply, which takes what is static one by one
 
 
-def _save(ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor) -> None:
+def save_for_backward(
+    ctx, static: Static, reset, h0, h_reset, tensors, y: Tensor, saved: Tensor
+) -> None:
     states = {"y": y, "bits": saved, "states": saved, "nothing": None}[static.saves]
     h_reset = h_reset if reset is not None else None
     ctx.static = static
@@ -113,7 +115,7 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
     if dy is None and dh_last is None:
         return (None,) * (3 + len(tensors))
     if not torch.is_grad_enabled():
-        grads = _gradients(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
+        grads = run_backward(static, states, reset, h0, h_reset, dy, dh_last, *tensors)
     elif static.linear:
         grads = linear.gradients(
             static, _linear_scan, states, reset, h0, h_reset, dy, dh_last, *tensors
@@ -126,7 +128,7 @@ def _backward(ctx, dy: Tensor | None, dh_last: Tensor | None) -> tuple[Tensor | 
     return (None, dh0, dh_reset, *dtensors)
 
 
-def _gradients(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
+def run_backward(static: Static, states, reset, h0, h_reset, dy, dh_last, *tensors) -> list[Tensor]:
     operator = getattr(getattr(torch.ops, static.operators), static.kernel + "_backward").default
     n = static.inputs
     return operator(
@@ -153,12 +155,12 @@ class Scan(Function):
 
     @staticmethod
     def forward(ctx, static, time_first, reset, h0, h_reset, *tensors):
-        y, h_last, saved = _forward(
+        y, h_last, saved = run_forward(
             static, reset, h0, h_reset, tensors, save=any(ctx.needs_input_grad)
         )
         if time_first:
             y.transpose_(0, 1)
-        _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
+        save_for_backward(ctx, static, reset, h0, h_reset, tensors, y, saved)
         ctx.time_first = time_first
         return y, h_last
 
@@ -185,8 +187,8 @@ class CompiledScan(Function):
     def forward(ctx, *args):
         static = Static(*args[:_FIXED])
         reset, h0, h_reset, *tensors = args[_FIXED:]
-        y, h_last, saved = _forward(static, reset, h0, h_reset, tensors, save=True)
-        _save(ctx, static, reset, h0, h_reset, tensors, y, saved)
+        y, h_last, saved = run_forward(static, reset, h0, h_reset, tensors, save=True)
+        save_for_backward(ctx, static, reset, h0, h_reset, tensors, y, saved)
         return y, h_last
 
     @staticmethod
@@ -202,14 +204,14 @@ class TransformedScan(Function):
 
     @staticmethod
     def forward(leaf, reset, h0, h_reset, *tensors):
-        return _forward(leaf.static, reset, h0, h_reset, tensors, save=True)
+        return run_forward(leaf.static, reset, h0, h_reset, tensors, save=True)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         y, _, saved = output
         ctx.mark_non_differentiable(saved)
         leaf, reset, h0, h_reset, *tensors = inputs
-        _save(ctx, leaf.static, reset, h0, h_reset, tensors, y, saved)
+        save_for_backward(ctx, leaf.static, reset, h0, h_reset, tensors, y, saved)
 
     @staticmethod
     def backward(ctx, dy, dh_last, _):
@@ -235,7 +237,7 @@ class OnceDifferentiable(Function):
 
     @staticmethod
     def forward(*args):
-        return tuple(_gradients(Static(*args[:_FIXED]), *args[_FIXED:]))
+        return tuple(run_backward(Static(*args[:_FIXED]), *args[_FIXED:]))
 
     @staticmethod
     def setup_context(ctx, inputs, output):

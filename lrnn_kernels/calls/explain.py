@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from ..backends.choose import BACKENDS
 from ..cell import Cell, Kernel
-from . import arguments
+from . import arguments, distributed
 from .run import Call, prepare
 
 READS = {
@@ -72,7 +72,10 @@ def explain_call(row: Cell, *args, **kwargs) -> Explanation:
 
 def _prepared(row: Cell, given: dict) -> tuple[Cell, Call]:
     """The row, which shapes may decide, and the checked call that a public function would run."""
-    reset, _, backend = (given.pop(name) for name in ("reset", "reverse", "backend"))
+    names = ("reset", "reverse", "process_group", "backend")
+    reset, _, group, backend = (given.pop(name) for name in names)
+    if group is not None:
+        distributed.check(row, group, backend)
     several, first = len(row.states) > 1, given.get(row.inputs[0])
     h0, h_reset = given.pop("state" if several else "h0"), given.pop("h_reset")
     if row.arguments is not None:

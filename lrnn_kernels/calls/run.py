@@ -17,7 +17,7 @@ from ..backends.operators import NAMESPACE as CPU
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
 from ..options import constant
-from . import arguments, autograd, linear, reference
+from . import arguments, autograd, distributed, linear, reference
 from .static import Static
 
 #: The layouts of earlier calls whose tensors were right as they came: such a call need not be
@@ -96,6 +96,7 @@ def run(
     reverse: bool = False,
     backend: str = "auto",
     packed: bool = False,
+    process_group: distributed.ProcessGroup | None = None,
     time_first: bool = False,
     reached: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -107,6 +108,12 @@ def run(
     reached: where there is no reset, a state that the scan does not read and a backward pass
         reaches, without a gradient.
     """
+    if process_group is not None:
+        states = {"h0": h0, "reset": reset, "h_reset": h_reset}
+        others = {"time_first": time_first, "reached": reached}
+        return _run_piece(
+            row, inputs, params, options, process_group, reverse, backend, packed, states, **others
+        )
     key = None
     if not torch.is_grad_enabled() and not torch.compiler.is_compiling():
         # As a policy acts, step by step: most of a small call would be its checks.
@@ -133,14 +140,50 @@ def run(
     name, varying = kernel.name, kernel.varying
     if varying is not None and isinstance(value := options[varying.name], Tensor):
         name, params = name + SUFFIX, [*params, value]
-    namespace = choose.BACKENDS[choice.backend].NAMESPACE
     if signature in _layouts:
+        namespace = choose.BACKENDS[choice.backend].NAMESPACE
         _operators[key] = getattr(getattr(torch.ops, namespace), name).default
-    static = Static(
-        namespace, name, row.numbers(options), kernel.saves, kernel.linear, len(inputs), reverse
-    )
+    static = _static(row, choice, name, kernel, options, len(inputs), reverse)
     return autograd.apply(
         static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first
+    )
+
+
+@torch.compiler.disable  # processes meet in it
+def _run_piece(
+    row: Cell,
+    inputs: list[Tensor],
+    params: list[Tensor],
+    options: Mapping[str, Any],
+    group: distributed.ProcessGroup,
+    reverse: bool,
+    backend: str,
+    packed: bool,
+    states: Mapping[str, Tensor | None],
+    *,
+    time_first: bool,
+    reached: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """``run`` of a sequence that is split over the processes of a group."""
+    distributed.check(row, group, backend)
+    options = {name: x.item() if isinstance(x, Tensor) else x for name, x in options.items()}
+    kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
+        row, inputs, params, options, **states, backend=backend, packed=packed
+    )
+    distributed.check(row, group, choice.backend)
+    static = _static(row, choice, kernel.name, kernel, options, len(inputs), reverse)
+    reset = states["reset"]
+    piece = distributed.piece(row, options, reset is not None, layout.split, group)
+    state = (layout.B, layout.width), layout.carry
+    h_reset = h_reset if reset is not None else reached
+    tensors = [*inputs, *params]
+    return distributed.apply(static, piece, reset, h0, h_reset, tensors, state, time_first)
+
+
+def _static(row: Cell, choice, name: str, kernel: Kernel, options, inputs: int, reverse) -> Static:
+    namespace = choose.BACKENDS[choice.backend].NAMESPACE
+    return Static(
+        namespace, name, row.numbers(options), kernel.saves, kernel.linear, inputs, reverse
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..backends import cpu, interrupts, operators
+from ..backends import cpu, interrupts, layer_steps, operators
 from ..cell import Cell
 
 _found: dict[str, Any] = {}
@@ -29,7 +29,7 @@ def operator(row: Cell, options: Mapping[str, Any], has_reset: bool, own: str) -
     found = _found.get(name)
     if found is None:
         overload = getattr(
-            getattr(torch.ops, operators.NAMESPACE), name + operators.LAYER_STEP
+            getattr(torch.ops, operators.NAMESPACE), name + layer_steps.LAYER_STEP
         ).default
         # What the overload itself calls, with all that it is given.
         found = _found[name] = getattr(overload, "_op", overload)

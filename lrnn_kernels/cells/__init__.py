@@ -21,6 +21,8 @@ Keyword arguments:
     h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in
         and a learned start differ.
     reverse: run from t = T-1 down to 0; ``h_last`` is then the state at t = 0.
+    process_group: of torch.distributed, whose ranks hold contiguous pieces of the sequences, in
+        the order of time and of any lengths: see below. Of the affine family alone.
     backend: "auto", "cpu", "cuda", "triton" or "reference". A named backend runs or raises; see
         ``explain``.
 
@@ -30,6 +32,16 @@ the last step, in the state dtype, so that a sequence run in pieces equals the w
 Gradients reach every stream, parameter, h0, h_reset, and come from y and h_last. They are
 deterministic. Where a cell steps (H, S), the step's derivative is the surrogate kappa(u) = w / (1 +
 (pi w u)^2), with w = ``width``: dH/du = kappa, dS/du = 2 kappa.
+
+With ``process_group`` all ranks make the call, and all its backward pass, of alike B and C. y is of
+the rank's own piece; h0 is read on the rank at which the scan begins, and gets its gradient there;
+h_last is that of the whole sequence, on every rank, and its gradients of all ranks are added. The
+gradients of parameters and h_reset are those of the rank's own piece: the ranks' sum is the whole
+(DistributedDataParallel takes the mean). BMRU and CMRU have the bits of one process, others its
+values to rounding. A rank sends two numbers a channel and sequence (three backward), but a CMRU's
+forward passes run one rank after another: its sums are taken in order. What does not fit, and a
+rank that has failed, raises on every rank, at the group's timeout at the latest. Differentiable
+once; torch.compile leaves the call as it is.
 
 Infinity and NaN in data are no errors: what the readable ``step`` of a cell makes of them in
 float64, its kernels do. Channels and batch elements do not mix, so only the lane that holds such a

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
 
@@ -32,6 +33,7 @@ def brc(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The bistable recurrent cell (Vecoven, Ernst and Drion 2021, eq. 5-7), from its three
@@ -57,6 +59,7 @@ def brc(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

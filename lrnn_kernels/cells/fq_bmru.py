@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Heaviside, Kernel, affine, share
 from .hysteresis import EPS, eps_and_width, numbers
@@ -71,6 +72,7 @@ def fq_bmru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The first-quadrant BMRU of the analog circuit: states 0 and alpha, switched by two positive
@@ -96,6 +98,7 @@ def fq_bmru(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
 from ..options import boolean
@@ -46,6 +47,7 @@ def gru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     reset_after: bool = True,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -78,6 +80,7 @@ def gru(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..calls.arguments import shape, tensor
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Heaviside, Kernel, Sign, affine, magnitude, share
 from ..options import Varying, number, varying
@@ -70,6 +71,7 @@ def bmru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The bistable memory recurrent unit: z = H(|c| - |beta|), h[t] = (1-z) h[t-1] + z (alpha S(c)
@@ -99,6 +101,7 @@ def bmru(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 
@@ -131,6 +134,7 @@ def cmru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The cumulative memory recurrent unit, ``bmru`` with eps = 1: h[t] = h[t-1] + z alpha S(c), a
@@ -149,6 +153,7 @@ def cmru(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

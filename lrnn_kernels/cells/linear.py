@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..calls.arguments import shape, tensor
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import COMPLEX, REAL, Cell, Kernel, affine
 
@@ -22,6 +23,7 @@ def linear_scan(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """h[t] = a[t] h[t-1] + b[t], real or complex.
@@ -44,6 +46,7 @@ def linear_scan(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

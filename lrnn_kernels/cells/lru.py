@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import COMPLEX, Cell, affine
 from .linear import KERNEL_PER_CHANNEL, draw_per_channel
@@ -22,6 +23,7 @@ def lru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """The LRU's state, h[t] = lam h[t-1] + u[t], complex and diagonal (Orvieto et al. 2023, eq. 4).
@@ -36,7 +38,16 @@ def lru(
     times, in both modes.
     """
     return run(
-        LRU, [u], [lam], {}, h0=h0, reset=reset, h_reset=h_reset, reverse=reverse, backend=backend
+        LRU,
+        [u],
+        [lam],
+        {},
+        h0=h0,
+        reset=reset,
+        h_reset=h_reset,
+        reverse=reverse,
+        process_group=process_group,
+        backend=backend,
     )
 
 

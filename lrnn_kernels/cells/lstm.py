@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..calls.arguments import joined
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
 
@@ -39,6 +40,7 @@ def lstm(
     reset: Tensor | None = None,
     h_reset: States | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, States]:
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers,
@@ -53,7 +55,7 @@ def lstm(
             candidate and the output gate, biases included.
         w_hh: (4C,C), W_i, W_f, W_g and W_o, one below the other.
         state: (h, c), each (B,C), before the first step; zero by default.
-        reset, reverse, backend: as in ``lrnn_kernels.cells``.
+        reset, reverse, process_group, backend: as in ``lrnn_kernels.cells``.
         h_reset: (h, c), each (C,) or (B,C), both alike: the states at resets; zero by default.
 
     Returns (y, (h, c)): y (B,T,C) holds h[t]; the states after the last step, each (B,C), float32
@@ -65,7 +67,17 @@ def lstm(
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
     resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True)}
-    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, **resets, reverse=reverse, backend=backend)
+    y, last = run(
+        LSTM,
+        inputs,
+        [w_hh],
+        {},
+        h0=h0,
+        **resets,
+        reverse=reverse,
+        process_group=process_group,
+        backend=backend,
+    )
     # Nobody else has last: the two may be changed in place.
     return y, torch.unsafe_chunk(last, 2, -1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
 from ..options import boolean
@@ -35,6 +36,7 @@ def mgu(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     reset_after: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -65,6 +67,7 @@ def mgu(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel, affine
 from ..options import boolean
@@ -31,6 +32,7 @@ def min_gru(
     reset: Tensor | None = None,
     h_reset: Tensor | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """minGRU in linear space: z = sigmoid(k), h[t] = (1-z) h[t-1] + z v (Feng et al. 2024, sec.
@@ -49,6 +51,7 @@ def min_gru(
         reset=reset,
         h_reset=h_reset,
         reverse=reverse,
+        process_group=process_group,
         backend=backend,
     )
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..calls.arguments import joined
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel, share
 from ..cell import surrogate as kappa
@@ -146,6 +147,7 @@ def src(
     reset: Tensor | None = None,
     h_reset: States | None = None,
     reverse: bool = False,
+    process_group: ProcessGroup | None = None,
     gradient: str = "detached",
     leak: float = 0.9,
     rho: float = 3.0,
@@ -176,7 +178,7 @@ def src(
         u: (B,T,C), the synaptic drive W s[t].
         bias: (C,); the cell fires from about -5 upwards without input, and rests below.
         state: (i, h, h_s), each (B,C), before the first step; zero by default.
-        reset, reverse, backend: as in ``lrnn_kernels.cells``.
+        reset, reverse, process_group, backend: as in ``lrnn_kernels.cells``.
         h_reset: (i, h, h_s), each (C,) or (B,C), all alike: the states at resets; zero by default.
         gradient: "detached", the paper's training rule: h[t-1] and h_s[t-1] are constants in both
             state equations and the derivative of ReLU is 1 everywhere, so time gradient flows
@@ -224,7 +226,17 @@ def src(
     )
     h0 = joined("state", state, u, SRC, shared=False)
     resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
-    y, last = run(SRC, [u], [bias], options, h0=h0, **resets, reverse=reverse, backend=backend)
+    y, last = run(
+        SRC,
+        [u],
+        [bias],
+        options,
+        h0=h0,
+        **resets,
+        reverse=reverse,
+        process_group=process_group,
+        backend=backend,
+    )
     # Nobody else has last: the three may be changed in place.
     return y, torch.unsafe_chunk(last, 3, -1)
 

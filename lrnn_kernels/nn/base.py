@@ -10,14 +10,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from ..calls import arguments
 from ..calls.autograd import owned
+from ..calls.distributed import ProcessGroup
 from ..calls.run import run
 from ..cell import Cell
 from ..options import integer, number, one_of
-from . import checks, directions, final, signature, stepping, storage
+from . import checks, directions, final, packed, ranks, signature, stepping, storage
 from .checks import State
 from .directions import Watch
 
@@ -43,6 +44,10 @@ class Recurrent(nn.Module):
         bidirectional: a second scan per layer, from the last step to the first; the outputs are
             concatenated, forward first.
         initial_state (keyword): "learned", one value per channel, layer and direction; or "zero".
+        process_group (keyword): of torch.distributed, over whose ranks time is split, as in
+            ``lrnn_kernels.cells``: x, out and reset are of this rank's piece, h_0 and h_n of the
+            whole. An attribute too: None again for ``step`` and sequences of one process. Not with
+            a PackedSequence, nor with return_sequence=False.
         backend (keyword): as in ``lrnn_kernels.cells``.
 
     Arguments of the call, with D = 2 if bidirectional, else 1:
@@ -107,6 +112,7 @@ class Recurrent(nn.Module):
         dtype=None,
         *,
         initial_state: str | None = None,
+        process_group: ProcessGroup | None = None,
         backend: str = "auto",
         **options,
     ) -> None:
@@ -126,7 +132,10 @@ class Recurrent(nn.Module):
         self.initial_state = one_of("initial_state", initial_state, INITIAL_STATES)
         self.backend = backend
         self._set_options(**options)
+        self.process_group = process_group
         self._build(device, dtype)
+
+    process_group = ranks.ProcessGroupOf()
 
     @property
     def output_size(self) -> int:
@@ -200,6 +209,7 @@ class Recurrent(nn.Module):
             streams,
             self._scan_params(p),
             self._scan_options(),
+            process_group=self.process_group,
             backend=self.backend,
             packed=packed,
             **states,
@@ -263,7 +273,7 @@ class Recurrent(nn.Module):
         """The constructor's arguments, those that all layers share and this one's own, by which
         another like it is made."""
         names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout")
-        names += ("bidirectional", "initial_state", "backend")
+        names += ("bidirectional", "initial_state", "process_group", "backend")
         like = next(self.parameters())
         given = {name: getattr(self, name) for name in names}
         return {**given, **self._extra_options(), "device": like.device, "dtype": like.dtype}
@@ -280,6 +290,8 @@ class Recurrent(nn.Module):
             if getattr(self, name) != default:
                 shown[name] = getattr(self, name)
         shown |= {"initial_state": self.initial_state, **self._extra_options()}
+        if self.process_group is not None:
+            shown["process_group"] = ranks.Shown(self.process_group)
         if self.backend != "auto":
             shown["backend"] = self.backend
         return ", ".join(
@@ -303,7 +315,7 @@ class Recurrent(nn.Module):
         if not return_sequence:
             return final.last(self, x, h_0, reset)
         if isinstance(x, PackedSequence):
-            return self._forward_packed(x, h_0, reset)
+            return packed.forward(self, x, h_0, reset)
         return self._sequence(x, h_0, reset, None)
 
     def _sequence(
@@ -353,43 +365,10 @@ class Recurrent(nn.Module):
         Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a
         bidirectional layer.
         """
+        ranks.refuse(self, "step")
         if (done := stepping.by_operator(self, x, state, reset)) is not None:
             return done
         return stepping.by_parts(self, x, state, reset)
-
-    def _forward_packed(
-        self, x: PackedSequence, h_0: State | None, reset: Tensor | None
-    ) -> tuple[PackedSequence, State]:
-        data, batch_sizes, order, inverse = x
-        if data.dim() != 2:
-            raise ValueError(
-                f"x.data must have shape (N, {self.input_size}), got {arguments.shape(data)}"
-            )
-        checks.channels(self, data)
-        padded, lengths = pad_packed_sequence(
-            PackedSequence(data, batch_sizes)
-        )  # longest first, as the data lie
-        T, B, _ = padded.shape
-        h_0 = checks.stored(self, "h_0", h_0, (B,))
-        checks.reset(reset, (B, T) if self.batch_first else (T, B))
-        if reset is not None:
-            reset = reset if self.batch_first else reset.transpose(0, 1)
-            reset = reset if order is None else reset.index_select(0, order)
-        if h_0 is not None and order is not None:
-            h_0 = h_0.index_select(1, order)
-        out, states = directions.stack(
-            self,
-            padded,
-            h_0,
-            reset,
-            lengths if int(batch_sizes[-1]) < B else None,
-            batch_first=False,
-        )
-        states = states if inverse is None else [h.index_select(0, inverse) for h in states]
-        packed = pack_padded_sequence(out, lengths)
-        return PackedSequence(packed.data, batch_sizes, order, inverse), self._load(
-            states, torch.stack
-        )
 
 
 Recurrent._step_parts = stepping.parts(Recurrent, Recurrent)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from ..calls.distributed import ProcessGroup
 from ..options import one_of
-from . import final, members
+from . import final, members, ranks
 from .members import State
 
 MERGES = ("sum", "concat")
@@ -56,6 +57,11 @@ class _Container(nn.Module):
         """Whether a member reads a sequence from its end, too."""
         return any(layer.bidirectional for layer in self.layers)
 
+    @property
+    def process_group(self) -> ProcessGroup | None:
+        """That of all members, whose time is split over its ranks; set it on each of them."""
+        return ranks.common(list(self.layers))
+
     def _states(self, states: Sequence[State | None] | None) -> Sequence[State | None]:
         """A state for every member, checked to be as many."""
         if states is None:
@@ -89,6 +95,7 @@ class _Container(nn.Module):
         return_sequence: bool = True,
     ) -> tuple[Tensor | PackedSequence, tuple[State, ...]]:
         if return_sequence:
+            ranks.common(list(self.layers))
             return self._run(x, states, reset, members.run)
         if self.bidirectional:
             raise ValueError(

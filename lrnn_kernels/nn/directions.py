@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from ..calls.distributed import first_after
 from ..calls.run import run_driven
 
 #: What is told of each layer and direction: its parameters, and what its scan is driven with.
@@ -50,7 +52,7 @@ def stack(
                 "several lengths: the reverse direction would need two kinds of "
                 "restart, from h_0 and from the initial state"
             )
-        masks.append(_reverse_reset(reset, lengths, B, T, x.device))
+        masks.append(_reverse_reset(reset, lengths, B, T, x.device, layers.process_group))
     last = None if lengths is None else lengths.to(x.device) - 1
     states = []
     for layer in range(layers.num_layers):
@@ -246,7 +248,7 @@ def _scan_to_each_end(
 
 
 def _reverse_reset(
-    reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device
+    reset: Tensor | None, lengths: Tensor | None, B: int, T: int, device, group: Any
 ) -> Tensor | None:
     """The mask of the reverse direction, (B,T).
 
@@ -257,9 +259,8 @@ def _reverse_reset(
     mask = None
     if reset is not None:
         mask = reset.roll(-1, 1)
-        mask[:, -1:] = (
-            False  # a number has no size that could be 1: the program of an export is for every T
-        )
+        # A number has no size that could be 1: the program of an export is for every T.
+        mask[:, -1:] = False if group is None else first_after(group, reset)[:, None]
     if lengths is not None:
         ends = torch.arange(T, device=device) == lengths.to(device)[:, None] - 1
         mask = ends if mask is None else mask | ends

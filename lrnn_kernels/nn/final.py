@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..calls import arguments
-from . import checks
+from . import checks, ranks
 
 #: Bytes of one piece's outputs: what stays in a second-level cache.
 PIECE_BYTES = 1 << 18
@@ -19,6 +19,7 @@ FEWEST_STEPS = 64
 def last(layer: nn.Module, x: Tensor | PackedSequence, h_0, reset: Tensor | None):
     """(out, h_n), out of every direction after its own last step: (B,output_size), without a batch
     (output_size,)."""
+    ranks.refuse(layer, "return_sequence=False")
     if isinstance(x, PackedSequence):
         return _last_packed(layer, x, h_0, reset)
     arguments.tensor("x", x)

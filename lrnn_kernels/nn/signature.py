@@ -23,5 +23,6 @@ def constructor(layer: type, base: type) -> inspect.Signature:
     common = without_self(base.__init__).parameters.values()
     defaults = {"bias": layer.default_bias, "initial_state": layer.default_initial_state}
     shown = [p.replace(default=defaults.get(p.name, p.default)) for p in common]
-    *positional, initial_state, backend, _ = shown
-    return inspect.Signature([*positional, *own(layer).values(), initial_state, backend])
+    *positional, initial_state, process_group, backend, _ = shown
+    last = initial_state, process_group, backend
+    return inspect.Signature([*positional, *own(layer).values(), *last])

@@ -88,12 +88,15 @@ class Call:
             name: x for name in ("h0", "h_reset") if (x := getattr(self, name)) is not None
         }
 
-    def apply(self, backend: str = "auto", **tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def apply(
+        self, backend: str = "auto", process_group: Any = None, **tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Runs the call, through the public function where there is one; tensors replace the
         call's own by name."""
         given = self.tensors() | tensors
         states = {"h0": given.pop("h0", None), "h_reset": given.pop("h_reset", None)}
         states |= {"reset": self.reset, "reverse": self.reverse, "backend": backend}
+        states |= {"process_group": process_group}
         rows = any(x.dim() == 2 for x in self.params) and not self.entry.matrices
         if self.packed or rows:  # layers and vmap reach these, public functions need not
             streams = [given[name] for name in (("packed",) if self.packed else self.entry.inputs)]
@@ -220,11 +223,13 @@ def random_call(
     )
 
 
-def run(call: Call, backend: str = "auto", *, gradients: bool = True) -> dict[str, Tensor]:
+def run(
+    call: Call, backend: str = "auto", *, gradients: bool = True, process_group: Any = None
+) -> dict[str, Tensor]:
     """y and h_last, and the gradients of all that the call takes as d_NAME, from dy and dh_last
     together."""
     leaves = {name: x.detach().requires_grad_(gradients) for name, x in call.tensors().items()}
-    y, h_last = call.apply(backend, **leaves)
+    y, h_last = call.apply(backend, process_group, **leaves)
     result = {"y": y.detach(), "h_last": h_last.detach()}
     if gradients:
         pairs = [

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lrnn_kernels import nn
-from lrnn_kernels.backends import operators
+from lrnn_kernels.backends import layer_steps, operators
 from lrnn_kernels.cells import CELLS
 from lrnn_kernels.nn import stepping
 from tests.layers.cases import PLAIN, assert_same, flat, make, plain_layers, random_state
@@ -20,7 +20,7 @@ def operators_of(call) -> list[str]:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         call()
     names = [event.name for event in profile.events()]
-    return [name for name in names if name.endswith(operators.LAYER_STEP)]
+    return [name for name in names if name.endswith(layer_steps.LAYER_STEP)]
 
 
 @plain_layers
@@ -34,7 +34,7 @@ def test_a_step_is_one_operator_a_layer(name, layers):
             found = operators_of(lambda args=args: layer.step(*args))
             kernels = {kernel.name for kernel in layer.cell.kernels}
             assert len(found) == layers
-            assert {n.split("::")[1].removesuffix(operators.LAYER_STEP) for n in found} <= (
+            assert {n.split("::")[1].removesuffix(layer_steps.LAYER_STEP) for n in found} <= (
                 {layer.step_operator} if layer.step_operator else kernels
             )
 
@@ -249,10 +249,10 @@ def test_a_large_batch(name):
     assert_same(flat(got), flat((out[0], last)), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", [*operators.KERNELS, *operators.OWN_STEPS])
+@pytest.mark.parametrize("name", [*operators.KERNELS, *layer_steps.OWN_STEPS])
 def test_the_shapes_of_the_operators(name):
     """Schema and fakes, of every kernel's."""
-    own = operators.OWN_STEPS.get(name)
+    own = layer_steps.OWN_STEPS.get(name)
     kernel = operators.KERNELS[name] if own is None else own.kernels[0]
     cell = own or next(cell for cell in CELLS.values() if kernel in cell.kernels)
     C, size = 4, 2 if own and own.complex else 1
@@ -270,7 +270,7 @@ def test_the_shapes_of_the_operators(name):
     states = [torch.randn(2, B, C, dtype=dtype) for _ in cell.states]
     initial = torch.randn(C * size * kernel.states)
     args = (torch.randn(B, 5), weights, params, cell.numbers(options), states, 1, 2)
-    operator = getattr(torch.ops.lrnn_kernels, name + operators.LAYER_STEP).default
+    operator = getattr(torch.ops.lrnn_kernels, name + layer_steps.LAYER_STEP).default
     reset = None if kernel.saves == "bits" else torch.rand(B) < 0.5
     assert len(operator(*args, reset, initial)) == 1 + kernel.states
     torch.library.opcheck(

@@ -351,4 +351,25 @@ __global__ void __launch_bounds__(kGpuThreads, 1)
     static_cast<Map<Io>*>(share.maps)[blockIdx.y * share.lanes + pass.k.lane] = total;
 }
 
+// Writes each lane's map over all chunks, a thread a lane.
+template <class Io>
+__global__ void __launch_bounds__(kGpuPlainThreads)
+    write_maps(const __grid_constant__ ScanArgs args, const __grid_constant__ Share share,
+               int64_t chunks, const __grid_constant__ Output scale,
+               const __grid_constant__ Output offset) {
+  const Place k(args, share, Io::kChannels);
+  if (!k.count) return;
+  const auto* const maps = static_cast<const Map<Io>*>(share.maps) + k.lane;
+  Map<Io> map = maps[0];
+  for (int64_t chunk = 1; chunk < chunks; ++chunk)
+    map = composed(map, maps[chunk * share.lanes]);
+  Values<Io> scales, offsets;
+  for (int i = 0; i < Io::kChannels; ++i) {
+    scales.v[i] = map.scale[i];
+    offsets.v[i] = map.offset[i];
+  }
+  store_boundary<Io>(scale, k, scales);
+  store_boundary<Io>(offset, k, offsets);
+}
+
 }  // namespace lrnn::LRNN_ISA

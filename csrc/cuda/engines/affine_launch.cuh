@@ -25,6 +25,22 @@ int launch_pass(const ScanArgs& args, const GpuPlan& plan, void* workspace, void
 }
 
 template <template <class, class> class Pass, class Cell, class Io>
+int launch_map(const ScanArgs& args, const GpuPlan& plan, void* workspace, Output scale,
+               Output offset, void* stream) {
+  const int64_t row_lanes = (args.C + Io::kChannels - 1) / Io::kChannels,
+                lanes = args.B * row_lanes, chunks = plan.chunks(args.T);
+  if (lanes == 0) return 0;
+  const Share share{lanes, row_lanes, plan.chunk, Pass<Cell, Io>::kForward != args.reverse,
+                    workspace};
+  if (const int error =
+          launch(summarize<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks),
+                 dim3(plan.lanes, plan.groups), stream, args, share))
+    return error;
+  return launch(write_maps<Io>, dim3(blocks_of(lanes, kGpuPlainThreads)), dim3(kGpuPlainThreads),
+                stream, args, share, chunks, scale, offset);
+}
+
+template <template <class, class> class Pass, class Cell, class Io>
 constexpr GpuPass gpu_pass() {
   using P = Pass<Cell, Io>;
   return {P::kSteps, P::kSteps * P::kAccesses * kAccessBytes, launch_pass<Pass, Cell, Io>};
@@ -38,7 +54,10 @@ GpuKernels gpu_kernels_of() {
 }
 template <class Cell, class Io>
 GpuKernels gpu_kernels_of() {
-  return gpu_kernels_of<Forward, Backward, Cell, Io>();
+  GpuKernels kernels = gpu_kernels_of<Forward, Backward, Cell, Io>();
+  kernels.forward.map = launch_map<Forward, Cell, Io>;
+  kernels.backward.map = launch_map<Backward, Cell, Io>;
+  return kernels;
 }
 
 using gpu_affine_table = GpuKernels;

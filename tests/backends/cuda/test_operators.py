@@ -18,6 +18,7 @@ from lrnn_kernels import testing
 from lrnn_kernels.backends import cuda, operators
 from lrnn_kernels.cells import CELLS
 from tests.conftest import CHANNELS, FEATURES, GRID, VARIANTS, assert_same, check, over
+from tests.maps import MAPPED, check_map
 
 WITH_MATRICES = [(cell, options) for cell, options in VARIANTS if CELLS[cell].matrices]
 
@@ -47,6 +48,20 @@ def test_values_and_gradients(cell, options, dtype):
         ),
         "cuda",
     )
+
+
+@pytest.mark.parametrize("T", [0, 53])
+@over(("cell", "options", "dtype"), MAPPED)
+def test_maps(cell, options, dtype, T):
+    """Of a sequence as a whole, in as many chunks as this test's plan cuts it."""
+    number = MAPPED.index((cell, options, dtype))
+    h0, reset, h_reset, reverse, per_batch = FEATURES[number % len(FEATURES)]
+    states = {"h0": h0, "reset": reset, "h_reset": h_reset, "per_batch": per_batch}
+    C = CHANNELS[number % len(CHANNELS)]
+    call = testing.random_call(
+        cell, 2, T, C, dtype=dtype, options=options, reverse=reverse, **states
+    )
+    check_map(call, "cuda")
 
 
 @pytest.mark.parametrize("T", [0, 1, 2])

@@ -16,6 +16,7 @@ from tests.backends.triton.cases import (
     with_features,
 )
 from tests.conftest import assert_same, over
+from tests.maps import check_map
 
 pytestmark = pytest.mark.usefixtures("where", "poisoned")
 
@@ -68,6 +69,28 @@ def test_time_cut_in_pieces(cell, options, T, features, monkeypatch):
         )
     )
     assert all(plan.chunks > 1 and plan.steps < T for plan in plans)
+
+
+@pytest.mark.parametrize(
+    ("T", "features", "chunks"), [(0, 1, 1), (19, 2, 1), (37, 6, 4), (21, 3, 3)]
+)
+@over(("cell", "options"), AFFINE)
+def test_maps(cell, options, T, features, chunks, monkeypatch):
+    """Of a sequence as a whole, from those of its pieces."""
+    from lrnn_kernels.triton_kernels import launch
+
+    make_plan = launch.make_plan
+    monkeypatch.setattr(launch, "make_plan", lambda *args: make_plan(*args[:-1], chunks))
+    kinds = with_features(features)
+    check_map(
+        testing.random_call(cell, 2, T, 3, dtype=narrowest(cell), options=options, **kinds),
+        "triton",
+    )
+
+
+def test_maps_of_halves():
+    """Of complex numbers that lie as two real halves."""
+    check_map(testing.random_call("lru", 2, 20, 3, split=True, reset=True), "triton")
 
 
 @over(
