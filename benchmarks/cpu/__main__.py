@@ -7,9 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-from . import agents, fixed_point, models, modulated, steps, tables, twins
+from . import agents, fixed_point, models, modulated, ranks, steps, tables, twins
 
 OUT = Path(__file__).parents[1] / "out"
+
+
+#: Subjects that write a JSON, by their names in it, which can be shown again.
+KEPT = {"models": models, "agents": agents, "ranks": ranks}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,17 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     subjects.add_parser("modulated", help=modulated.__doc__.replace("\n", " "))
     twin = subjects.add_parser("twins", help=twins.__doc__.replace("\n", " "))
     twin.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
-    network = subjects.add_parser("models", help=models.__doc__.replace("\n", " "))
-    network.add_argument("--threads", type=int, help="of torch; by default one, then all")
-    network.add_argument("--quick", action="store_true", help="the small network alone")
-    network.add_argument(
-        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
-    )
-    agent = subjects.add_parser("agents", help=agents.__doc__.replace("\n", " "))
-    agent.add_argument("--quick", action="store_true", help="fewer rounds")
-    agent.add_argument(
-        "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
-    )
+    for name, module in KEPT.items():
+        kept = subjects.add_parser(name, help=module.__doc__.replace("\n", " "))
+        if module is models:
+            kept.add_argument("--threads", type=int, help="of torch; by default one, then all")
+        kept.add_argument("--quick", action="store_true", help="less of it, in less time")
+        kept.add_argument(
+            "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
+        )
     show = subjects.add_parser("tables", help="The tables of a file of results.")
     show.add_argument("file", type=Path, help="a JSON that a benchmark wrote here")
     show.add_argument(
@@ -52,20 +53,18 @@ def main(arguments: list[str] | None = None) -> int:
     if args.subject == "models":
         models.main(args.threads, quick=args.quick, out=args.out)
         return 0
-    if args.subject == "agents":
-        agents.main(quick=args.quick, out=args.out)
+    if args.subject in KEPT:
+        KEPT[args.subject].main(quick=args.quick, out=args.out)
         return 0
     try:
         content = json.loads(args.file.read_text())
     except (OSError, ValueError) as error:
         print(f"error: {args.file}: {error}", file=sys.stderr)
         return 1
-    if "models" in content:
-        print("\n".join(models.markdown(content))) if args.markdown else models.show(content)
-        return 0
-    if "agents" in content:
-        print("\n".join(agents.markdown(content))) if args.markdown else agents.show(content)
-        return 0
+    for name, module in KEPT.items():
+        if name in content:
+            print("\n".join(module.markdown(content))) if args.markdown else module.show(content)
+            return 0
     if "speed" not in content:
         print(f"error: {args.file} holds no section 'speed'", file=sys.stderr)
         return 1

@@ -41,10 +41,10 @@ def test_ranks_have_what_one_process_has(number, found):
                 torch.testing.assert_close(x, got, **TOLERANCE)
 
 
-@pytest.fixture
-def alone(tmp_path):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
     """A group of this process alone."""
-    time_ranks.join(0, 1, str(tmp_path))
+    time_ranks.join(0, 1, str(tmp_path_factory.mktemp("alone")))
     yield dist.group.WORLD
     dist.destroy_process_group()
 
