@@ -3,6 +3,7 @@ and time of docs/examples/long_sequence.py."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -15,9 +16,9 @@ from statistics import median
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from torch import Tensor
 
-import lrnn_kernels
+from lrnn_kernels import testing
+from lrnn_kernels.cells import CELLS
 
 from ..measure import machine, report
 
@@ -30,22 +31,15 @@ HEADER = ("operator", "pass", "one process, ms", "2 ranks", "4 ranks")
 EXAMPLE_HEADER = ("processes", "GiB of each", "beyond an idle one's", "seconds of an update")
 
 
-def operators() -> dict[str, tuple]:
-    """name -> (operator, number of streams, parameters)."""
-    C = SHAPE[2]
-    angle, alpha = torch.linspace(0.1, 3.0, C), torch.ones(C)
-    return {
-        "min_gru": (lrnn_kernels.min_gru, 2, []),
-        "lru": (lrnn_kernels.lru, 2, [torch.polar(torch.full((C,), 0.95), angle)]),
-        "bmru": (lrnn_kernels.bmru, 2, [alpha]),
-        "cmru": (lrnn_kernels.cmru, 2, [alpha]),
-    }
+def operators() -> list[str]:
+    """The cells whose time can be split."""
+    return [name for name, row in CELLS.items() if not row.sequential and row.measured]
 
 
 def work(
     rank: int, folder: str, shape: tuple[int, int, int], rounds: int, counts: tuple[int, ...]
 ) -> None:
-    """A process: in every round each operator runs on one process, on two and on four, which begin
+    """A process: in every round an operator runs on one process, on two and on four, which begin
     together while the others wait."""
     torch.set_num_threads(1)
     meet = f"file://{folder}/meet"
@@ -53,37 +47,35 @@ def work(
     groups = {count: dist.new_group(list(range(count))) for count in counts}
     times: dict[tuple, list[float]] = {}
     B, T, C = shape
-    for turn in range(rounds + 1):
-        for name, (operator, streams, params) in operators().items():
-            for count, group in groups.items():
-                if rank < count:
-                    steps = T * (rank + 1) // count - T * rank // count
-                    x = torch.randn(B, steps, streams * C)
-                    given = [x] if name == "lru" else list(x.split(C, -1))
-                    leaves = [p.clone().requires_grad_() for p in [*given, *params]]
-                    split = group if count > 1 else None
-                    found = _passes(operator, leaves, group, split)
-                    if turn:
-                        for part, seconds in found.items():
-                            times.setdefault((name, part, count), []).append(seconds)
-                dist.barrier()
+    for name in operators():
+        dtype = torch.complex64 if CELLS[name].complex else torch.float32
+        sizes = {count: T * (rank + 1) // count - T * rank // count for count in counts}
+        calls = {
+            count: testing.random_call(name, B, sizes[count], C, dtype=dtype)
+            for count in counts
+            if rank < count
+        }
+        for turn, (count, group) in itertools.product(range(rounds + 1), groups.items()):
+            if rank < count:
+                found = _passes(calls[count], group, group if count > 1 else None)
+                for part, seconds in found.items() if turn else ():
+                    times.setdefault((name, part, count), []).append(seconds)
+            dist.barrier()
     if rank == 0:
         torch.save(times, f"{folder}/times.pt")
     dist.destroy_process_group()
 
 
-def _passes(operator, leaves: list[Tensor], group, split) -> dict[str, float]:
+def _passes(call: testing.Call, group, split) -> dict[str, float]:
+    leaves = {name: x.requires_grad_() for name, x in call.tensors().items()}
     dist.barrier(group)
     began = time.perf_counter()
-    y, _ = operator(*leaves, process_group=split)
+    y, _ = call.apply("cpu", split, **leaves)
     dist.barrier(group)
     forward = time.perf_counter()
-    dy = torch.ones_like(y)
+    torch.autograd.grad(y, list(leaves.values()), call.dy, materialize_grads=True)
     dist.barrier(group)
-    start = time.perf_counter()
-    torch.autograd.grad(y, leaves, dy)
-    dist.barrier(group)
-    return {"forward": forward - began, "backward": time.perf_counter() - start}
+    return {"forward": forward - began, "backward": time.perf_counter() - forward}
 
 
 def passes(shape: tuple[int, int, int], rounds: int, counts=RANKS) -> list[dict]:

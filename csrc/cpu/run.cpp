@@ -214,8 +214,10 @@ struct Reduction {
     k.s1 = std::min(k.s0 + steps, args.T);
     k.carry_out = map(lane, order);
     if (!watch.go_on((k.s1 - k.s0) * std::max(k.c1 - k.c0, kNarrow))) return;
-    (direction == Direction::forward ? kernels.summarize_forward
-                                     : kernels.summarize_backward)(args, k);
+    if (direction == Direction::forward)
+      kernels.summarize_forward(args, k);
+    else
+      kernels.summarize_backward(args, k);
   }
 
   // Puts the maps of a lane's pieces one after another, into the first. A scale is composed as a

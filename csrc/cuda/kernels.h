@@ -18,8 +18,9 @@ struct GpuPass {
   // workspace holds workspace_bytes(); partial sums in args are zeroed by the caller, slot = (b *
   // chunks + chunk) * groups + group.
   int (*launch)(const ScanArgs& args, const GpuPlan& plan, void* workspace, void* stream) = nullptr;
-  // Of the affine engine: writes the affine map of each lane over all of the time, from the state before it to the state
-  // after it (backward: of adjoints), as (B,C) states are stored. workspace holds map_workspace().
+  // Of the affine engine: writes the affine map of each lane over all of the time, from the state
+  // before it to the state after it (backward: of adjoints), as (B,C) states are stored. workspace
+  // holds map_workspace().
   int (*map)(const ScanArgs& args, const GpuPlan& plan, void* workspace, Output scale,
              Output offset, void* stream) = nullptr;
 };

@@ -353,8 +353,7 @@ void register_cells(torch::stable::detail::StableLibrary& m){LRNN_CELLS(LRNN_REG
 
 #undef LRNN_REGISTER_latch
 #undef LRNN_REGISTER_affine
-#define LRNN_REGISTER_affine(name) \
-  m.impl(#name "_map", TORCH_BOX((&map_op<kCell_##name, kMap>)));
+#define LRNN_REGISTER_affine(name) m.impl(#name "_map", TORCH_BOX((&map_op<kCell_##name, kMap>)));
 #define LRNN_REGISTER_latch(name)
 #define LRNN_REGISTER_step(name)
 #define LRNN_REGISTER_matrix(name)

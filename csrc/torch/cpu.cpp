@@ -230,7 +230,8 @@ std::tuple<Tensor, Tensor> map(const CellInfo& cell, const Tensors& inputs, cons
     const Plan plan =
         make_map_plan(problem_of(call, cell.inputs + (backward ? 1 : 0), 0), this_machine());
     const CarryType carry = carry_row(call);
-    const int64_t row_bytes = map_bytes(plan, carry), lanes = call.args.B * plan.blocks(call.args.C);
+    const int64_t row_bytes = map_bytes(plan, carry),
+                  lanes = call.args.B * plan.blocks(call.args.C);
     // Of doubles, so that rows of either type are aligned.
     std::vector<double> maps = memory::array<double>(lanes * row_bytes / sizeof(double) + 1);
     char* const rows = reinterpret_cast<char*>(maps.data());

@@ -67,17 +67,8 @@ def lstm(
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
     resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True)}
-    y, last = run(
-        LSTM,
-        inputs,
-        [w_hh],
-        {},
-        h0=h0,
-        **resets,
-        reverse=reverse,
-        process_group=process_group,
-        backend=backend,
-    )
+    how = {"reverse": reverse, "process_group": process_group, "backend": backend}
+    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, **resets, **how)
     # Nobody else has last: the two may be changed in place.
     return y, torch.unsafe_chunk(last, 2, -1)
 

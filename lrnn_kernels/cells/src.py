@@ -226,17 +226,8 @@ def src(
     )
     h0 = joined("state", state, u, SRC, shared=False)
     resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
-    y, last = run(
-        SRC,
-        [u],
-        [bias],
-        options,
-        h0=h0,
-        **resets,
-        reverse=reverse,
-        process_group=process_group,
-        backend=backend,
-    )
+    how = {"reverse": reverse, "process_group": process_group, "backend": backend}
+    y, last = run(SRC, [u], [bias], options, h0=h0, **resets, **how)
     # Nobody else has last: the three may be changed in place.
     return y, torch.unsafe_chunk(last, 3, -1)
 

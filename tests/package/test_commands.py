@@ -75,18 +75,18 @@ def _wrong(name: str, change):
 
 
 DEFECTS = {
-    "a sign in the gradient of an input": ("_gradients", lambda out: [-out[0], *out[1:]]),
+    "a sign in the gradient of an input": ("run_backward", lambda out: [-out[0], *out[1:]]),
     "a missing gradient of the initial state": (
-        "_gradients",
+        "run_backward",
         lambda out: [*out[:-2], torch.zeros_like(out[-2]), out[-1]],
     ),
-    "a gradient a thousandth off": ("_gradients", lambda out: [out[0] * 1.001, *out[1:]]),
+    "a gradient a thousandth off": ("run_backward", lambda out: [out[0] * 1.001, *out[1:]]),
     "one wrong value in the last channel": (
-        "_forward",
+        "run_forward",
         lambda out: [torch.cat([out[0][..., :-1], out[0][..., -1:] + 0.01], -1), *out[1:]],
     ),
     "a final state that was not written": (
-        "_forward",
+        "run_forward",
         lambda out: [out[0], out[1] * float("nan"), out[2]],
     ),
 }
@@ -112,7 +112,7 @@ def test_check_finds_a_bit(monkeypatch):
     def change(out):
         return [out[0].nextafter(torch.full((), 9.0, dtype=out[0].dtype)), *out[1:]]
 
-    monkeypatch.setattr(autograd, "_forward", _wrong("_forward", change))
+    monkeypatch.setattr(autograd, "run_forward", _wrong("run_forward", change))
     rows = [
         row
         for row in check.run_check(cells=["bmru"], backends=["cpu"]).rows
@@ -126,7 +126,7 @@ def test_check_reports_an_exception(monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("the kernel is on fire")
 
-    monkeypatch.setattr(autograd, "_forward", broken)
+    monkeypatch.setattr(autograd, "run_forward", broken)
     report = check.run_check(cells=["min_gru"], backends=["cpu"])
     assert not any(row.ok for row in report.rows)
     assert "RuntimeError: the kernel is on fire" in str(report)

@@ -361,8 +361,7 @@ __global__ void __launch_bounds__(kGpuPlainThreads)
   if (!k.count) return;
   const auto* const maps = static_cast<const Map<Io>*>(share.maps) + k.lane;
   Map<Io> map = maps[0];
-  for (int64_t chunk = 1; chunk < chunks; ++chunk)
-    map = composed(map, maps[chunk * share.lanes]);
+  for (int64_t chunk = 1; chunk < chunks; ++chunk) map = composed(map, maps[chunk * share.lanes]);
   Values<Io> scales, offsets;
   for (int i = 0; i < Io::kChannels; ++i) {
     scales.v[i] = map.scale[i];
