@@ -251,7 +251,7 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
         libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")
     ]
     installed = tmp_path / "unpacked" / "lrnn_kernels"
-    for kind in ("*.py", "*.safetensors", "*.vhd"):
+    for kind in ("*.py", "*.safetensors", "*.vhd", "py.typed"):
         expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob(kind)]
         own = ROOT / "lrnn_kernels"
         expected += [path.relative_to(own) for path in own.rglob(kind)]
