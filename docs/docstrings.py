@@ -1,7 +1,7 @@
 """Our docstrings as reStructuredText, for the site: they are plain text, with ``code`` in it.
 
-A paragraph that is Python is shown as code. What is indented after a line that ends with a colon is a list of "name: what it is", or, where it
-is not of that form, shown as it stands.
+A paragraph that is Python is shown as code. What is indented after a line that ends with a colon is
+a list of "name: what it is" or, where it is not of that form, shown as it stands.
 """
 
 from __future__ import annotations
