@@ -1,4 +1,4 @@
-"""Writes the tables of README.md that follow from the code, and those of docs/claims.md that follow
+"""Writes the tables of documents that follow from the code, and those of docs/claims.md that follow
 from checked-in results: ``python docs/tables.py``, or with ``--check`` says whether they are up to
 date."""
 
@@ -31,14 +31,18 @@ def operators() -> str:
     return _table("operator", "recurrence", rows)
 
 
-def layers() -> str:
-    """A row for each recurrent layer and composition, and what its docstring begins with."""
+def layers(short: bool = False) -> str:
+    """A row for each recurrent layer and composition, and what its docstring begins with; short: in
+    the first words of that."""
     rows = {}
     for name in nn.__all__:
         layer = getattr(nn, name)
         if issubclass(layer, torch.nn.Module) and layer is not nn.Recurrent:
             first = inspect.getdoc(layer).split("\n\n")[0]
-            rows[f"`nn.{name}`"] = " ".join(first.split()).rstrip(":")
+            says = " ".join(first.split()).rstrip(":")
+            rows[f"`nn.{name}`"] = (
+                re.split(r"[:,;(]|\. | beside | as torch", says)[0].strip(" .") if short else says
+            )
     return _table("layer", "what it is", rows)
 
 
@@ -62,7 +66,9 @@ def claims() -> dict[str, Callable[[], str]]:
 
 #: Documents, and their tables by name.
 TABLES: dict[str, Callable[[], dict[str, Callable[[], str]]]] = {
-    "README.md": lambda: {"operators": operators, "layers": layers},
+    "README.md": lambda: {"operators": operators, "layers": partial(layers, short=True)},
+    "docs/operators.md": lambda: {"operators": operators},
+    "docs/layers.md": lambda: {"layers": layers},
     "docs/claims.md": claims,
 }
 

@@ -9,8 +9,7 @@ lrnn_kernels.tasks                                    # seeded sequences that as
 lrnn_kernels.multistability                           # how many states a network can hold; warm-up
 lrnn_kernels.agents                                   # recurrent PPO, DRQN, actor-critic
 lrnn_kernels.neurons                                  # conductance-based neurons, and their DICs
-network = lrnn_kernels.fixed_point.Network(weights)   # the SRC in integers, as hardware computes
-                                                      it; works without torch, too
+network = lrnn_kernels.fixed_point.Network(weights)   # the SRC as hardware computes it; no torch
 """
 
 from typing import TYPE_CHECKING

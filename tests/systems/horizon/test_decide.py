@@ -369,10 +369,10 @@ def test_the_same_again():
     assert horizon.decide(policy, corridor()) == horizon.decide(policy, corridor())
 
 
-def test_the_readmes_example_runs(capsys):
-    section = (ROOT / "README.md").read_text().split("## Every horizon")[1]
+def test_the_documents_example_runs(capsys):
+    section = (ROOT / "docs/horizon.md").read_text()
     example = section.split("```python")[1].split("```")[0]
     torch.manual_seed(0)
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(example, "horizon.md", "exec"), {})
     said = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in said] == ["up: proved", "down: proved"]
