@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.cpu import install
 from lrnn_kernels import __version__
 from lrnn_kernels.backends import cpu
 from lrnn_kernels.backends.build import cache, libraries, toolchain
@@ -283,6 +284,11 @@ def test_a_source_distribution_holds_all_and_makes_a_pure_wheel(tmp_path):
     assert done.stdout.split() == [
         libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")
     ]
+    (tmp_path / "measured").mkdir()
+    measured = install.measure(wheel, tmp_path / "measured", 1)
+    assert measured["without_compiler"] == "reference"
+    assert 0.5 < measured["mib"] < 5
+    assert len(install.cells({**measured, "build_s": None})) == len(install.HEADER)
     installed = tmp_path / "unpacked" / "lrnn_kernels"
     for kind in ("*.py", "*.safetensors", "*.vhd", "py.typed"):
         expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob(kind)]
