@@ -10,10 +10,14 @@ import torch
 from ..measure.traffic import Calls, Op
 
 
+def serves(op: Op) -> bool:
+    """Whether the peers compute an operator: they know the linear scan alone."""
+    return op.kernel.name == op.kernel.linear
+
+
 def of(op: Op, calls: Calls) -> dict[str, Callable[[], object]]:
-    """Forward passes by their case (see ``results.CASES``); both peers know the linear scan
-    alone."""
-    if op.kernel.name != op.kernel.linear or not torch.cuda.is_available():
+    """Forward passes by their case (see ``results.CASES``)."""
+    if not serves(op) or not torch.cuda.is_available():
         return {}
     return {**_associative_scan(calls), **_accelerated_scan(calls)}
 

@@ -1,0 +1,62 @@
+"""A process that runs units of sections, one after another, as it is told: ``python -m
+benchmarks.gpu.worker PIPE PLACE``.
+
+What can poison a CUDA context, or hang, thus does so in a process that can be replaced. A worker is
+used again and again, since importing torch and making a context takes seconds.
+
+    asked                                        answers
+    ("units", module)                            ("units", [unit, ...]) or ("units", "why none")
+    ("unit", module, unit, seconds)              ("result", {...}) for everything found, then
+                                                 ("done", healthy) or ("failed", why, healthy)
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import sys
+import traceback
+from multiprocessing.connection import Connection
+
+from .place import Limit, Place
+
+#: The word on the command line for each kind of place.
+PLACES = {"gpu": False, "stand-in": True}
+
+
+def main(pipe: Connection, place: Place) -> None:
+    while True:
+        try:
+            what, module, *rest = pipe.recv()
+        except EOFError:
+            return
+        if what == "units":
+            pipe.send(("units", _units(module, place)))
+        else:
+            pipe.send(_run(module, place, pipe, *rest))
+
+
+def _units(module: str, place: Place) -> list[tuple] | str:
+    """A section's units, or why it has none here."""
+    try:
+        return importlib.import_module(module).units(place)
+    except Exception as error:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+
+
+def _run(module: str, place: Place, pipe: Connection, unit: tuple, seconds: float) -> tuple:
+    def emit(**found: object) -> None:
+        pipe.send(("result", found))
+
+    try:
+        importlib.import_module(module).run(place, unit, emit, Limit(seconds))
+    except Exception as error:
+        traceback.print_exc()
+        return "failed", f"{type(error).__name__}: {error}", place.tidy()
+    return "done", place.tidy()
+
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    main(Connection(int(sys.argv[1])), Place(PLACES[sys.argv[2]]))
