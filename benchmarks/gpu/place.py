@@ -23,6 +23,7 @@ class Place:
         self.stands_in = stands_in
         self.device = "cpu" if stands_in else "cuda"
         self._busy = -1e9  # when a unit last ended
+        self.is_lost = False  # set by a unit after which this process must not go on
 
     @functools.cached_property
     def missing(self) -> dict[str, str]:
@@ -88,6 +89,8 @@ class Place:
         """After a unit: gives memory back; whether kernels can still run in this process. After an
         illegal access none can."""
         self._busy = time.monotonic()
+        if self.is_lost:
+            return False
         if self.stands_in or "torch" not in sys.modules:
             return True
         import torch

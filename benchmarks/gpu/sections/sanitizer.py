@@ -26,7 +26,10 @@ NEURONS = "neurons"
 #: Of each tool its options. memcheck sees what is beyond an allocation only if nobody owns it.
 TOOLS = {"memcheck": ("--padding", "256"), "racecheck": ()}
 NO_END = "no end"
-ERROR = 99  # the status of a process in which something was found
+#: A status for a process in which something was found; torch asks the driver for what it may not
+#: have, which is no error of ours; and Python takes longer to begin than the tool waits.
+OPTIONS = ("--error-exitcode", "99", "--report-api-errors", "no", "--target-processes", "all")
+OPTIONS += ("--launch-timeout", "0")
 #: Seconds, of those of a unit, in which the tool can end.
 TO_END = 10.0
 MEMCHECK_PART = 0.65  # of the time: the other tool comes after it
@@ -40,7 +43,9 @@ def units(place: Place) -> list[tuple] | str:
         return f"{TOOL} is not installed"
     if "cuda" not in place.backends:
         return f"there are no CUDA kernels to watch: {place.missing['cuda']}"
-    engines = [*dict.fromkeys(_engine(cell) for cell in _cells()), NEURONS]
+    from lrnn_kernels.cells import KERNELS
+
+    engines = [*dict.fromkeys(kernel.engine for kernel in KERNELS.values()), NEURONS]
     tools = [(tool, engine) for tool in TOOLS for engine in engines]
     return place.pick(tools, [("memcheck", engine) for engine in engines[-2:]])
 
@@ -51,8 +56,9 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
     where = next(word for word, stands_in in PLACES.items() if stands_in == place.stands_in)
     seconds = limit.left * (MEMCHECK_PART if tool == "memcheck" else 1.0)
     watched = [sys.executable, "-m", __spec__.name, engine, str(seconds - 2 * TO_END), where]
-    command = [TOOL, "--tool", tool, "--error-exitcode", str(ERROR), *TOOLS[tool], *watched]
+    command = [TOOL, "--tool", tool, *OPTIONS, *TOOLS[tool], *watched]
     done = _run(watched if place.stands_in else command, seconds - TO_END)
+    place.is_lost = f"\n{NO_END}" in done  # what the tool started may go on
     lines = done.strip().splitlines()
     calls = sum(line.startswith("ran ") for line in lines)
     said = [line.removeprefix("=========").strip() for line in lines if "=====" in line]
@@ -66,7 +72,7 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
         how = "all" if complete else "as many as the time allowed"
         emit(**about, complete=complete, text=f"{tool}, {engine}: {calls} calls, {how}: no error")
     else:
-        why = "; ".join(said[:12]) or " ".join(lines[-6:])
+        why = "; ".join(said[:12]) or " ".join(filter(None, lines[-6:]))
         emit(**about, failed=why[:3000], text=f"{tool}, {engine}: {calls} calls")
 
 
@@ -86,27 +92,16 @@ def _run(command: list[str], seconds: float) -> str:
             timeout=max(1.0, seconds),
         )
     except subprocess.TimeoutExpired as error:
-        written = error.stdout or b""
-        return f"{written.decode(errors='replace')}\n{NO_END} after {seconds:.0f} s"
+        written = (error.stdout or b"").decode(errors="replace")
+        return f"{written}\n{NO_END} after {seconds:.0f} s"
     return f"{done.stdout}\nstatus {done.returncode}"
-
-
-def _cells() -> list[str]:
-    from lrnn_kernels.cells import CELLS
-
-    return list(CELLS)
-
-
-def _engine(cell: str) -> str:
-    from lrnn_kernels.cells import CELLS
-
-    return CELLS[cell].kernels[0].engine
 
 
 def launches(engine: str, place: Place) -> Iterator[tuple[str, Callable[[], object]]]:
     """Calls of an engine's kernels and their words: first one of each kernel, with everything that
     it can take, then the others of the check."""
     from lrnn_kernels import testing
+    from lrnn_kernels.cells import CELLS
 
     from .. import neurons
     from .values import cases
@@ -116,7 +111,8 @@ def launches(engine: str, place: Place) -> Iterator[tuple[str, Callable[[], obje
         for model in neurons.STEPS:
             yield model, functools.partial(_compare, model, place.device, *size)
         return
-    calls = [c for cell in _cells() if _engine(cell) == engine for c in cases(place, "cuda", cell)]
+    every = [call for cell in CELLS for call in cases(place, "cuda", cell)]
+    calls = [call for call in every if call.kernel.engine == engine]
     first = {(c.kernel.name, c.dtype): c for c in calls if c.reset is not None}
     for call in [*first.values(), *(c for c in calls if not any(c is x for x in first.values()))]:
         words = f"{call.kernel.name} {call.dtype} {list(call.inputs[0].shape)}"
