@@ -27,16 +27,18 @@ def prepare(folder: Path) -> int:
     LRNN_CUDA_ARCHITECTURES says for which GPUs, Hopper by default, and LRNN_BUILD_ISAS for which
     processors, this one by default ("all": any).
     """
-    began = time.monotonic()
+    began, objects = time.monotonic(), folder / "objects"
+    is_new = not objects.exists()
     environment = {"LRNN_CUDA_ARCHITECTURES": ARCHITECTURES, **os.environ}
     environment |= {"LRNN_CACHE": str(folder.absolute()), "LRNN_CUDA": "1"}
     command = [sys.executable, "-m", "lrnn_kernels", "build"]
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     if done.returncode:
         return 1
-    shutil.rmtree(folder / "objects", ignore_errors=True)
+    if is_new:  # a folder that is carried holds what is loaded, and no more
+        shutil.rmtree(objects, ignore_errors=True)
     found = libraries(folder)
-    size = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    size = sum(path.stat().st_size for path in found) / 2**20
     print(f"{folder}: {size:.0f} MiB, in {time.monotonic() - began:.0f} s")
     print("\n".join(f"  {path.name}" for path in found))
     print(f"Take it with python -m benchmarks gpu --library {folder}")

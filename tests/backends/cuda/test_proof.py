@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -165,7 +166,7 @@ def test_nothing_is_shown_of_no_file(tmp_path, capsys):
     assert "NAME.jsonl, got" in capsys.readouterr().err
 
 
-def test_prepared_kernels_are_taken(tmp_path):
+def test_prepared_kernels_are_taken(tmp_path, monkeypatch):
     """Into a folder of this user's, and the environment finds them by what their names say."""
     made = tmp_path / "made"
     made.mkdir()
@@ -176,6 +177,7 @@ def test_prepared_kernels_are_taken(tmp_path):
         (made / f"{name}.so").write_text(name)
         (made / f"{name}.hash").write_text("a stamp")
     made.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     environment = prepare.take(made)
     taken = os.stat(environment["LRNN_CACHE"])
     assert taken.st_uid == os.geteuid()
