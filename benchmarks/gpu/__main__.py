@@ -25,6 +25,7 @@ import argparse
 import datetime
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -112,8 +113,11 @@ def prove(args: argparse.Namespace, began: float) -> int:
     journal.write(minutes=args.minutes, dry_run=args.dry_run, command=sys.argv[1:])
     print(f"{args.minutes:g} minutes; every result goes to {journal.lines}", flush=True)
     until = began + 60 * args.minutes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         Proof(journal, until, args.dry_run, environment | prepared).run(chosen)
+    except KeyboardInterrupt:
+        journal.write(section="the run", unit=(), event="failed", why="interrupted", wrote="")
     finally:
         if prepared:
             shutil.rmtree(prepared["LRNN_CACHE"], ignore_errors=True)

@@ -107,25 +107,28 @@ class Proof:
 
     def _section(self, section: Section, budget: float) -> tuple[str, str]:
         """Runs one; its state, and why it is not done."""
-        self.say(f"\n== {section.name}, {max(budget, 0):.0f} s")
         self.journal.write(section=section.name, event="begin", budget_s=round(budget, 1))
+        self.say(f"\n== {section.name}, {max(budget, 0):.0f} s")
         if budget < section.least:
             return "skipped", f"{budget:.0f} s are left, it needs {section.least:.0f}"
         end = time.monotonic() + budget
         units = self._units(section, end)
         if isinstance(units, str):
             return "skipped", units
-        self._only(min(section.together, len(units), max(1, (os.cpu_count() or 1) - 1)))
+        self._only(min(section.together, len(units), max(1, cores() - 1)))
         return self._run(section, deque(units), end)
 
     def _units(self, section: Section, end: float) -> list[tuple] | str:
-        """What a section consists of here; a process that cannot say is told of as a failure."""
+        """What a section consists of here, or why of nothing; that nobody can say is a failure."""
         self._only(max(1, len(self._workers)))
         worker = self._workers[0]
         try:
             worker.pipe.send(("units", section.place))
             if worker.pipe.poll(max(0.0, end - time.monotonic())):
-                return worker.pipe.recv()[1]
+                what, said = worker.pipe.recv()
+                if what == "failed":
+                    self._failed(section, (), said, worker.told())
+                return said
             why = "its units were not named in time"
         except (EOFError, OSError):
             why = "the process that was to name its units ended"
@@ -226,6 +229,11 @@ class Proof:
         del self._workers[count:]
         while len(self._workers) < count:
             self._workers.append(Worker(self.stands_in, self.environment))
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def wait_for(busy: dict[Worker, Busy]) -> list[Worker]:

@@ -132,12 +132,15 @@ def _layer(place: Place, name: str, shape: Shape, emit) -> None:
     ours = getattr(nn, name)(C, C, batch_first=True, backend=BACKEND).to(place.device)
     ours.load_state_dict(theirs.state_dict())
     cases = {}
-    for who, layer, tf32 in (("ours", ours, False), ("torch", theirs, False)) + (
-        ("torch, TF32", theirs, True),
-    ):
-        for direction, call in _uses(layer, x, dy, tf32).items():
-            cases[who, direction] = place.events.prepare(call)
-    times = timing.interleave(cases, ROUNDS)
+    asked = torch.backends.cudnn.allow_tf32
+    layers = {"ours": (ours, False), "torch": (theirs, False), "torch, TF32": (theirs, True)}
+    try:
+        for who, (layer, tf32) in layers.items():
+            for direction, call in _uses(layer, x, dy, tf32).items():
+                cases[who, direction] = place.events.prepare(call)
+        times = timing.interleave(cases, ROUNDS)
+    finally:
+        torch.backends.cudnn.allow_tf32 = asked
     for direction in ("forward", "training"):
         row = {"operator": name, "shape": shape, "dtype": "float32", "direction": direction}
         row |= {"seconds": median(times["ours", direction])}
@@ -157,11 +160,12 @@ def _uses(layer, x: torch.Tensor, dy: torch.Tensor, tf32: bool) -> dict[str, Cal
     leaves = [x, *layer.parameters()]
 
     def forward() -> None:
-        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
+        torch.backends.cudnn.allow_tf32 = tf32
+        with torch.no_grad():
             layer(x)
 
     def training() -> None:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=tf32):
-            torch.autograd.grad(layer(x)[0], leaves, dy)
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.autograd.grad(layer(x)[0], leaves, dy)
 
     return {"forward": forward, "training": training}

@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from ..place import Limit, Place
 from ..worker import PLACES
 from ..workers import ROOT
 
-TOOL = "compute-sanitizer"
+TOOL = NAME = "compute-sanitizer"
 NEURONS = "neurons"
 #: Of each tool its options. memcheck sees what is beyond an allocation only if nobody owns it.
 TOOLS = {"memcheck": ("--padding", "256"), "racecheck": ()}
@@ -39,7 +40,7 @@ CANNOT = ("Device not supported", "not supported on this", "Unable to find injec
 
 def units(place: Place) -> list[tuple] | str:
     """(tool, engine)."""
-    if not place.stands_in and shutil.which(TOOL) is None:
+    if not place.stands_in and tool_path() is None:
         return f"{TOOL} is not installed"
     if "cuda" not in place.backends:
         return f"there are no CUDA kernels to watch: {place.missing['cuda']}"
@@ -56,7 +57,7 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
     where = next(word for word, stands_in in PLACES.items() if stands_in == place.stands_in)
     seconds = limit.left * (MEMCHECK_PART if tool == "memcheck" else 1.0)
     watched = [sys.executable, "-m", __spec__.name, engine, str(seconds - 2 * TO_END), where]
-    command = [TOOL, "--tool", tool, *OPTIONS, *TOOLS[tool], *watched]
+    command = [tool_path() or TOOL, "--tool", tool, *OPTIONS, *TOOLS[tool], *watched]
     done = _run(watched if place.stands_in else command, seconds - TO_END)
     place.is_lost = f"\n{NO_END}" in done  # what the tool started may go on
     lines = done.strip().splitlines()
@@ -74,6 +75,12 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
     else:
         why = "; ".join(said[:12]) or " ".join(filter(None, lines[-6:]))
         emit(**about, failed=why[:3000], text=f"{tool}, {engine}: {calls} calls")
+
+
+def tool_path() -> str | None:
+    """The tool on PATH, or beside the newest CUDA compiler."""
+    places = [TOOL, *sorted(map(str, Path("/usr/local").glob(f"cuda*/bin/{NAME}")), reverse=True)]
+    return next((found for place in places if (found := shutil.which(place))), None)
 
 
 def _run(command: list[str], seconds: float) -> str:

@@ -11,6 +11,8 @@ def units(place) -> list[tuple] | str:
     words = os.environ["FAULTY_UNITS"]
     if words == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
+    if words == "raises!":
+        raise ValueError("no units")
     return words[1:] if words.startswith("!") else [(word,) for word in words.split()]
 
 

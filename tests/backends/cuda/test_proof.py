@@ -48,7 +48,7 @@ def found(content: dict, name: str = "faulty") -> list[str]:
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_failure_costs_its_unit_alone(together, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(proofs, "cores", lambda: 8)
     words = "good raises good dies good crashes wrong poisons good"
     content = run(tmp_path, words, section(together=together))
     faulty = content["sections"]["faulty"]
@@ -103,6 +103,9 @@ def test_a_section_without_units_says_why(tmp_path):
     content = run(tmp_path, "!the tool is not installed", section(needed=True), section("next"))
     assert content["sections"]["faulty"]["why"] == "the tool is not installed"
     assert list(content["sections"]) == ["faulty"]  # the next one needs it
+    content = run(tmp_path, "raises!")
+    (failure,) = content["sections"]["faulty"]["failures"]
+    assert failure["why"] == "ValueError: no units"
     content = run(tmp_path, "dies")
     (failure,) = content["sections"]["faulty"]["failures"]
     assert failure["why"] == "the process that was to name its units ended"
@@ -159,6 +162,24 @@ def test_a_killed_run_has_proved_what_it_reached(tmp_path, capsys):
     assert found(again, "second")[:3] == ["good", "wrong", "slow"]
     assert again["sections"]["second"]["state"] == "running"
     assert again["sections"]["second"]["state"] in journals.STATES
+
+
+def test_a_run_that_is_told_to_end_says_what_it_reached(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "gpu", "--dry-run", "--section", "machine"]
+    running = subprocess.Popen(
+        [*command, "--minutes", "5", "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert "every result goes to" in running.stdout.readline()
+    running.stdout.readline()
+    running.terminate()
+    rest = running.stdout.read()
+    assert running.wait() == 2  # before it knew the machine
+    assert "FAILED: the run, : interrupted" in rest
+    (path,) = tmp_path.glob("*.json")
+    assert json.loads(path.read_text())["sections"]["library"]["state"] == "running"
 
 
 def test_nothing_is_shown_of_no_file(tmp_path, capsys):
