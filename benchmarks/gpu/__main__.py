@@ -3,11 +3,12 @@
 proof, the default: values and gradients of every operator, on every backend of this machine's GPU,
 beside the float64 reference; throughput beside a copy in the same process, what the model predicts,
 and the peers that are installed; cells with matrices beside cuDNN; populations of neurons; CUDA
-graphs, more than 2^31 elements, compute-sanitizer, and what tuning would change: the most valuable
-first, each within seconds of its own (sections/__init__.py says how many, and why). What is found
-is written as it comes, a line at a time, and as a JSON and a plot: a run that is killed has proved
-what it reached. Exits with 1 if anything failed, with 2 where no GPU runs our kernels. The test
-suite, which runs on a GPU as well, is a command of its own: python -m pytest.
+graphs, more than 2^31 elements, compute-sanitizer, a sweep over lengths, and what tuning would
+change: the most valuable first, each within seconds of its own (sections/__init__.py says how
+many, and why). What is found is written as it comes, a line at a time, and as a JSON and a plot: a
+run that is killed has proved what it reached. Exits with 1 if anything failed, with 2 where no GPU
+runs our kernels. The test suite, which runs on a GPU as well, is a command of its own: python -m
+pytest.
 
 prepare: compiles the kernels into the folder --library, here or on a machine without a GPU, so that
 compiling is no part of the minutes.

@@ -38,9 +38,9 @@ SECTIONS = (
     # Python and torch start several times as slowly under the tool, a context too: 30 s; then 50 ms
     # a call. One process for each engine.
     Section("sanitizer", 75, 30, 240, together=6),
-    # A few bytes in flight by an operator each, 0.3 s; of the Triton table the tiles that lie
-    # nearest, whose compilation is most of it, a second each.
-    Section("tuning", 40, 15, 240),
     # 12 operators by 6 lengths, both backends beside each other, 0.4 s each.
     Section("lengths", 35, 10, 60),
+    # The plan's bytes in flight, 12 units of 0.5 s; of Triton's table the tiles that lie nearest,
+    # of one operator of a family: 60 kernels, of which a second each is compilation.
+    Section("tuning", 40, 15, 240),
 )

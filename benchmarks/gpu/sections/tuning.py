@@ -25,7 +25,7 @@ PLAN = "plan"
 FACTORS = (0.5, 1.0, 1.5, 2.0, 3.0)
 ROUNDS = 6
 #: Of Triton's table what is tried in 8 minutes, for one operator of a family.
-VALUES = {"elements": (2, 4, 8), "warps": (1,), "forward": (4, 8, 16), "backward": (2, 4, 8)}
+VALUES = {"elements": (2, 4, 8), "warps": (1,), "forward": (4, 8), "backward": (2, 4)}
 SMALL_VALUES = {"elements": (4,), "warps": (1,), "forward": (4, 8), "backward": (4,)}
 FAMILIES = (("affine", "single"), ("latch", "single"), ("affine", "half"), ("step", "single"))
 
@@ -99,7 +99,7 @@ def _triton(place: Place, key: tuple[str, str], emit) -> None:
 
     tuner = tune.Tuner(True, lambda *call: False, place.clock, place.device, tell=tell, operators=1)
     tuner.values = tuner.values | place.pick(VALUES, SMALL_VALUES)
-    tuner.shapes = place.pick([shapes.MAIN, shapes.LONE], [shapes.SMALL])
+    tuner.shapes = place.pick([shapes.MAIN], [shapes.SMALL])
     tuner.check_shape = place.pick(tuner.check_shape, shapes.SMALL)
     tuner.rounds = place.pick(tuner.rounds, 1)
     best = tuner.best_tile(key)

@@ -16,9 +16,10 @@ from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import device, neurons, timing
 from benchmarks.gpu.journal import collect, read
 from benchmarks.gpu.place import Limit, Place
-from benchmarks.gpu.sections import SECTIONS, graphs, machine, sanitizer
+from benchmarks.gpu.sections import SECTIONS, graphs, machine, matrix, sanitizer, speed
 from benchmarks.measure import report
 from lrnn_kernels import testing
+from lrnn_kernels.backends import triton
 from tests import ROOT
 
 
@@ -144,6 +145,36 @@ def test_a_sanitizer_without_end_is_no_failure(tmp_path, monkeypatch):
     assert found[0]["left_out"].startswith("no end after")
     assert found[0]["calls"] == 1
     assert not place.tidy()  # its process is replaced
+
+
+class Sizes(Gpu):
+    """The sizes of a GPU, of tensors that hold nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.device = "meta"
+
+    clock = events = timing.HostClock()
+
+    def warm_up(self):
+        pass
+
+
+@pytest.mark.parametrize("section", [speed, matrix])
+def test_full_sizes_are_measured_and_predicted(section, monkeypatch):
+    """Every unit of a GPU's, but for what calls public functions; the model knows them all."""
+    h200 = device.Device(4.3e12, 132, 60 << 20, 4.9e12)
+    monkeypatch.setattr(section, "device", lambda place: h200)
+    monkeypatch.setattr(section, "ROUNDS", 1)
+    assert not triton.failure()
+    place, found = Sizes(), []
+    for unit in section.units(place):
+        if unit[0] not in (speed.CALL, speed.PEERS, matrix.LAYER):
+            section.run(place, unit, lambda **row: found.append(row), Limit(100))
+    cuda = [row for row in found if row["backend"] == "cuda"]
+    assert len(cuda) > 80
+    assert all(row["model_seconds"] > 0 for row in cuda)
+    assert all("ms" in row["text"] for row in found)
 
 
 class Cuda:
