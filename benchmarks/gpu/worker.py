@@ -56,7 +56,9 @@ def _run(module: str, place: Place, pipe: Connection, unit: tuple, seconds: floa
         importlib.import_module(module).run(place, unit, emit, Limit(seconds))
     except Exception as error:
         traceback.print_exc()
-        return "failed", f"{type(error).__name__}: {error}", place.tidy()
+        why = f"{type(error).__name__}: {error}"
+        # An error within a capture is no error of the context's, and can still be in the way.
+        return "failed", why, place.tidy() and "CUDA" not in why and "captur" not in why
     return "done", place.tidy()
 
 

@@ -51,22 +51,29 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
 
 
 def measure(place: Place, op: Op, shape: Shape, dtype: torch.dtype, emit, rounds: int) -> None:
-    """Times both passes on all backends, round by round, with a copy beside each."""
-    cases: dict[Key, Callable[[], object]] = {}
+    """Times both passes on all backends, round by round, with a copy beside each. A backend that
+    cannot run costs the others nothing."""
+    cases: dict[Key, Callable[[], float]] = {}
     copies = {}
     for backend in place.backends:
-        calls = timing.random_calls(op, shape, dtype, backend, place.device)
-        calls.prepare_backward()
-        for direction in shapes.PASSES:
-            key = Key(
-                op.name, shape, shapes.name_of(dtype), direction, backend=backend, device="cuda"
-            )
-            cases[key] = getattr(calls, direction)
-            copies[key] = replace(key, case="torch copy", backend=place.backends[0])
+        key = Key(op.name, shape, shapes.name_of(dtype), "forward", backend=backend, device="cuda")
+        try:
+            calls = timing.random_calls(op, shape, dtype, backend, place.device)
+            calls.prepare_backward()
+            ours = {
+                replace(key, direction=direction): place.clock.prepare(getattr(calls, direction))
+                for direction in shapes.PASSES
+            }
+        except Exception as error:
+            emit(**asdict(key), failed=f"{type(error).__name__}: {error}", text=f"{key}")
+            continue
+        cases |= ours
+        copies |= {k: replace(k, case="torch copy", backend=place.backends[0]) for k in ours}
     for key, copy in copies.items():
-        total = key.elements * op.bytes_per_element(dtype, key.direction == "backward")
-        cases.setdefault(copy, timing.copy_of(total, place.device))
-    times = timing.interleave({k: place.clock.prepare(c) for k, c in cases.items()}, rounds)
+        if copy not in cases:
+            total = key.elements * op.bytes_per_element(dtype, key.direction == "backward")
+            cases[copy] = place.clock.prepare(timing.copy_of(total, place.device))
+    times = timing.interleave(cases, rounds)
     for key, copy in copies.items():
         row = row_of(op, key, copy, times) | predicted(place, op, key)
         emit(**row, text=text_of(row))
@@ -97,7 +104,10 @@ def predicted(place: Place, op: Op, key: Key) -> dict:
     found: dict = {"in_l2": total < here.l2}
     if key.backend == "cuda" and model.is_measured(op):
         backward = key.direction == "backward"
-        guess = model.predict(op, key.shape, getattr(torch, key.dtype), backward, device=here)
+        try:
+            guess = model.predict(op, key.shape, getattr(torch, key.dtype), backward, device=here)
+        except (OSError, RuntimeError, LookupError) as error:  # no compiler; no table
+            return found | {"model_missing": str(error)}
         found |= {"model_seconds": guess.seconds, "model_share": guess.share}
         found |= {"model_bound": guess.bound}
     return found

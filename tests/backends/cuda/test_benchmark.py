@@ -177,6 +177,30 @@ def test_full_sizes_are_measured_and_predicted(section, monkeypatch):
     assert all("ms" in row["text"] for row in found)
 
 
+def test_a_backend_that_cannot_run_costs_the_others_nothing(monkeypatch):
+    make, found = timing.random_calls, []
+
+    def broken(op, shape, dtype, backend, device):
+        if backend == "triton":
+            raise RuntimeError("it does not compile")
+        return make(op, shape, dtype, backend, device)
+
+    monkeypatch.setattr(timing, "random_calls", broken)
+    monkeypatch.setattr(speed, "device", lambda place: device.H100)
+
+    def no_compiler(*call, **given):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(speed.model, "predict", no_compiler)
+    speed.run(
+        Sizes(), ("min_gru", "float32", (2, 8, 8)), lambda **row: found.append(row), Limit(10)
+    )
+    rows = {row["backend"]: row for row in found}
+    assert rows["triton"]["failed"] == "RuntimeError: it does not compile"
+    assert rows["cuda"]["share"] > 0
+    assert rows["cuda"]["model_missing"] == "no C++ compiler"
+
+
 class Cuda:
     """Enough of torch.cuda to see in which order it is used: a graph replays what was called while
     it was captured."""
