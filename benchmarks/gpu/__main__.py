@@ -97,6 +97,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def prove(args: argparse.Namespace, began: float) -> int:
     """Runs the sections; the exit status."""
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", THREADS)}
+    environment |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # JAX would take the GPU's memory
     if args.dry_run:
         environment |= {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
     prepared = {}

@@ -85,6 +85,13 @@ class Place:
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info()[0]
 
+    def wait(self, result: object = None) -> None:
+        """For all that was launched, a result among it."""
+        import torch
+
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
     def tidy(self) -> bool:
         """After a unit: gives memory back; whether kernels can still run in this process. After an
         illegal access none can."""

@@ -24,6 +24,8 @@ from .workers import Worker
 RESERVE = 5.0
 #: Seconds, or a part of its budget, that a section's last unit may take more.
 GRACE, GRACE_PART = 10.0, 0.1
+#: Seconds without a word, after which the terminal is told what is being waited for.
+SILENCE = 10.0
 #: Processes that end before they have found anything, one after another, before a section is
 #: given up.
 TRIES = 5
@@ -139,7 +141,7 @@ class Proof:
         busy: dict[Worker, Busy] = {}
         grace = max(GRACE, GRACE_PART * (end - time.monotonic()))
         hard = min(end + grace, self.until - RESERVE / 2)
-        tries, stopped = TRIES, ""
+        tries, stopped, heard = TRIES, "", time.monotonic()
         while waiting or busy:
             if waiting and time.monotonic() >= end:
                 stopped = stopped or "its time was over"
@@ -152,6 +154,10 @@ class Proof:
                     waiting.popleft()
             for worker in wait_for(busy):
                 tries = TRIES if self._answer(section, worker, busy) else tries - 1
+                heard = time.monotonic()
+            if time.monotonic() > heard + SILENCE:
+                self._still(busy)
+                heard = time.monotonic()
             for worker, at in list(busy.items()):
                 took = time.monotonic() - at.began
                 if took > section.most:
@@ -193,6 +199,14 @@ class Proof:
         if not rest[-1]:  # no kernel runs in that process any more
             self._replace(worker, busy)
         return True
+
+    def _still(self, busy: dict[Worker, Busy]) -> None:
+        """Says what nobody has heard of for long."""
+        for worker, at in busy.items():
+            took = time.monotonic() - at.began
+            self.say(
+                f"   still at {' '.join(map(str, at.unit))}, {took:.0f} s: {worker.last_line()}"
+            )
 
     def _found(self, section: Section, unit: tuple, found: dict) -> None:
         text = found.pop("text", "")

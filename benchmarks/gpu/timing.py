@@ -55,6 +55,29 @@ class EventClock:
         return _between_events(several, repeats)
 
 
+class WaitClock:
+    """Times calls by the host's clock, the wait for what they computed included: for what runs on
+    streams that torch does not know."""
+
+    def __init__(self, wait: Callable[[object], object]) -> None:
+        self._wait = wait  # for the result of a call
+
+    def prepare(self, call: Callable[[], object]) -> Callable[[], float]:
+        self._wait(call())
+        start = time.perf_counter()
+        self._wait(call())
+        repeats = max(1, min(MOST, int(10 * SECONDS / (time.perf_counter() - start))))
+
+        def timed() -> float:
+            start = time.perf_counter()
+            for _ in range(repeats):
+                result = call()
+            self._wait(result)
+            return (time.perf_counter() - start) / repeats
+
+        return timed
+
+
 class HostClock:
     """Times calls by the host's clock, where there is no GPU."""
 

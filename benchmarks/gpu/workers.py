@@ -45,6 +45,13 @@ class Worker:
         self._written.seek(begin)
         return self._written.read(end - begin).decode(errors="replace").strip()
 
+    def last_line(self) -> str:
+        """The last line that it has written."""
+        self._written.seek(0, os.SEEK_END)
+        self._written.seek(max(0, self._written.tell() - TAIL))
+        lines = self._written.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
     def signal(self) -> None:
         """Tells it, and all that it started, to end."""
         with contextlib.suppress(ProcessLookupError):

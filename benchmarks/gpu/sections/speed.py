@@ -4,7 +4,7 @@ bytes, beside what the model predicts, and beside the peers that are installed."
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, replace
 from statistics import median
 
@@ -12,19 +12,19 @@ import torch
 
 from ...measure.results import Key, Shape
 from ...measure.timing import Times, ratio
-from ...measure.traffic import OPS, Op
+from ...measure.traffic import OPS, Calls, Op
 from .. import model, peers, shapes, timing
 from ..place import Limit, Place
 from .machine import device
 
 ROUNDS = 6
-PEERS = "peers"
+PEERS, JAX = "peers", "jax"
 CALL = "one call"
 
 
 def units(place: Place) -> list[tuple] | str:
-    """(operator, type, shape), float32 and the main shape first; ("peers", operator); ("one call",
-    backend)."""
+    """(operator, type, shape), float32 and the main shape first; ("one call", backend); ("peers",
+    operator) and ("jax", operator)."""
     found: list[tuple] = [
         (name, shapes.name_of(dtype), shape)
         for dtype in shapes.DTYPES
@@ -33,6 +33,8 @@ def units(place: Place) -> list[tuple] | str:
     ]
     first = len(shapes.operators(place)) * len(shapes.shapes(place))
     others = [(PEERS, name) for name, op in OPS.items() if peers.serves(op)][: place.pick(9, 1)]
+    if peers.jax_is_here():
+        others += [(JAX, name) for _, name in others]
     return found[:first] + [(CALL, b) for b in place.backends] + found[first:] + others
 
 
@@ -42,8 +44,8 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
     if unit[0] == CALL:
         us = call_us(unit[1], place.device, *place.pick((20, 50), (2, 1)))
         emit(backend=unit[1], small_call_us=us, text=f"a call on [1, 8, 16], {unit[1]}: {us} us")
-    elif unit[0] == PEERS:
-        _peers(place, OPS[unit[1]], emit)
+    elif unit[0] in (PEERS, JAX):
+        (_peers if unit[0] == PEERS else _jax)(place, OPS[unit[1]], emit)
     else:
         name, dtype, shape = unit
         rounds = place.pick(ROUNDS, 1)
@@ -140,14 +142,33 @@ def call_us(backend: str, device: str, rounds: int, repeats: int) -> float:
 
 def _peers(place: Place, op: Op, emit) -> None:
     """The forward pass beside each peer's, in the same rounds."""
-    shape = shapes.shapes(place)[0]
-    for backend in place.backends:
-        calls = timing.random_calls(op, shape, torch.float32, backend, place.device)
-        key = Key(op.name, shape, "float32", "forward", backend=backend, device="cuda")
+    for key, calls in _forward(place, op):
         cases = {key: place.clock.prepare(calls.forward)}
         for case, call in peers.of(op, calls).items():
             cases[replace(key, case=case)] = place.clock.prepare(call)
-        times = timing.interleave(cases, ROUNDS)
-        for other in list(cases)[1:]:
-            by = ratio(times, other, key)
-            emit(**asdict(other), ratio=by, text=f"{other.case}, {backend}: {by:.2f} of our time")
+        _beside(cases, key, emit)
+
+
+def _jax(place: Place, op: Op, emit) -> None:
+    """The same by the host's clock, for both."""
+    for key, calls in _forward(place, op):
+        call, wait = peers.by_jax(calls)
+        ours = timing.WaitClock(place.wait).prepare(calls.forward)
+        theirs = timing.WaitClock(wait).prepare(call)
+        _beside({key: ours, replace(key, case="jax.lax.associative_scan"): theirs}, key, emit)
+
+
+def _forward(place: Place, op: Op) -> Iterator[tuple[Key, Calls]]:
+    """The main shape on each backend, in float32."""
+    shape = shapes.shapes(place)[0]
+    for backend in place.backends:
+        key = Key(op.name, shape, "float32", "forward", backend=backend, device="cuda")
+        yield key, timing.random_calls(op, shape, torch.float32, backend, place.device)
+
+
+def _beside(cases: dict[Key, Callable[[], float]], ours: Key, emit) -> None:
+    times = timing.interleave(cases, ROUNDS)
+    for other in list(cases)[1:]:
+        by = ratio(times, other, ours)
+        row = asdict(other) | {"seconds": median(times[other]), "ratio": by}
+        emit(**row, text=f"{other.case}, {ours.backend}: its time by ours {by:.2f}")

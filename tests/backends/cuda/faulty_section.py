@@ -30,6 +30,7 @@ def run(place, unit, emit, limit) -> None:
     if what == "poisons":
         place.is_lost = True
     if what == "hangs":
+        print("it will take long")
         time.sleep(1000)
     if what == "slow":
         time.sleep(0.4)

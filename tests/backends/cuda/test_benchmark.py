@@ -266,6 +266,16 @@ def test_clocks_give_the_seconds_of_a_call(clock, monkeypatch):
     assert times == {"a": [pytest.approx(0.25)] * 3, "b": [pytest.approx(0.25)] * 3}
 
 
+def test_a_clock_waits_for_what_was_computed():
+    """Once for all calls of a round, the wait in their seconds."""
+    events = []
+    call, wait = lambda: events.append("call") or len(events), lambda result: events.append(result)
+    once = timing.WaitClock(wait).prepare(call)
+    assert events == ["call", 1, "call", 3]
+    assert once() > 0
+    assert events[4:] == ["call"] * timing.MOST + [4 + timing.MOST]
+
+
 def test_a_replay_is_of_the_other_numbers(monkeypatch):
     """What was captured on one call is compared after the other's numbers are in its tensors."""
     cuda = Cuda()

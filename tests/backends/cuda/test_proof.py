@@ -26,15 +26,12 @@ def section(name: str = "faulty", **options) -> Section:
     return Section(name, **{"weight": 10, "least": 0, "most": 60, "module": FAULTY} | options)
 
 
-def run(folder, units: str, *sections: Section, seconds: float = 100) -> dict:
+def run(folder, units: str, *sections: Section, seconds: float = 100, say=print) -> dict:
     """The content of the results of a run, which are what its lines give."""
     journal = Journal(folder, "run")
     journal.write(minutes=seconds / 60)
-    said = []
-    proof = Proof(
-        journal, time.monotonic() + seconds, True, {"FAULTY_UNITS": units}, say=said.append
-    )
-    proof.run(sections or (section(),))
+    until, environment = time.monotonic() + seconds, {"FAULTY_UNITS": units}
+    Proof(journal, until, True, environment, say).run(sections or (section(),))
     path = journal.save()
     content = json.loads(path.read_text())
     assert content == json.loads(json.dumps(collect(read(journal.lines))))
@@ -71,8 +68,12 @@ def test_a_process_is_used_again_until_it_is_lost(tmp_path):
     assert processes[0] == processes[1] == processes[2] != processes[3]
 
 
-def test_a_unit_that_hangs_is_ended(tmp_path):
-    content = run(tmp_path, "hangs good", section(most=1.0))
+def test_a_unit_that_hangs_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(proofs, "SILENCE", 0.5)
+    said = []
+    content = run(tmp_path, "hangs good", section(most=2.5), say=said.append)
+    assert any(line.startswith("   still at hangs, ") for line in said)
+    assert any(line.endswith("s: it will take long") for line in said)
     (failure,) = content["sections"]["faulty"]["failures"]
     assert failure["why"].startswith("no end after")
     assert found(content) == ["hangs", "good"]
