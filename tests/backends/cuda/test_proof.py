@@ -209,6 +209,30 @@ def test_prepared_kernels_are_taken(tmp_path, monkeypatch):
     assert environment["LRNN_BUILD_ISAS"] == "avx2,avx512_bf16"
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_kernels_are_prepared(status, tmp_path, capsys, monkeypatch):
+    """For Hopper, in the folder alone, without what was compiled on the way; or it says no."""
+    monkeypatch.delenv("LRNN_CUDA_ARCHITECTURES", raising=False)
+    name = "kernels-cuda-0123456789abcdef-x86_64-sm_90"
+    asked = {}
+
+    def build(command, env, **options):
+        asked.update(env)
+        (tmp_path / "objects").mkdir()
+        for suffix in (".so", ".hash"):
+            (tmp_path / f"{name}{suffix}").write_text("")
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr(subprocess, "run", build)
+    assert main(["prepare", "--library", str(tmp_path)]) == status
+    assert asked["LRNN_CACHE"] == str(tmp_path)
+    assert (asked["LRNN_CUDA"], asked["LRNN_CUDA_ARCHITECTURES"]) == ("1", "90")
+    assert (tmp_path / "objects").exists() == (status == 1)
+    assert (name in capsys.readouterr().out) == (status == 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert prepare.take(tmp_path)["LRNN_CUDA_ARCHITECTURES"] == "90"
+
+
 def test_a_folder_without_kernels_is_refused(tmp_path, capsys):
     assert main(["--library", str(tmp_path / "none")]) == 2
     assert "--library must name a folder that" in capsys.readouterr().err
