@@ -76,7 +76,8 @@ def _print_matrix(results: list[dict]) -> None:
 def plot(content: dict, folder: Path, name: str) -> Path | None:
     """The share of the copy against T, a panel per backend and pass; None without rows, or without
     matplotlib."""
-    rows = content["sections"].get("lengths", {}).get("results", [])
+    every = content["sections"].get("lengths", {}).get("results", [])
+    rows = [row for row in every if "share" in row]  # and no failure
     if not rows:
         return None
     try:
