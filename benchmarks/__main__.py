@@ -1,7 +1,8 @@
 """python -m benchmarks: check, then speed, then learning, on the CPU.
 
-The rooms beside it have commands of their own: python -m benchmarks.cpu, .gpu, .resources and
-.claims, each with --help.
+python -m benchmarks gpu: all that a GPU can prove, in as many minutes as there are (--help says
+more). The rooms beside it have commands of their own: python -m benchmarks.cpu, .gpu, .resources
+and .claims, each with --help.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import sys
 import time
 from pathlib import Path
 
-from .measure import machine, report
-
 SECTIONS = ("check", "speed", "learn")
 HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["gpu"]:
+        from .gpu.__main__ import main as prove
+
+        return prove(arguments[1:], "python -m benchmarks gpu")
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -39,6 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="where the JSON and the plot go (default: benchmarks/out)",
     )
     args = parser.parse_args(arguments)
+    return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Runs the sections; the exit status."""
+    from .measure import machine, report
+
     sections = args.section or list(SECTIONS)
     started = time.perf_counter()
     about = machine.describe()
