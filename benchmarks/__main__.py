@@ -1,7 +1,7 @@
 """python -m benchmarks: check, then speed, then learning, on the CPU.
 
-The rooms beside it have commands of their own: python -m benchmarks.cpu, .gpu, .resources and
-.claims, each with --help.
+python -m benchmarks peers: others' recurrences beside ours. The rooms beside it have commands of
+their own: python -m benchmarks.cpu, .gpu, .resources and .claims; each with --help.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["peers"]:
+        from .peers import __main__ as peers
+
+        return peers.main(given[1:], restart=arguments is None)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -38,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=HERE / "out",
         help="where the JSON and the plot go (default: benchmarks/out)",
     )
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(given)
     sections = args.section or list(SECTIONS)
     started = time.perf_counter()
     about = machine.describe()

@@ -27,6 +27,9 @@ try:
 except ImportError:  # an optional peer
     numba = None
 
+#: By their name: forward gives y, backward the gradients of streams and parameters.
+Passes = dict[str, Callable[[], object]]
+
 CASE = "numba"
 NAME = "numba is not installed" if numba is None else f"numba {numba.__version__}"
 
@@ -125,10 +128,11 @@ def _compile() -> dict[str, Callable]:
                     through_gate = g * (alpha[k] * sign - before[k]) * kappa
                     updates = u >= zero
                     written = g if updates else zero
-                    dc[i, t, k] = through_gate * sign + written * alpha[k] * np.float32(2) / (
-                        one + pi2 * x * x
-                    )
-                    dbeta[i, t, k] = -through_gate if b >= zero else through_gate
+                    # The derivative of |x| is 0 at 0.
+                    along = zero if x == zero else through_gate * sign
+                    dc[i, t, k] = along + written * alpha[k] * np.float32(2) / (one + pi2 * x * x)
+                    against = -through_gate if b >= zero else through_gate
+                    dbeta[i, t, k] = zero if b == zero else against
                     total[k] += written * sign
                     carry[k] = zero if updates else g
             dalpha[i] = total
@@ -248,47 +252,64 @@ def _states(stream: np.ndarray) -> np.ndarray:
     return np.zeros((stream.shape[0], stream.shape[2]), np.float32)
 
 
-def _linear(calls: Calls) -> dict[str, Callable[[], object]]:
+def _linear(calls: Calls) -> Passes:
     by, a, b, dy = loops(), *(x.numpy() for x in (*calls.streams, calls.dy))
     y, da, db = _outputs(calls.dy, 3)
     h0, dh0 = _states(a), _states(a)
-    by["linear_forward"](a, b, h0, y)
-    return {
-        "forward": lambda: by["linear_forward"](a, b, h0, y),
-        "backward": lambda: by["linear_backward"](a, y, h0, dy, da, db, dh0),
-    }
+
+    def forward() -> np.ndarray:
+        by["linear_forward"](a, b, h0, y)
+        return y
+
+    def backward() -> tuple[np.ndarray, ...]:
+        by["linear_backward"](a, y, h0, dy, da, db, dh0)
+        return da, db
+
+    return _with_forward_run(forward, backward)
 
 
-def _bmru(calls: Calls) -> dict[str, Callable[[], object]]:
+def _bmru(calls: Calls) -> Passes:
     by, c, beta, alpha, dy = (
         loops(),
         *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy)),
     )
     y, dc, dbeta = _outputs(calls.dy, 3)
     dalpha, h0, dh0 = _states(c), _states(c), _states(c)
-    by["bmru_forward"](c, beta, alpha, h0, y)
 
-    def backward() -> np.ndarray:
+    def forward() -> np.ndarray:
+        by["bmru_forward"](c, beta, alpha, h0, y)
+        return y
+
+    def backward() -> tuple[np.ndarray, ...]:
         by["bmru_backward"](c, beta, alpha, y, h0, dy, dc, dbeta, dalpha, dh0)
-        return dalpha.sum(0)
+        return dc, dbeta, dalpha.sum(0)
 
-    return {"forward": lambda: by["bmru_forward"](c, beta, alpha, h0, y), "backward": backward}
+    return _with_forward_run(forward, backward)
 
 
-def _src(calls: Calls) -> dict[str, Callable[[], object]]:
+def _src(calls: Calls) -> Passes:
     by, u, bias, dy = loops(), *(x.numpy() for x in (*calls.streams, *calls.params, calls.dy))
     y, x, h, slow, du = _outputs(calls.dy, 5)
     dbias = _states(u)
-    by["src_forward"](u, bias, y, x, h, slow)
 
-    def backward() -> np.ndarray:
+    def forward() -> np.ndarray:
+        by["src_forward"](u, bias, y, x, h, slow)
+        return y
+
+    def backward() -> tuple[np.ndarray, ...]:
         by["src_backward"](x, h, slow, dy, du, dbias)
-        return dbias.sum(0)
+        return du, dbias.sum(0)
 
-    return {"forward": lambda: by["src_forward"](u, bias, y, x, h, slow), "backward": backward}
+    return _with_forward_run(forward, backward)
+
+
+def _with_forward_run(forward: Callable, backward: Callable) -> Passes:
+    """Both passes, of which the backward one has what it reads."""
+    forward()
+    return {"forward": forward, "backward": backward}
 
 
 #: Operator -> its peer's passes, on the same inputs; empty without numba.
-PEERS: dict[str, Callable[[Calls], dict[str, Callable[[], object]]]] = (
+PEERS: dict[str, Callable[[Calls], Passes]] = (
     {} if numba is None else {"linear_scan": _linear, "bmru": _bmru, "src full": _src}
 )
