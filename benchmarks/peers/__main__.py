@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lrnn_kernels import testing
 
@@ -94,11 +93,11 @@ def main(arguments: list[str], *, restart: bool = False) -> int:
 
 def _rows(chosen: Sequence, threads: int, rounds: int, shape: tuple | None) -> list[dict]:
     rows = []
-    problems = [name for name in PROBLEMS if any(peer.computes == name for peer in chosen)]
-    for name in (bar := tqdm(problems, desc="peers", leave=False, disable=None)):
-        bar.set_postfix_str(name)
+    for name, problem in PROBLEMS.items():
         others = [peer for peer in chosen if peer.computes == name]
-        rows += measure(PROBLEMS[name], others, threads, rounds, shape)
+        if others:
+            print(f"{name}, beside {len(others)}", file=sys.stderr)
+            rows += measure(problem, others, threads, rounds, shape)
     return rows
 
 

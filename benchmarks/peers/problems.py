@@ -20,6 +20,7 @@ from .peer import Case, Passes, Tensors, of_layer, of_torch
 #: [B, T, C] of operators, and of layers, which read C channels where nothing else is said.
 OPERATORS: Shape = (8, 2048, 256)
 LAYERS: Shape = (8, 512, 256)
+SLOW: Shape = (2, 128, 256)  # beside a peer that takes minutes for more
 DECAY = 0.9  # of leaky membranes
 
 
@@ -28,7 +29,7 @@ class Problem:
     """One thing to compute.
 
     Args:
-        name, equation: in words.
+        name: of ours.
         shape: (B,T,C) that it is timed at.
         draw: inputs by name, and dy.
         passes: ours, on a backend.
@@ -38,7 +39,6 @@ class Problem:
     """
 
     name: str
-    equation: str
     shape: Shape
     draw: Callable[[Shape], tuple[Tensors, Tensor]]
     passes: Callable[[Case, str], Passes]
@@ -82,7 +82,7 @@ def operator(op: Op, **limits: Any) -> Problem:
 
         return of_torch(y, case.inputs, case.dy)
 
-    return Problem(op.name, op.row.summary, OPERATORS, draw, passes, **limits)
+    return Problem(op.name, OPERATORS, draw, passes, **limits)
 
 
 def _draw_current(shape: Shape) -> tuple[Tensors, Tensor]:
@@ -91,6 +91,7 @@ def _draw_current(shape: Shape) -> tuple[Tensors, Tensor]:
 
 
 def _leaky(case: Case, backend: str) -> Passes:
+    """y[t] = DECAY y[t-1] + x[t], by linear_scan."""
     decay = case.dy.new_full(case.dy.shape[-1:], DECAY)
     return of_torch(lambda x: linear_scan(decay, x, backend=backend)[0], case.inputs, case.dy)
 
@@ -105,6 +106,7 @@ class Layer:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     reads: Callable[[int], int] = lambda C: C
+    shape: Shape = LAYERS
 
     def make(self, C: int, **options: Any) -> nn.Recurrent:
         sizes = self.reads(C), C
@@ -113,7 +115,7 @@ class Layer:
     def problem(self) -> Problem:
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
         name = f"nn.{self.name}({options})" if options else f"nn.{self.name}"
-        return Problem(name, "", LAYERS, self._draw, self._passes)
+        return Problem(name, self.shape, self._draw, self._passes)
 
     def _draw(self, shape: Shape) -> tuple[Tensors, Tensor]:
         torch.manual_seed(0)
@@ -141,24 +143,18 @@ PROBLEMS: dict[str, Problem] = {
     problem.name: problem
     for problem in (
         operator(OPS["linear_scan"]),
-        Problem(
-            "leaky membrane",
-            f"y[t] = {DECAY} y[t-1] + x[t], as linear_scan",
-            OPERATORS,
-            _draw_current,
-            _leaky,
-        ),
+        Problem("leaky membrane", OPERATORS, _draw_current, _leaky),
         operator(Op("min_gru(positive)", OPS["min_gru"].row, {"positive": True})),
         operator(OPS["bmru"]),
         operator(OPS["brc"]),
         # Its neurons fire, and what rounds otherwise fires at another step.
         operator(OPS["src full"], tolerance=1e-3, checked=16),
         Layer("MinGRU", {"positive": True, "bias": False}).problem(),
-        Layer("LRU", reads=lambda C: C // 2).problem(),
         Layer("CMRU").problem(),
         Layer("BRC").problem(),
         Layer("NBRC").problem(),
         Layer("GRU").problem(),
         Layer("LSTM").problem(),
+        Layer("LRU", reads=lambda C: C // 2, shape=SLOW).problem(),
     )
 }
