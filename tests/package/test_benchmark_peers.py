@@ -16,7 +16,7 @@ from benchmarks.peers.problems import PROBLEMS
 from tests import ROOT
 
 RESULTS = sorted((ROOT / "benchmarks/results").glob("peers-*.json"))
-TINY = (2, 12, 4)  # B, T, C
+TINY = (2, 8, 4)  # B, T, C: as many steps as one graph has
 
 
 @pytest.fixture(autouse=True)
@@ -134,10 +134,11 @@ def test_every_peer_computes_a_problem_and_every_problem_has_one():
         assert bool(peer.imports) == (peer.packages != ("torch",)), peer.name
 
 
-def test_a_run_shows_every_peer(capsys, tmp_path):
+def test_a_run_shows_every_peer(monkeypatch, capsys, tmp_path):
     """Those that are installed are right, and have times; the others are named."""
+    # Graphs take long to trace; they are those of the models, where they are tested.
+    monkeypatch.setattr(torch, "compile", lambda run, **options: run)
     threads, mine = torch.get_num_threads(), _cores()
-    torch.compiler.reset()
     assert __main__.main(["peers", "--quick", "--threads", "1", "--out", str(tmp_path)]) == 0
     assert (torch.get_num_threads(), _cores()) == (threads, mine)
     said = capsys.readouterr().out
