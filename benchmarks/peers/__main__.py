@@ -60,7 +60,7 @@ def main(arguments: list[str], *, restart: bool = False) -> int:
     args = parser.parse_args(arguments)
     if args.show is not None:
         content = json.loads(args.show.read_text())
-        print("\n".join(tables.markdown(content))) if args.markdown else tables.show(content)
+        print("\n\n".join(tables.markdown(content))) if args.markdown else tables.show(content)
         return 0
     if restart and not PAGES.keys() & os.environ.keys():
         sys.stdout.flush()

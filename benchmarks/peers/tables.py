@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator
 
 from ..measure.report import markdown as lines_of
 from ..measure.report import table
@@ -59,17 +60,19 @@ def _digits(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
-def notes(rows: Sequence[dict]) -> list[str]:
-    """What each peer is, once: how, its version, the settings that were fastest."""
-    found = []
-    for row in rows:
+def notes(content: dict) -> Iterator[str]:
+    """What each peer is, and of which problems; and the settings that were fastest."""
+    found: dict[str, list[str]] = {}
+    for row in content["peers"]["rows"]:
         if "error" not in row:
             continue
         chosen = dict.fromkeys(row[f"{direction}_by"] for direction in PASSES)
         fastest = " and ".join(name for name in chosen if name)
-        fastest = f"; fastest: {fastest}" if fastest else ""
-        found.append(f"{row['peer']} ({row['versions']}), {row['ours']}: {row['how']}{fastest}.")
-    return found
+        what = f"{row['peer']} ({row['versions']}): {row['how']}"
+        found.setdefault(what, []).append(f"{row['ours']}: {fastest}" if fastest else "")
+    for what, by in found.items():
+        fastest = ", ".join(filter(None, by))
+        yield f"{what}; fastest: {fastest}." if fastest else f"{what}."
 
 
 def show(content: dict) -> None:
@@ -78,7 +81,7 @@ def show(content: dict) -> None:
     for title, rows in titled(content):
         print(table(HEADER, [cells(row) for row in rows], title))
     print()
-    for note in notes(found["rows"]):
+    for note in notes(content):
         print(f"- {note}")
     counts = found["pieces"]
     print(
@@ -87,13 +90,26 @@ def show(content: dict) -> None:
     )
 
 
+def heading(content: dict, name: str) -> str:
+    """What was measured on, for a document."""
+    about, found = content["machine"], content["peers"]
+    before, after = (load[0] for load in found["load"])
+    return (
+        f"{about['cpu']}, {about['cores']} cores, {about['isa']}, L3 "
+        f"{about['caches'].get('L3', '?')}, float32, torch {about['torch']}, {about['date'][:16]}, "
+        f"load average {before} before and {after} after, by `benchmarks/results/{name}`:"
+    )
+
+
 def markdown(content: dict) -> list[str]:
-    """For a document."""
-    lines = []
+    """For a document: paragraphs, of which some are tables."""
+    parts = []
     for title, rows in titled(content):
         named = [[f"`{name}`", *rest] for name, *rest in map(cells, rows)]
-        lines += [f"{title[0].upper()}{title[1:]}:", "", *lines_of(HEADER, named), ""]
-    return lines[:-1]
+        lines = "\n".join(lines_of(HEADER, named))
+        parts += [f"{title[0].upper()}{title[1:]}:", lines]
+    listed = [textwrap.fill(f"- {note}", 100, subsequent_indent="  ") for note in notes(content)]
+    return [*parts, "\n".join(listed)]
 
 
 def draw(figure, content: dict) -> None:
