@@ -23,7 +23,7 @@ from tests import ROOT
 RESULTS = sorted((ROOT / "benchmarks/results").glob("2*.json"))
 SHOWN = RESULTS[-1]  # in the documents
 #: What names a cell because it is of that cell: other implementations, and claims.
-OF_CELLS = ("benchmarks/cpu/peers.py", "benchmarks/claims/")
+OF_CELLS = ("benchmarks/cpu/peers.py", "benchmarks/peers/", "benchmarks/claims/")
 LEAKY = Cell(
     "leaky",
     inputs=("k", "v"),
