@@ -68,12 +68,9 @@ def lstm(
     """
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
-    resets: dict[str, Any] = {
-        "reset": reset,
-        "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True),
-    }
+    after = joined("h_reset", h_reset, p_i, LSTM, shared=True)
     how: dict[str, Any] = {"reverse": reverse, "process_group": process_group, "backend": backend}
-    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, **resets, **how)
+    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, reset=reset, h_reset=after, **how)
     # Nobody else has last: the two may be changed in place.
     h, c = torch.unsafe_chunk(last, 2, -1)
     return y, (h, c)
@@ -95,11 +92,8 @@ def lstm_step(
     state)."""
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
-    resets: dict[str, Any] = {
-        "reset": reset,
-        "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True),
-    }
-    y, last = run_step(LSTM, inputs, [w_hh], {}, h0, **resets, backend=backend)
+    after = joined("h_reset", h_reset, p_i, LSTM, shared=True)
+    y, last = run_step(LSTM, inputs, [w_hh], {}, h0, reset=reset, h_reset=after, backend=backend)
     # Nobody else has last: the two may be changed in place.
     h, c = torch.unsafe_chunk(last, 2, -1)
     return y, (h, c)

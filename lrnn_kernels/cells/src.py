@@ -225,12 +225,9 @@ def src(
         memory,
     )
     h0 = joined("state", state, u, SRC, shared=False)
-    resets: dict[str, Any] = {
-        "reset": reset,
-        "h_reset": joined("h_reset", h_reset, u, SRC, shared=True),
-    }
+    after = joined("h_reset", h_reset, u, SRC, shared=True)
     how: dict[str, Any] = {"reverse": reverse, "process_group": process_group, "backend": backend}
-    y, last = run(SRC, [u], [bias], options, h0=h0, **resets, **how)
+    y, last = run(SRC, [u], [bias], options, h0=h0, reset=reset, h_reset=after, **how)
     # Nobody else has last: the three may be changed in place.
     i, h, h_s = torch.unsafe_chunk(last, 3, -1)
     return y, (i, h, h_s)
@@ -252,11 +249,8 @@ def src_step(
         raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
     checked = src_options(**{**OPTIONS, **options}) if options else OPTIONS
     h0 = joined("state", state, u, SRC, shared=False)
-    resets: dict[str, Any] = {
-        "reset": reset,
-        "h_reset": joined("h_reset", h_reset, u, SRC, shared=True),
-    }
-    y, last = run_step(SRC, [u], [bias], checked, h0, **resets, backend=backend)
+    after = joined("h_reset", h_reset, u, SRC, shared=True)
+    y, last = run_step(SRC, [u], [bias], checked, h0, reset=reset, h_reset=after, backend=backend)
     # Nobody else has last: the three may be changed in place.
     i, h, h_s = torch.unsafe_chunk(last, 3, -1)
     return y, (i, h, h_s)
