@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..cell import Kernel
-from . import interrupts, operators
+from . import interrupts, operators, tracing
 from .build import cache, environment, toolchain
 from .contract import Plan
 from .operators import NAMESPACE
@@ -134,7 +134,7 @@ def missing(device: str) -> str:
     return "" if ready() else extension().reason
 
 
-@torch.compiler.assume_constant_result
+@tracing.constant
 def _promised() -> bool:
     return promised()
 

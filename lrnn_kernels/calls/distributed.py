@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from ..backends import interrupts, maps
 from ..backends.operators import MAP
+from ..backends.tracing import untraced
 from ..cell import Cell
 from . import autograd, collectives
 from .linear import to_complex, to_split
@@ -96,7 +97,7 @@ def apply(
     return (autograd.owned(y.transpose(0, 1)) if time_first else y), h_last
 
 
-@torch.compiler.disable
+@untraced
 def first_after(group: Any, reset: Tensor) -> Tensor:
     """(B,) bool: the mask, (B,T) here, at the step after this rank's last; False after the end."""
     B, T = reset.shape

@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 
 from ..backends import choose, interrupts
 from ..backends.operators import NAMESPACE as CPU
+from ..backends.tracing import untraced
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
 from ..options import constant
@@ -149,7 +150,7 @@ def run(
     )
 
 
-@torch.compiler.disable  # processes meet in it
+@untraced  # processes meet in it
 def _run_piece(
     row: Cell,
     inputs: list[Tensor],

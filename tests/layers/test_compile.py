@@ -1,6 +1,9 @@
 """Layers compiled as one graph: for any length and batch, every form of the call, alone and
 exported."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch._dynamo.testing
@@ -136,3 +139,9 @@ def test_one_weight_of_several_layers_and_roles(name):
     weights = list(layer.parameters())
     assert_same(compiled(x), layer(x))
     assert_same(gradients(compiled(x), weights), gradients(layer(x), weights))
+
+
+def test_importing_brings_no_compiler():
+    """torch's own decorators import torch._dynamo, which takes a second."""
+    program = "import sys, lrnn_kernels; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
