@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include <memory>
-#include <vector>
 
 #include "../../csrc/cpu/kernels.h"
 #include "../../csrc/cpu/matrix.h"
@@ -61,14 +60,29 @@ enum Pass : int {
 
 constexpr int64_t kInterval = 16;
 
-// Memory on cache lines, of numbers between -1 and 1 that are the same everywhere.
-struct Buffer {
-  std::unique_ptr<char, void (*)(void*)> data{nullptr, free};
+// All memory of a call, which begins at a page: rows lie the same way beside one another whatever
+// the allocator does, for some code asks how they do.
+struct Arena {
+  static constexpr size_t kBytes = size_t{64} << 20, kPage = 4096;
+  std::unique_ptr<char, void (*)(void*)> data{static_cast<char*>(aligned_alloc(kPage, kBytes)),
+                                              free};
+  size_t used = 0;
 
-  Buffer(int64_t count, Storage storage, float scale = 1, float offset = 0) {
-    const int64_t bytes = (count + 64) * 8;
-    data.reset(static_cast<char*>(aligned_alloc(64, (bytes + 63) / 64 * 64)));
-    memset(data.get(), 0, bytes);
+  void* take(int64_t bytes) {
+    void* const start = data.get() + used;
+    used += (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
+    if (used > kBytes) abort();
+    return start;
+  }
+};
+
+// Memory of numbers between offset - scale and offset + scale that are the same everywhere.
+struct Buffer {
+  void* const data;
+
+  Buffer(Arena& arena, int64_t count, Storage storage, float scale = 1, float offset = 0)
+      : data(arena.take((count + 64) * 8)) {
+    memset(data, 0, (count + 64) * 8);
     uint32_t state = 1;
     for (int64_t i = 0; i < count; ++i) {
       state = state * 1664525u + 1013904223u;
@@ -81,23 +95,22 @@ struct Buffer {
     switch (storage) {
       case Storage::bf16:
       case Storage::bf16_split:
-        reinterpret_cast<uint16_t*>(data.get())[i] = static_cast<uint16_t>(bits >> 16);
+        static_cast<uint16_t*>(data)[i] = static_cast<uint16_t>(bits >> 16);
         return;
       case Storage::f16:
       case Storage::f16_split:  // 1/2 to 1
-        reinterpret_cast<uint16_t*>(data.get())[i] =
+        static_cast<uint16_t*>(data)[i] =
             static_cast<uint16_t>(bits >> 31 << 15 | 0x3800 | (bits >> 13 & 0x3ff));
         return;
       case Storage::f64:
       case Storage::c128:
       case Storage::f64_split:
-        reinterpret_cast<double*>(data.get())[i] = value;
+        static_cast<double*>(data)[i] = value;
         return;
       default:
-        reinterpret_cast<float*>(data.get())[i] = value;
+        static_cast<float*>(data)[i] = value;
     }
   }
-  void* get() const { return data.get(); }
 };
 
 Storage carry_of(Storage storage) {
@@ -110,7 +123,7 @@ struct Call {
   ScanArgs args;
   const Storage storage;
   const int64_t planes, scalars;
-  std::vector<Buffer> buffers;
+  Arena arena;
 
   Call(Storage storage, int64_t B, int64_t T, int64_t C)
       : storage(storage),
@@ -122,7 +135,7 @@ struct Call {
     for (double& option : args.options) option = 0.5;
   }
   void* memory(int64_t count, Storage type, float scale = 1, float offset = 0) {
-    return buffers.emplace_back(count, type, scale, offset).get();
+    return Buffer(arena, count, type, scale, offset).data;
   }
   template <class Void>
   Stream<Void> rows(Void* data, int64_t width, int64_t plane = 0) const {
@@ -195,6 +208,7 @@ int64_t scan_instructions(const CellInfo& info, const Kernels& kernels, Storage 
   if (pass > kSummarizeBackward || !passes[pass]) return -1;
   kernels.forward(args, task);  // what the others read
   if (pass >= kSummarizeForward) task.carry_out = call.memory(2 * sums, carry);
+  passes[pass](args, task);  // what it allocates, it then finds again
   return instructions([&] { passes[pass](args, task); });
 }
 
@@ -286,11 +300,11 @@ int64_t lrnn_neuron_instructions(const char* model, bool is_double, bool written
   PopulationArgs args = {};
   args.B = *neurons = kernels->lanes * kGroups;
   args.columns = kernels->states + ExtraColumns::count;
-  const Buffer shared(static_cast<int64_t>(kernels->shared_bytes), Storage::f32);
-  const Buffer g(args.B * kernels->channels, storage, 0.25f, 0.5f);
-  const Buffer state(args.B * args.columns, Storage::f64, 0.25f, 0.5f);
-  args.g = g.get();
-  args.state = static_cast<double*>(state.get());
+  Arena arena;
+  void* const shared = arena.take(static_cast<int64_t>(kernels->shared_bytes));
+  args.g = Buffer(arena, args.B * kernels->channels, storage, 0.25f, 0.5f).data;
+  const Buffer state(arena, args.B * args.columns, Storage::f64, 0.25f, 0.5f);
+  args.state = static_cast<double*>(state.data);
   for (int64_t b = 0; b < args.B; ++b)
     args.state[b * args.columns + kernels->states + ExtraColumns::above] = 0;
   args.steps = steps;
@@ -298,8 +312,8 @@ int64_t lrnn_neuron_instructions(const char* model, bool is_double, bool written
   args.up = args.down = 1e30;
   args.record_every = 1;
   args.watch = &watch;
-  kernels->share(args.dt, shared.get());
-  return instructions([&] { kernels->run(args, shared.get(), 0, args.B); });
+  kernels->share(args.dt, shared);
+  return instructions([&] { kernels->run(args, shared, 0, args.B); });
 }
 
 // Of a loop of three instructions, so many times: by which the count itself is checked.

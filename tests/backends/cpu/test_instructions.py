@@ -32,8 +32,10 @@ def test_a_kernel_runs_as_many_instructions_as_its_table_says(name):
 
 @pytest.mark.parametrize("name", LINES)
 def test_a_table_is_of_every_instruction_set(name):
+    """That this machine runs: a new line's may have been written on one like it."""
     table = cpu.read(LINES[name])
-    assert set(table.compilers) == {row["isa"] for row in table.rows} == set(cpu.ISAS)
+    assert set(table.compilers) == {row["isa"] for row in table.rows}
+    assert set(cpu.runnable()) <= set(table.compilers) <= set(cpu.ISAS)
 
 
 def changed(factor: float, isa: str = cpu.ISAS[0]) -> list[dict[str, str]]:
