@@ -1,9 +1,10 @@
 """python -m benchmarks.resources [KERNEL ...]: what the kernels take of a GPU, from their
-compilers; no GPU is needed.
+compilers (no GPU is needed), and how many instructions those of the CPU run for an element.
 
 Measures the named kernels (lines of csrc/cells/list.h and csrc/neurons/list.h), or, where none is
-named, those whose sources have changed (CUDA) or that the tables of this version lack (Triton), and
-writes benchmarks/results/. Exits with 1 if a kernel spills registers to memory.
+named, those whose sources have changed (CUDA), that the tables of this version lack (Triton), or
+all (CPU, whose counts take minutes), and writes benchmarks/results/. Exits with 1 if a kernel
+spills registers to memory.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import sys
 from lrnn_kernels.backends import triton as triton_backend
 from lrnn_kernels.backends.build import toolchain
 
-from . import cuda
+from . import cpu, cuda
 
-BACKENDS = ("cuda", "triton")
+BACKENDS = ("cpu", "cuda", "triton")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; compare the tables with the sources (CUDA) and a part of the kernels "
-        "with the table (Triton)",
+        help="write nothing; compare the tables with what is counted anew (CPU), with the sources "
+        "(CUDA), and a part of the kernels with the table (Triton)",
     )
     args = parser.parse_args(arguments)
     if unknown := sorted(set(args.kernels) - set(known)):
@@ -50,6 +51,9 @@ def _run(backend: str, args: argparse.Namespace) -> int:
     if reason := _missing(backend, args.check):
         print(f"{backend}: {reason}", file=sys.stderr)
         return 1
+    if backend == "cpu":
+        names = args.kernels or [line.name for line in cpu.lines()]
+        return cpu.check(names) if args.check else cpu.write_tables(names)
     if backend == "cuda":
         if args.check:
             return cuda.check()
@@ -62,6 +66,8 @@ def _run(backend: str, args: argparse.Namespace) -> int:
 
 def _missing(backend: str, check: bool) -> str | None:
     """What measuring for a backend lacks here."""
+    if backend == "cpu":
+        return cpu.missing()
     if backend == "triton":
         return triton_backend.failure()
     return None if check or toolchain.find_nvcc() else "there is no nvcc"

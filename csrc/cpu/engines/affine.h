@@ -24,8 +24,8 @@ struct Affine {
 
   // Full registers worked on together: a processor's window holds too few of a long chain of
   // operations to overlap one register with the next by itself. Complex values are two chains
-  // already.
-  static constexpr int kTogether = Io::kPlanes == 1 ? 2 : 1;
+  // already, but of bfloat16 two registers are loaded and stored as one.
+  static constexpr int kTogether = Io::kPlanes == 1 || Io::kPairs ? 2 : 1;
 
   static constexpr int kReads = inputs_read<Cell>();
   using Inputs = Reader<Io, Cell::kInputs>;
@@ -56,10 +56,12 @@ struct Affine {
                            n, direction < 0,
                            [&]<int N, int U>(int64_t c) __attribute__((always_inline)) {
                              Value<N> x[U][Cell::kInputs], p[U][Cell::kParams + 1], h[U];
+                             if constexpr (kAsOne<Io, U>) inputs.template load_two<N>(c, x);
                              for (int u = 0; u < U; ++u) {
                                if constexpr (kPrefetching && N > 1)
                                  inputs.template prefetch_next<N>(c + u * N);
-                               inputs.template load<N>(c + u * N, x[u]);
+                               if constexpr (!kAsOne<Io, U>)
+                                 inputs.template load<N>(c + u * N, x[u]);
                                params.template load<N>(c + u * N, p[u]);
                                h[u] = Io::template load_carry<N>(held, c + u * N);
                              }
@@ -69,8 +71,9 @@ struct Affine {
                              }
                              for (int u = 0; u < U; ++u) {
                                Io::template store_carry<N>(held, c + u * N, h[u]);
-                               y.template store<N>(c + u * N, h[u]);
+                               if constexpr (!kAsOne<Io, U>) y.template store<N>(c + u * N, h[u]);
                              }
+                             if constexpr (kAsOne<Io, U>) y.template store_two<N>(c, h);
                            });
                        inputs.template advance<kPrefetching>();
                        y.advance();
@@ -179,6 +182,11 @@ struct Affine {
                   Value<N> x[U][Cell::kInputs] = {}, p[U][Cell::kParams + 1],
                            dinput[U][Cell::kInputs], dparam[U][Cell::kParams + 1];
                   Value<N> h[U], g[U], passed[U], sum[U][Cell::kParams + 1];
+                  if constexpr (kAsOne<Io, U>) {
+                    inputs.template load_two<N>(c, x);
+                    dy.template load_two<N>(c, g);
+                    if constexpr (Cell::kUsesState) Io::template load_two<N>(h_prev, c, h);
+                  }
                   for (int u = 0; u < U; ++u) {
                     if constexpr (kPrefetching && N > 1) {
                       inputs.template prefetch_next<N>(c + u * N);
@@ -187,12 +195,13 @@ struct Affine {
                     }
                     for (int i = 0; i < Cell::kParams; ++i)
                       sum[u][i] = Io::template load_carry<N>(sums[i], c + u * N);
-                    inputs.template load<N>(c + u * N, x[u]);
+                    if constexpr (!kAsOne<Io, U>) inputs.template load<N>(c + u * N, x[u]);
                     params.template load<N>(c + u * N, p[u]);
-                    g[u] = dy.template load<N>(c + u * N) +
-                           Io::template load_carry<N>(adjoint, c + u * N);
-                    h[u] = Value<N>{};
-                    if constexpr (Cell::kUsesState)
+                    if constexpr (!kAsOne<Io, U>) g[u] = dy.template load<N>(c + u * N);
+                    g[u] = g[u] + Io::template load_carry<N>(adjoint, c + u * N);
+                    if constexpr (!Cell::kUsesState)
+                      h[u] = Value<N>{};
+                    else if constexpr (!kAsOne<Io, U>)
                       h[u] = Io::template load_value<N>(h_prev, c + u * N);
                   }
                   for (int u = 0; u < U; ++u) {
@@ -201,11 +210,17 @@ struct Affine {
                   }
                   for (int u = 0; u < U; ++u) {
                     Io::template store_carry<N>(adjoint, c + u * N, passed[u]);
-                    for (int i = 0; i < Cell::kInputs; ++i)
-                      dx[i].template store<N>(c + u * N, dinput[u][i]);
+                    if constexpr (!kAsOne<Io, U>)
+                      for (int i = 0; i < Cell::kInputs; ++i)
+                        dx[i].template store<N>(c + u * N, dinput[u][i]);
                     for (int i = 0; i < Cell::kParams; ++i)
                       Io::template store_carry<N>(sums[i], c + u * N, sum[u][i] + dparam[u][i]);
                   }
+                  if constexpr (kAsOne<Io, U>)
+                    for (int i = 0; i < Cell::kInputs; ++i) {
+                      const Value<N> both[] = {dinput[0][i], dinput[1][i]};
+                      dx[i].template store_two<N>(c, both);
+                    }
                 });
             if (reset) {
               if (args.dreset)

@@ -73,6 +73,16 @@ struct RealIo {
                                   bool past_caches = false) {
     store(row + c, v, past_caches);
   }
+  // Two registers side by side, as one where that is faster.
+  static constexpr bool kPairs = __is_same(S, BFloat16);
+  template <int N>
+  LRNN_HD static void load_two(const S* const* rows, int64_t c, Value<N>* v) {
+    load_pair(rows[0] + c, v);
+  }
+  template <int N>
+  LRNN_HD static void store_two(S* row, int64_t c, int64_t, const Value<N>* v, bool past_caches) {
+    store_pair(row + c, v, past_caches);
+  }
   template <int N, class Row>
   LRNN_HD static Value<N> load_carry(const Row& row, int64_t c) {
     return load_raw<Value<N>>(&row.plane[0][c]);
@@ -111,6 +121,21 @@ struct ComplexIo {
       store_interleaved(row + 2 * c, v, past_caches);
     }
   }
+  static constexpr bool kPairs = kSplit && __is_same(S, BFloat16);
+  template <int N>
+  LRNN_HD static void load_two(const S* const* rows, int64_t c, Value<N>* v) {
+    Vec<R, N> re[2], im[2];
+    load_pair(rows[0] + c, re);
+    load_pair(rows[1] + c, im);
+    for (int i = 0; i < 2; ++i) v[i] = {re[i], im[i]};
+  }
+  template <int N>
+  LRNN_HD static void store_two(S* row, int64_t c, int64_t plane, const Value<N>* v,
+                                bool past_caches) {
+    const Vec<R, N> re[] = {v[0].re, v[1].re}, im[] = {v[0].im, v[1].im};
+    store_pair(row + c, re, past_caches);
+    store_pair(row + plane + c, im, past_caches);
+  }
   template <int N, class Row>
   LRNN_HD static Value<N> load_carry(const Row& row, int64_t c) {
     return {load_raw<Vec<R, N>>(&row.plane[0][c]), load_raw<Vec<R, N>>(&row.plane[1][c])};
@@ -121,6 +146,13 @@ struct ComplexIo {
     store_raw(&row.plane[1][c], v.im);
   }
 };
+
+// Whether U registers that are worked on together are loaded and stored as one.
+template <class Io, int U>
+inline constexpr bool kAsOne = false;
+template <class Io>
+  requires Io::kPairs
+inline constexpr bool kAsOne<Io, 2> = true;
 
 // Several real values per channel, each a plane of its own.
 template <class V, int kPlanes>

@@ -106,10 +106,11 @@ LRNN_HD Vec<uint16_t, N> low_halves(Vec<uint32_t, N> x) {
 }
 
 #if defined(__AVX512BW__)
-// The high halves of the words of a register; and the inverse, for which number i goes to the high
-// half of word i.
-inline constexpr Vec<uint16_t, 32> kHighHalves = {1,  3,  5,  7,  9,  11, 13, 15,
-                                                  17, 19, 21, 23, 25, 27, 29, 31};
+// The high halves of the words of a register, and of the next one; and the inverse, for which
+// number i goes to the high half of word i.
+inline constexpr Vec<uint16_t, 32> kHighHalves = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                  23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                  45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
 inline constexpr Vec<uint16_t, 32> kInHighHalves = {0, 0,  0, 1,  0, 2,  0, 3,  0, 4, 0,
                                                     5, 0,  6, 0,  7, 0,  8, 0,  9, 0, 10,
                                                     0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
@@ -133,30 +134,42 @@ LRNN_HD V widen(Vec<uint16_t, kLanes<V>> bits, BFloat16) {
   return bit_cast<V>(convert<uint32_t, kLanes<V>>(bits) << 16);
 }
 
+// x rounded to bfloat16, to nearest, ties to even, in the low half of a word.
+template <class V>
+LRNN_HD Vec<uint32_t, kLanes<V>> rounded_low(V x) {
+  using U = Vec<uint32_t, kLanes<V>>;
+  const U bits = bit_cast<U>(x), rounded = (bits + (((bits >> 16) & 1u) + 0x7fffu)) >> 16;
+  return x == x ? rounded : (U{} + 0x7fc0u);
+}
+#if defined(__AVX512BW__)
+// The same in the high half, of which the low one is left; in half the instructions that GCC makes
+// of rounded_low.
+LRNN_HD __m512i rounded_high(__m512 x) {
+  const __m512i quiet = _mm512_set1_epi32(0x7fc00000), odd = _mm512_set1_epi32(0x10000);
+  const __m512 number =
+      _mm512_fixupimm_ps(_mm512_castsi512_ps(quiet), x, _mm512_set1_epi32(0x11111100), 0);
+  const __m512i value = _mm512_castps_si512(number),
+                below = _mm512_add_epi32(value, _mm512_set1_epi32(0x7fff));
+  return _mm512_mask_add_epi32(below, _mm512_test_epi32_mask(value, odd), below,
+                               _mm512_set1_epi32(1));
+}
+#endif
+
 template <class V>
 LRNN_HD Vec<uint16_t, kLanes<V>> narrow(V x, BFloat16) {  // to nearest, ties to even
-  using U = Vec<uint32_t, kLanes<V>>;
-  const U bits = bit_cast<U>(x);
 #if defined(__AVX512BF16__)
   // One instruction for five; it makes 0 of subnormal numbers, below 1.2e-38.
   if constexpr (kLanes<V> == 16)
     return bit_cast<Vec<uint16_t, kLanes<V>>>(_mm512_cvtneps_pbh(bit_cast<__m512>(x)));
 #endif
 #if defined(__AVX512BW__)
-  if constexpr (kLanes<V> == 16) {  // in half the instructions that GCC makes of what follows
-    const __m512i quiet = _mm512_set1_epi32(0x7fc00000), odd = _mm512_set1_epi32(0x10000);
-    const __m512 number = _mm512_fixupimm_ps(_mm512_castsi512_ps(quiet), bit_cast<__m512>(x),
-                                             _mm512_set1_epi32(0x11111100), 0);
-    const __m512i value = _mm512_castps_si512(number),
-                  below = _mm512_add_epi32(value, _mm512_set1_epi32(0x7fff));
-    const __m512i all = _mm512_mask_add_epi32(below, _mm512_test_epi32_mask(value, odd), below,
-                                              _mm512_set1_epi32(1));
-    const __m512i high = _mm512_permutexvar_epi16(bit_cast<__m512i>(kHighHalves), all);
+  if constexpr (kLanes<V> == 16) {
+    const __m512i high =
+        _mm512_permutexvar_epi16(bit_cast<__m512i>(kHighHalves), rounded_high(bit_cast<__m512>(x)));
     return bit_cast<Vec<uint16_t, kLanes<V>>>(_mm512_castsi512_si256(high));
   }
 #endif
-  const U rounded = (bits + (((bits >> 16) & 1u) + 0x7fffu)) >> 16;
-  return low_halves<kLanes<V>>(x == x ? rounded : (U{} + 0x7fc0u));
+  return low_halves<kLanes<V>>(rounded_low(x));
 }
 
 template <class V>
@@ -216,6 +229,51 @@ LRNN_HD void store(S* p, V v, bool past_caches = false) {
     put(v);
   else
     put(narrow(v, S{}));
+}
+
+// Two registers side by side. Those of bfloat16 are moved as one where that takes fewer of the
+// instructions that wait for each other: a processor has one or two units that move numbers between
+// lanes, and these also convert.
+template <class V, class S>
+LRNN_HD void load_pair(const S* p, V* v) {
+#if defined(__AVX512BW__)
+  if constexpr (__is_same(S, BFloat16) && kLanes<V> == 16) {
+    constexpr uint32_t kHigh = 0xaaaaaaaa;
+    __m512i both = load_raw<__m512i>(p);
+    asm("" : "+v"(both));  // or GCC would load it twice
+    const __m512i low = bit_cast<__m512i>(kInHighHalves),
+                  high = bit_cast<__m512i>(kInHighHalves + uint16_t{16});
+    v[0] = bit_cast<V>(_mm512_maskz_permutexvar_epi16(kHigh, low, both));
+    v[1] = bit_cast<V>(_mm512_maskz_permutexvar_epi16(kHigh, high, both));
+    return;
+  }
+#endif
+  for (int i = 0; i < 2; ++i) v[i] = load<V>(p + i * kLanes<V>);
+}
+template <class V, class S>
+LRNN_HD void store_pair(S* p, const V* v, bool past_caches = false) {
+  const auto put = [&](auto bits) __attribute__((always_inline)) {
+    past_caches ? stream_raw(p, bits) : store_raw(p, bits);
+  };
+#if defined(__AVX512BF16__)
+  if constexpr (__is_same(S, BFloat16) && kLanes<V> == 16)
+    return put(
+        bit_cast<__m512i>(_mm512_cvtne2ps_pbh(bit_cast<__m512>(v[1]), bit_cast<__m512>(v[0]))));
+#endif
+#if defined(__AVX512BW__)
+  if constexpr (__is_same(S, BFloat16) && kLanes<V> == 16)
+    return put(_mm512_permutex2var_epi16(rounded_high(bit_cast<__m512>(v[0])),
+                                         bit_cast<__m512i>(kHighHalves),
+                                         rounded_high(bit_cast<__m512>(v[1]))));
+#endif
+#if defined(__AVX2__)
+  if constexpr (__is_same(S, BFloat16) && kLanes<V> == 8) {
+    const __m256i packed = _mm256_packus_epi32(bit_cast<__m256i>(rounded_low(v[0])),
+                                               bit_cast<__m256i>(rounded_low(v[1])));
+    return put(_mm256_permute4x64_epi64(packed, 0xd8));  // halves were packed lane by lane
+  }
+#endif
+  for (int i = 0; i < 2; ++i) store(p + i * kLanes<V>, v[i], past_caches);
 }
 
 template <int...>

@@ -142,6 +142,19 @@ struct Reader {
   LRNN_HD void load(int64_t c, typename Io::template Value<N>* x) const {
     for (int i = 0; i < kStreams; ++i) x[i] = Io::template load_value<N>(at + i * kEach, c);
   }
+  // Two registers side by side, see kAsOne: of one stream, or of each.
+  template <int N>
+  LRNN_HD void load_two(int64_t c, typename Io::template Value<N>* x) const {
+    Io::template load_two<N>(at, c, x);
+  }
+  template <int N, int kValues>
+  LRNN_HD void load_two(int64_t c, typename Io::template Value<N> (&x)[2][kValues]) const {
+    for (int i = 0; i < kStreams; ++i) {
+      typename Io::template Value<N> both[2];
+      Io::template load_two<N>(at + i * kEach, c, both);
+      for (int u = 0; u < 2; ++u) x[u][i] = both[u];
+    }
+  }
 
  private:
   // Whether parts of so many bytes lie one behind the other in a row, which no other step's row
@@ -204,6 +217,10 @@ struct Writer {
   template <int N>
   LRNN_HD void store(int64_t c, typename Io::template Value<N> v) {
     Io::template store_value<N>(row, c, plane, v, past_caches);
+  }
+  template <int N>
+  LRNN_HD void store_two(int64_t c, const typename Io::template Value<N>* v) {
+    Io::template store_two<N>(row, c, plane, v, past_caches);
   }
   LRNN_HD void advance() { row += step; }
 };

@@ -1,0 +1,66 @@
+"""How many instructions the CPU kernels run: a guard against slower code that needs no stopwatch.
+
+Counted of the code that this machine runs, on the best instruction set that there are tables of.
+"""
+
+import pytest
+
+from benchmarks.resources import cpu
+
+LINES = {line.name: line for line in cpu.lines()}
+MISSING = cpu.missing()
+counts = pytest.mark.skipif(MISSING is not None, reason=f"this machine counts nothing: {MISSING}")
+ISA = None if MISSING else cpu.runnable()[-1]
+
+
+@counts
+def test_every_instruction_is_counted_once():
+    count = cpu.library(ISA).lrnn_loop_instructions
+    few, many = count(10), count(1010)
+    assert 30 <= few < 60
+    assert many - few == 3 * 1000
+
+
+@counts
+@pytest.mark.parametrize("name", LINES)
+def test_a_kernel_runs_as_many_instructions_as_its_table_says(name):
+    told = cpu.differences(LINES[name], ISA, cpu.measure(LINES[name], ISA))
+    assert told == [], (
+        "\n".join(told) + f"\nIf this is meant: python -m benchmarks.resources {name} --backend cpu"
+    )
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_table_is_of_every_instruction_set(name):
+    """That this machine runs: a new line's may have been written on one like it."""
+    table = cpu.read(LINES[name])
+    assert set(table.compilers) == {row["isa"] for row in table.rows}
+    assert set(cpu.runnable()) <= set(table.compilers) <= set(cpu.ISAS)
+
+
+def changed(factor: float, isa: str = cpu.ISAS[0]) -> list[dict[str, str]]:
+    """The rows of a table, one of them multiplied."""
+    first, *rest = (row for row in cpu.read(LINES["fq_bmru"]).rows if row["isa"] == isa)
+    return [first | {"instructions": f"{factor * float(first['instructions']):.3f}"}, *rest]
+
+
+@pytest.mark.parametrize(
+    ("factor", "here", "elsewhere"), [(1, 0, 0), (1.05, 1, 0), (0.9, 1, 0), (1.6, 1, 1)]
+)
+def test_growth_is_told_and_what_has_shrunk(monkeypatch, factor, here, elsewhere):
+    line, isa = LINES["fq_bmru"], cpu.ISAS[0]
+    monkeypatch.setattr(cpu, "compiler", lambda: cpu.read(line).compilers[isa])
+    assert len(cpu.differences(line, isa, changed(factor))) == here
+    monkeypatch.setattr(cpu, "compiler", lambda: "another")
+    told = cpu.differences(line, isa, changed(factor))
+    assert len(told) == elsewhere
+    assert all("forward float32 C=16" in text and "+60%" in text for text in told)
+
+
+def test_a_kernel_without_a_row_is_told():
+    line, isa = LINES["fq_bmru"], cpu.ISAS[0]
+    rows = changed(1)
+    (told,) = cpu.differences(line, isa, rows[1:])
+    assert "only in the table" in told
+    (told,) = cpu.differences(line, isa, [*rows, rows[0] | {"channels": "7"}])
+    assert "only in the code" in told
