@@ -1,0 +1,4 @@
+"""Faces of the layers for other libraries, each a module that needs its own extra.
+
+from lrnn_kernels.integrations.onnx import export_step            # pip install "lrnn-kernels[onnx]"
+"""
