@@ -1,4 +1,5 @@
 """Faces of the layers for other libraries, each a module that needs its own extra.
 
 from lrnn_kernels.integrations.onnx import export_step            # pip install "lrnn-kernels[onnx]"
+from lrnn_kernels.integrations.torchrl import RecurrentModule  # pip install "lrnn-kernels[torchrl]"
 """
