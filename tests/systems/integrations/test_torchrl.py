@@ -14,6 +14,9 @@ from torchrl.modules.utils import get_primers_from_module
 from lrnn_kernels import nn
 from lrnn_kernels.integrations.torchrl import RecurrentModule
 
+# TorchRL's import switches it off, for all other tests, too.
+torch.distributions.Distribution.set_default_validate_args(__debug__)
+
 LAYERS = {
     "GRU": lambda **form: nn.GRU(4, 8, num_layers=2, initial_state="learned", **form),
     "BMRU": lambda **form: nn.BMRU(4, 8, **form),
