@@ -84,7 +84,9 @@ class RecurrentModule(TensorDictModuleBase):
         with torch.no_grad():
             x = torch.zeros(1, layer.input_size, dtype=like.dtype, device=like.device)
             _, state = layer.step(x)  # raises for a bidirectional one
-        leaves, self._form = pytree.tree_flatten(state)
+        leaves = pytree.tree_leaves(state)
+        #: The state with None in place of tensors: a form that is copied and pickled.
+        self._form = pytree.tree_map(lambda _: None, state)
         #: Shape, without the batch, and dtype of each state, and whether it is complex.
         self._kinds = [(_stored(h)[0].shape, h.real.dtype, h.is_complex()) for h in leaves]
         names = [_STATE] if len(leaves) == 1 else [f"{_STATE}_{k}" for k in range(len(leaves))]
@@ -154,7 +156,7 @@ class RecurrentModule(TensorDictModuleBase):
             h = h.reshape(batch, *steps, *shape)
             h = (h[:, 0] if steps else h).transpose(0, 1)
             found.append(torch.view_as_complex(h.contiguous()) if is_complex else h)
-        return pytree.tree_unflatten(found, self._form)
+        return pytree.tree_unflatten(found, pytree.tree_structure(self._form))
 
 
 def _stored(h: Tensor) -> Tensor:

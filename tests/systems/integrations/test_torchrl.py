@@ -1,15 +1,20 @@
 """Our layers in TorchRL: as its own GRUModule with the same parameters, and over rollouts."""
 
+import copy
 import importlib
+import pickle
 import sys
 
 import pytest
 import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule, TensorDictSequential
-from torchrl.envs import GymEnv, InitTracker, TransformedEnv
-from torchrl.modules import GRUModule, set_recurrent_mode
+from torchrl.collectors import Collector
+from torchrl.envs import GymEnv, InitTracker, SerialEnv, TransformedEnv
+from torchrl.modules import GRUModule, ProbabilisticActor, ValueOperator, set_recurrent_mode
 from torchrl.modules.utils import get_primers_from_module
+from torchrl.objectives import ClipPPOLoss
+from torchrl.objectives.value import GAE
 
 from lrnn_kernels import nn
 from lrnn_kernels.integrations.torchrl import RecurrentModule
@@ -108,6 +113,40 @@ def test_a_rollout_is_replayed_as_a_sequence(name, batch_first):
     torch.testing.assert_close(replayed["features"], played["features"])
     for key in memory.out_keys[1:]:
         torch.testing.assert_close(replayed[key][-1], played[key][-1])
+
+
+def test_ppo_finds_the_policy_that_played():
+    """Over a collector's frames: the same log-probabilities, and gradients of all parameters."""
+    torch.manual_seed(0)
+    memory = RecurrentModule(LAYERS["Stack"](), in_key="observation", out_key="features")
+    head = TensorDictModule(torch.nn.Linear(8, 2), in_keys=["features"], out_keys=["logits"])
+    actor = ProbabilisticActor(
+        TensorDictSequential(memory, head),
+        in_keys=["logits"],
+        distribution_class=torch.distributions.Categorical,
+        return_log_prob=True,
+    )
+    critic = TensorDictSequential(memory, ValueOperator(torch.nn.Linear(8, 1), ["features"]))
+    envs = SerialEnv(2, lambda: GymEnv("CartPole-v1", categorical_action_encoding=True))
+    env = TransformedEnv(envs, InitTracker()).append_transform(memory.make_tensordict_primer())
+    env.set_seed(0)
+    (data,) = Collector(env, actor, frames_per_batch=100, total_frames=100)
+    assert data["is_init"].sum() > 2
+    loss = ClipPPOLoss(actor, critic)
+    with torch.no_grad():
+        GAE(gamma=0.99, lmbda=0.95, value_network=critic, shifted=True)(data)
+    found = loss(data)
+    assert abs(found["kl_approx"]) < 1e-6
+    (found["loss_objective"] + found["loss_critic"]).backward()
+    assert all(p.grad is not None for p in memory.parameters())
+
+
+def test_it_is_copied_and_pickled():
+    _, memory = _pair()
+    data = _data(5)
+    want = memory(data.clone())["features"]
+    for other in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):
+        assert torch.equal(other(data.clone())["features"], want)
 
 
 def test_the_default_mode_is_kept_where_none_is_said():
