@@ -127,7 +127,7 @@ setup(
     package_dir={"lrnn_kernels.csrc": "csrc", "lrnn_kernels.triton_kernels": "triton_kernels"},
     package_data={
         "lrnn_kernels.csrc": ["**/*.h", "**/*.cpp", "**/*.cu", "**/*.cuh", "*.md"],
-        "lrnn_kernels": ["*.hash"],
+        "lrnn_kernels": ["*.hash", "py.typed"],
         "lrnn_kernels.neurons.network": ["weights/*.safetensors"],
         "lrnn_kernels.fixed_point.vhdl": ["sources/*/*.vhd"],
     },

@@ -1,7 +1,8 @@
 """python -m benchmarks: check, then speed, then learning, on the CPU.
 
-The rooms beside it have commands of their own: python -m benchmarks.cpu, .gpu, .resources and
-.claims, each with --help.
+python -m benchmarks gpu: all that a GPU can prove, in as many minutes as there are; python -m
+benchmarks peers: others' recurrences beside ours. The rooms beside it have commands of their own:
+python -m benchmarks.cpu, .gpu, .resources and .claims. All say more with --help.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import sys
 import time
 from pathlib import Path
 
-from .measure import machine, report
-
 SECTIONS = ("check", "speed", "learn")
 HERE = Path(__file__).parent
 
 
 def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["gpu"]:
+        from .gpu.__main__ import main as prove
+
+        return prove(given[1:], "python -m benchmarks gpu")
+    if given[:1] == ["peers"]:
+        from .peers import __main__ as peers
+
+        return peers.main(given[1:], restart=arguments is None)
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -38,7 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
         default=HERE / "out",
         help="where the JSON and the plot go (default: benchmarks/out)",
     )
-    args = parser.parse_args(arguments)
+    return _run(parser.parse_args(given))
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Runs the sections; the exit status."""
+    from .measure import machine, report
+
     sections = args.section or list(SECTIONS)
     started = time.perf_counter()
     about = machine.describe()

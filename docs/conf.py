@@ -17,7 +17,7 @@ author = "the lrnn-kernels developers"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples/*"]
 myst_heading_anchors = 3
 
 html_theme = "furo"

@@ -1,10 +1,11 @@
-"""Writes the tables of documents that follow from the code, and those of docs/claims.md that follow
-from checked-in results: ``python docs/tables.py``, or with ``--check`` says whether they are up to
-date."""
+"""Writes the tables of documents that follow from the code, and those of docs/claims.md and
+docs/performance.md that follow from checked-in results: ``python docs/tables.py``, or with
+``--check`` says whether they are up to date."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -64,12 +65,24 @@ def claims() -> dict[str, Callable[[], str]]:
     return {name: partial(table, name) for name in CLAIMS}
 
 
+def peers() -> str:
+    """The tables of every run of the peers that is checked in, oldest first."""
+    from benchmarks.peers import tables
+
+    runs = []
+    for path in sorted((ROOT / "benchmarks/results").glob("peers-*.json")):
+        content = json.loads(path.read_text())
+        runs += [textwrap.fill(tables.heading(content, path.name), 100), *tables.markdown(content)]
+    return "\n\n".join(runs) if runs else "No run is checked in yet."
+
+
 #: Documents, and their tables by name.
 TABLES: dict[str, Callable[[], dict[str, Callable[[], str]]]] = {
     "README.md": lambda: {"operators": operators, "layers": partial(layers, short=True)},
     "docs/operators.md": lambda: {"operators": operators},
     "docs/layers.md": lambda: {"layers": layers},
     "docs/claims.md": claims,
+    "docs/performance.md": lambda: {"peers": peers},
 }
 
 

@@ -12,6 +12,8 @@ lrnn_kernels.neurons                                  # conductance-based neuron
 network = lrnn_kernels.fixed_point.Network(weights)   # the SRC as hardware computes it; no torch
 """
 
+from typing import TYPE_CHECKING
+
 from . import fixed_point
 from .version import __version__
 
@@ -21,10 +23,12 @@ except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
 
-    def __getattr__(name: str):
-        if name in __all__:
-            raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
-        raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
+    if not TYPE_CHECKING:  # a checker would take any name for one of these
+
+        def __getattr__(name: str):
+            if name in __all__:
+                raise ImportError(f"lrnn_kernels.{name} needs torch: pip install torch")
+            raise AttributeError(f"module 'lrnn_kernels' has no attribute {name!r}")
 else:
     from . import agents, memory, models, multistability, neurons, nn, tasks
     from .cells import Explanation, explain

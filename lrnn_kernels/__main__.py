@@ -10,7 +10,8 @@ USAGE = """usage: python -m lrnn_kernels COMMAND
   check [CELL...]
           compare every operator on every backend of this machine with the float64 reference, and
           the fixed-point network with its own; exit status 1 if one fails; or some operators only
-  info    version, build, instruction set, backends"""
+  info    all that an issue should tell: versions, what is compiled and where it lies, backends,
+          machine, compilers, environment variables"""
 
 
 def main(arguments: list[str]) -> int:

@@ -131,7 +131,7 @@ class Cell:
 
     def _first_variants(self) -> dict[str, Mapping[str, Any]]:
         """Each kernel's name, with the first options that reach it without resets."""
-        reached = {}
+        reached: dict[str, Mapping[str, Any]] = {}
         for variant in self.variants:
             options = {**self.options, **variant}
             reached.setdefault(self.kernel(options, False).name, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import machine
 from .backends.build import environment, toolchain
 from .fixed_point import library
 from .version import __version__
@@ -19,11 +20,45 @@ except ModuleNotFoundError as error:
 
 
 def report() -> str:
-    """Version, build, instruction sets, torch, output pool and backends, one line each."""
-    lines = [("lrnn_kernels", __version__), ("fixed point", _fixed_point())]
+    """All that an issue should tell, a line each: this package, what was compiled and where it
+    lies, what runs, the packages and the machine around it. The home folder is shown as ~."""
+    root = Path(__file__).parent
+    revision = machine.revision(root.parent)
+    lines = [("lrnn_kernels", f"{__version__}{revision and f', revision {revision}'}")]
+    lines += [("package", str(root)), ("fixed point", _fixed_point())]
     lines += _torch() if torch else [("torch", "none: only lrnn_kernels.fixed_point works")]
+    lines += _machine()
     width = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
+    text = "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
+    return machine.without_home(text)
+
+
+def _machine() -> list[tuple[str, str]]:
+    (place, *kept) = machine.cache()
+    return [
+        ("Python", machine.python()),
+        ("packages", machine.packages("numpy", "triton", "ninja", "pybind11", "setuptools")),
+        ("extras", machine.extras()),
+        ("system", machine.system()),
+        ("processor", machine.processor()),
+        ("C++ compiler", machine.compiler()),
+        ("CUDA compiler", machine.nvcc()),
+        ("variables", machine.variables()),
+        ("cache", place),
+        *(("", name) for name in kept),
+    ]
+
+
+def _gpus() -> list[tuple[str, str]]:
+    """Torch's CUDA, or ROCm, and each device that it sees."""
+    built = torch.version.hip and f"ROCm {torch.version.hip}"
+    built = built or torch.version.cuda or "not in this torch"
+    lines = [("CUDA", f"{built}, {machine.driver()}, {torch.cuda.device_count()} devices")]
+    for number in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(number)
+        size = f"{about.total_memory / 2**30:.0f} GiB, sm_{about.major}{about.minor}"
+        lines.append((f"device {number}", f"{about.name}, {size}"))
+    return lines
 
 
 def libraries() -> list[tuple[str, str, bool]]:
@@ -45,12 +80,7 @@ def _torch() -> list[tuple[str, str]]:
     if cpu.ready():
         lines += [("instruction set", _isa()), ("output pool", _pool())]
     lines += [("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
-    lines += [
-        (
-            "CUDA",
-            f"{torch.version.cuda or 'not in this torch'}, {torch.cuda.device_count()} devices",
-        )
-    ]
+    lines += _gpus()
     lines += [(f"backend {name}", why or "available") for name, why in choose.available().items()]
     return [*lines, ("backend reference", "available")]
 

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -72,7 +73,9 @@ def set_limit(num_bytes: int) -> None:
     """Sets how many bytes may stay cached, from 0, which switches the pool off, to 2^63 - 1;
     raises TypeError and ValueError otherwise."""
     try:
-        value = operator.index(None if isinstance(num_bytes, bool) else num_bytes)
+        if isinstance(num_bytes, bool):
+            raise TypeError
+        value = operator.index(num_bytes)
     except TypeError:
         raise TypeError(f"num_bytes must be an integer, got {type(num_bytes).__name__}") from None
     if value < 0:
@@ -83,7 +86,7 @@ def set_limit(num_bytes: int) -> None:
 
 
 @contextmanager
-def poisoned():
+def poisoned() -> Iterator[None]:
     """Within the block, every output buffer starts as NaN: an element that no kernel wrote
     shows. For tests."""
     _library().lrnn_pool_poison(1)

@@ -21,6 +21,7 @@ SLOW = (
     "systems/claims/test_claims.py",
     "systems/neurons/test_engine.py",
     "package/test_benchmarks.py",
+    "backends/cuda/test_benchmark.py",
     "layers/test_compile.py",
 )
 

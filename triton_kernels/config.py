@@ -3,7 +3,7 @@ loads at once, when time is cut.
 
 They are looked up by the family of the kernel and the width of what it loads and stores. B and T
 are no keys: a new length compiles nothing and is laid over the GPU at once (plan.py). Nothing is
-measured inside a user's call. ``python -m benchmarks.gpu tune`` measures on a GPU what lies
+measured inside a user's call. ``python -m benchmarks gpu tune`` measures on a GPU what lies
 around each row, and prints the table to paste here. The rows below are derived and not tuned: no
 GPU has run them yet.
 

@@ -7,13 +7,13 @@ import json
 import sys
 from pathlib import Path
 
-from . import agents, fixed_point, models, modulated, ranks, steps, tables, twins
+from . import agents, fixed_point, install, models, modulated, ranks, steps, tables, twins
 
 OUT = Path(__file__).parents[1] / "out"
 
 
 #: Subjects that write a JSON, by their names in it, which can be shown again.
-KEPT = {"models": models, "agents": agents, "ranks": ranks}
+KEPT = {"models": models, "agents": agents, "ranks": ranks, "install": install}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         kept = subjects.add_parser(name, help=module.__doc__.replace("\n", " "))
         if module is models:
             kept.add_argument("--threads", type=int, help="of torch; by default one, then all")
+        if module is install:
+            kept.add_argument("wheels", type=Path, nargs="*", help="instead of those it builds")
         kept.add_argument("--quick", action="store_true", help="less of it, in less time")
         kept.add_argument(
             "--out", type=Path, default=OUT, help="where the JSON goes (default: benchmarks/out)"
@@ -52,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if args.subject == "models":
         models.main(args.threads, quick=args.quick, out=args.out)
+        return 0
+    if args.subject == "install":
+        install.main(args.wheels, quick=args.quick, out=args.out)
         return 0
     if args.subject in KEPT:
         KEPT[args.subject].main(quick=args.quick, out=args.out)

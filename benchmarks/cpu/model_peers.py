@@ -50,7 +50,7 @@ def of(layer: type[nn.Recurrent]) -> Iterator[Peer]:
     if hasattr(torch.nn, name):
         yield Peer(f"torch.nn.{name}", partial(getattr(torch.nn, name), batch_first=True))
     elif not found and not one.cell.complex:
-        found = [(f"torch.compile of {STEPS} steps", _compiled_steps(one.cell))]
+        found = [(f"torch.compile of {STEPS} steps", compiled_steps(one.cell))]
     for called, scan in found:
         yield Peer(called, partial(_with_scan, layer, scan))
     yield Peer(LOOP, partial(layer, batch_first=True, backend="reference"))
@@ -67,7 +67,7 @@ def _scans(row: Cell, options: Mapping[str, Any]) -> Iterator[tuple[str, Scan]]:
     elif row in GATES and eps == 0:
         if peers.numba is not None:
             yield "numba", _gated(GATES[row], lambda a, b, h0: _Linear.apply(a, b, h0))
-        compiled = torch.compile(_gated(GATES[row], _associative), backend=COMPILER, dynamic=False)
+        compiled = torch.compile(_gated(GATES[row], associative), backend=COMPILER, dynamic=False)
         yield "torch.associative_scan, compiled", compiled
 
 
@@ -89,7 +89,7 @@ def _with_scan(layer: type[nn.Recurrent], scan: Scan, inputs: int, states: int) 
     return made
 
 
-def _compiled_steps(row: Cell) -> Scan:
+def compiled_steps(row: Cell) -> Scan:
     """A row's step in plain torch, several at a time in one graph."""
 
     def several(states, streams, params, options):
@@ -120,7 +120,7 @@ def _gated(gates: Gates, scan: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     return lambda streams, params, options, h0: scan(*gates(streams, params, options), h0)
 
 
-def _associative(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
+def associative(a: Tensor, b: Tensor, h0: Tensor | None) -> Tensor:
     from torch._higher_order_ops.associative_scan import associative_scan
 
     if h0 is not None:

@@ -1,240 +1,182 @@
-"""python -m benchmarks.gpu [SUBJECT]: all that a GPU can prove, in one command.
+"""python -m benchmarks gpu [SUBJECT]: all that a GPU can prove, in as many minutes as there are.
 
-all, the default: builds what is missing, runs the whole test suite (every backend of this machine,
-the GPU's among them), compares every operator with the float64 reference, runs compute-sanitizer
-over that where it is installed, captures training steps in CUDA graphs, scans more than 2^31
-elements where memory allows, and measures throughput against sequence length beside a copy and the
-peers that are installed; and populations of neurons, their spikes beside the CPU's and their rate
-beside its bound. Writes a JSON and a plot. Exits with 1 if anything failed.
+proof, the default: values and gradients of every operator, on every backend of this machine's GPU,
+beside the float64 reference; throughput beside a copy in the same process, what the model predicts,
+and the peers that are installed; cells with matrices beside cuDNN; populations of neurons; CUDA
+graphs, more than 2^31 elements, compute-sanitizer, a sweep over lengths, and what tuning would
+change: the most valuable first, each within seconds of its own (sections/__init__.py says how
+many, and why). What is found is written as it comes, a line at a time, and as a JSON and a plot: a
+run that is killed has proved what it reached. Exits with 1 if anything failed, with 2 where no GPU
+runs our kernels. The test suite, which runs on a GPU as well, is a command of its own: python -m
+pytest.
+
+prepare: compiles the kernels into the folder --library, here or on a machine without a GPU, so that
+compiling is no part of the minutes.
 
 tune: measures the table of triton_kernels/config.py against what lies around its rows; see tune.py.
 
 model: predicts, without a GPU, what the CUDA kernels should reach on an H100; see model.py.
+
+show FILE: the tables of a proof, and its JSON again, from the lines of a run that was killed.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import datetime
+import os
 import shutil
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
 
-import torch
+from . import prepare
+from .journal import Journal, collect, failures, read
+from .proof import Proof
+from .sections import SECTIONS
 
-import lrnn_kernels
-from lrnn_kernels import testing
-from lrnn_kernels.testing.check import run_check
-
-from ..measure import machine, report
-from . import model, populations, tune
-from . import speed as throughput
-
-ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).parents[1] / "out"
+MINUTES = 8.0
+#: Of each worker's own threads: references are computed by several at a time.
+THREADS = "2"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
-    )
-    parser.add_argument("subject", nargs="?", choices=("all", "tune", "model"), default="all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and lengths")
-    parser.add_argument("--no-tests", action="store_true", help="all: leave the test suite out")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        help="where the JSON and the plot go (default: benchmarks/out)",
-    )
-    parser.add_argument(
-        "--family",
-        choices=tune.FAMILIES,
-        action="append",
-        help="tune: only this one; may be repeated",
-    )
-    args = parser.parse_args(arguments)
+def main(arguments: list[str] | None = None, prog: str = "python -m benchmarks.gpu") -> int:
+    began = time.monotonic()
+    args = _parser(prog).parse_args(arguments)
+    if args.subject == "prepare":
+        if args.library is None:
+            print("prepare needs --library FOLDER, where the kernels are to lie", file=sys.stderr)
+            return 2
+        return prepare.prepare(args.library)
+    if args.subject == "show":
+        return show(args.file)
     if args.subject == "model":
-        return model.main()
-    known = testing.backends()
-    backends = [name for name in ("cuda", "triton") if not known[name]]
-    if (
-        not torch.cuda.is_available()
-        or not backends
-        or (args.subject == "tune" and known["triton"])
-    ):
-        print("This command needs a GPU that runs our kernels:", file=sys.stderr)
-        print(
-            "\n".join(
-                f"  backend {name}: {known[name] or 'available'}" for name in ("cuda", "triton")
-            ),
-            file=sys.stderr,
-        )
-        return 2
+        from . import predictions
 
-    started = time.perf_counter()
-    about = machine.describe() | describe()
-    print(
-        f"{about['gpu']}, CUDA {about['cuda']}, torch {about['torch']}; backends "
-        f"{', '.join(backends)}"
-    )
-    results: dict = {"machine": about, "quick": args.quick}
-    name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}"
+        return predictions.main()
     if args.subject == "tune":
-        results["tune"] = tune.main(args.quick, args.family or list(tune.FAMILIES))
-        print(
-            f"\n{time.perf_counter() - started:.0f} s in all. Results: "
-            f"{report.save(results, args.out, name + '-tune')}"
-        )
-        return 1 if any(x["why"] == "WRONG" for x in results["tune"]["left_out"]) else 0
-    if not args.no_tests:
-        results["tests"] = run("the test suite", [sys.executable, "-m", "pytest", "-x"])
-    results["check"] = check(backends)
-    results["sanitizer"] = (
-        sanitize() if "cuda" in backends else "there are no CUDA kernels to watch"
+        return tune(args)
+    return prove(args, began)
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    results["graphs"] = {backend: graphs(backend) for backend in backends}
-    results["long"] = {backend: beyond_31_bits(backend) for backend in backends}
-    results["populations"] = populations.main(args.quick)
-    speed = throughput.Speed(backends, args.quick)
-    speed.run()
-    throughput.print_tables(speed)
-    results["speed"] = speed.as_json()
-    print(f"\nPlot: {throughput.plot(speed, about, args.out, name)}")
-    results["seconds"] = round(time.perf_counter() - started, 1)
-    print(f"Results: {report.save(results, args.out, name)}")
-    failed = [
-        part
-        for part in ("tests", "check", "sanitizer", "graphs", "long", "populations")
-        if "FAILED" in str(results.get(part))
-    ]
-    print(
-        f"{results['seconds']:.0f} s in all. "
-        + (f"FAILED: {', '.join(failed)}" if failed else "Nothing failed.")
+    subjects = ("proof", "prepare", "tune", "model", "show")
+    parser.add_argument("subject", nargs="?", choices=subjects, default="proof")
+    parser.add_argument("file", nargs="?", type=Path, help="show: the lines of a run, .jsonl")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"proof: all of it (default: {MINUTES:g})"
     )
-    return 1 if failed else 0
-
-
-def describe() -> dict:
-    """The GPU, for the JSON."""
-    properties = torch.cuda.get_device_properties(0)
-    return {
-        "gpu": properties.name,
-        "multiprocessors": properties.multi_processor_count,
-        "gpu_memory_gb": round(properties.total_memory / 1e9, 1),
-        "l2_mib": properties.L2_cache_size >> 20,
-        "cuda": torch.version.cuda or f"HIP {torch.version.hip}",
-        "driver": _driver(),
-        "backends": {name: why or "available" for name, why in testing.backends().items()},
-    }
-
-
-def _driver() -> str | None:
-    if shutil.which("nvidia-smi") is None:
-        return None
-    query = [
-        "nvidia-smi",
-        "--query-gpu=driver_version,clocks.max.sm,clocks.max.mem,power.limit",
-        "--format=csv,noheader",
-    ]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def run(what: str, command: list[str]) -> str:
-    """Runs a command; returns its last line, with FAILED in front where it failed."""
-    print(f"\n{what}: {' '.join(command)}", flush=True)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).strip().splitlines() or [""]
-    print("\n".join(lines[-15:] if done.returncode else lines[-1:]))
-    return lines[-1] if done.returncode == 0 else f"FAILED: {lines[-1]}"
-
-
-def check(backends: list[str]) -> str:
-    """Every operator of the GPU's backends against the float64 reference."""
-    done = run_check(backends=backends)
-    print(done)
-    return "ok" if done.ok else "FAILED"
-
-
-def sanitize() -> str:
-    """The check once more, every memory access of it watched."""
-    if shutil.which("compute-sanitizer") is None:
-        return "compute-sanitizer is not installed"
-    command = [
-        "compute-sanitizer",
-        "--tool",
-        "memcheck",
-        "--error-exitcode",
-        "9",
-        sys.executable,
-        "-c",
-    ]
-    script = (
-        "from benchmarks.gpu import populations; "
-        "assert populations.values('cuda', count=37, T=50.0) == 'ok'; "
-        "from lrnn_kernels.testing.check import run_check; report = "
-        "run_check(backends=['cuda']); assert report.ok; print('no errors')"
+    parser.add_argument(
+        "--library", type=Path, metavar="FOLDER", help="proof, prepare: compiled kernels"
     )
-    return run("compute-sanitizer", [*command, script])
-
-
-def graphs(backend: str) -> str:
-    """A training step captured once gives, replayed on other inputs, the bits of an eager one."""
-    k, v = (torch.randn(4, 300, 64, device="cuda", requires_grad=True) for _ in range(2))
-
-    def step() -> list[torch.Tensor]:
-        y, _ = lrnn_kernels.min_gru(k, v, backend=backend)
-        return [y, *torch.autograd.grad(y.square().sum(), (k, v))]
-
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        captured = step()
-    with torch.no_grad():
-        k.normal_()
-    graph.replay()
-    same = all(torch.equal(a, b) for a, b in zip(captured, step(), strict=True))
-    print(f"CUDA graph, {backend}: {'the same bits as eager' if same else 'FAILED'}")
-    return "ok" if same else "FAILED"
-
-
-def beyond_31_bits(backend: str, device: str = "cuda", T: int = (1 << 21) + 1) -> str:
-    """A scan of T x 1024 elements, more than 2^31: its end, and the beginning of its gradient,
-    are those of a short one."""
-    C, tail = 1024, 64
-    needed = 5 * 2 * T * C
-    if device == "cuda" and torch.cuda.mem_get_info()[0] < needed:
-        return f"not run: {needed >> 30} GiB of free memory are needed"
-    b = torch.randn(1, T, C, device=device, dtype=torch.bfloat16, requires_grad=True)
-    a = torch.full((C,), 0.5, device=device)
-    y, _ = lrnn_kernels.linear_scan(a, b, backend=backend)  # what is older than 64 steps is gone
-    dy = torch.randn(1, T, C, device=device, dtype=torch.bfloat16)
-    (db,) = torch.autograd.grad(y, b, dy)
-    expected, _ = lrnn_kernels.linear_scan(
-        a.double(), b[:, -2 * tail :].double(), backend="reference"
+    parser.add_argument(
+        "--section",
+        choices=[section.name for section in SECTIONS],
+        action="append",
+        help="proof: only this one, and what it needs; may be repeated",
     )
-    flow, _ = lrnn_kernels.linear_scan(
-        a.double(), dy[:, : 2 * tail].double(), reverse=True, backend="reference"
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="proof: tries all sections without a GPU, at tiny sizes: the tests' executor and\n"
+        "Triton's interpreter run the kernels (in a checkout)",
     )
-    errors = [
-        (y[:, -tail:] - expected[:, -tail:]).abs().max().item(),
-        (db[:, :tail] - flow[:, :tail]).abs().max().item(),
-    ]
-    ok = max(errors) < 0.05  # half a bfloat16 step at values below 8 is 0.016
-    elements = re.sub(r"(?<=\d)(?=(\d{3})+$)", ",", str(T * C))
-    print(
-        f"{elements} elements, {backend}: largest errors {errors[0]:.3g} and {errors[1]:.3g} "
-        f"{'ok' if ok else 'FAILED'}"
+    parser.add_argument("--quick", action="store_true", help="tune: fewer rounds and values")
+    parser.add_argument("--family", action="append", help="tune: only this one; may be repeated")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="where results go (default: benchmarks/out)"
     )
-    return "ok" if ok else "FAILED"
+    return parser
+
+
+def prove(args: argparse.Namespace, began: float) -> int:
+    """Runs the sections; the exit status."""
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", THREADS)}
+    environment |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # JAX would take the GPU's memory
+    if args.dry_run:
+        environment |= {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    prepared = {}
+    if args.library is not None:
+        try:
+            prepared = prepare.take(args.library)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        print(f"Kernels of {args.library}: {prepared}", flush=True)
+    wanted = set(args.section or [section.name for section in SECTIONS])
+    chosen = [section for section in SECTIONS if section.name in wanted or section.is_first]
+    name = f"gpu-{datetime.datetime.now():%Y-%m-%d-%H%M}{'-dry-run' if args.dry_run else ''}"
+    journal = Journal(args.out, name)
+    journal.write(minutes=args.minutes, dry_run=args.dry_run, command=sys.argv[1:])
+    print(f"{args.minutes:g} minutes; every result goes to {journal.lines}", flush=True)
+    until = began + 60 * args.minutes
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        Proof(journal, until, args.dry_run, environment | prepared).run(chosen)
+    except KeyboardInterrupt:
+        journal.write(section="the run", unit=(), event="failed", why="interrupted", wrote="")
+    finally:
+        if prepared:
+            shutil.rmtree(prepared["LRNN_CACHE"], ignore_errors=True)
+        path = journal.save()
+    content = collect(journal.records)
+    return _report(content, path, time.monotonic() - began)
+
+
+def show(file: Path | None) -> int:
+    """Prints a run that was written line by line, and writes its JSON."""
+    if file is None or not file.is_file():
+        print(f"show needs the lines of a run, a file NAME.jsonl, got {file}", file=sys.stderr)
+        return 2
+    from ..measure import report
+
+    content = collect(read(file))
+    path = report.save(content, file.parent, file.stem)
+    return _report(content, path, content["seconds"])
+
+
+def _report(content: dict, path: Path, seconds: float) -> int:
+    from . import tables
+
+    tables.print_all(content)
+    drawn = tables.plot(content, path.parent, path.stem)
+    print(f"\nResults: {path}{f', {drawn.name}' if drawn else ''}. {seconds:.0f} s in all.")
+    proved = [name for name, s in content["sections"].items() if s["results"]]
+    if "machine" not in proved:
+        print("No GPU that runs our kernels: nothing was proved.", file=sys.stderr)
+        return 2
+    return 1 if failures(content) else 0
+
+
+def tune(args: argparse.Namespace) -> int:
+    """Tunes Triton's table."""
+    from lrnn_kernels import testing
+
+    from ..measure import machine, report
+    from . import tune as tuning
+    from .place import Place
+    from .sections.machine import describe
+
+    missing = testing.backends()["triton"]
+    place = Place(stands_in=False)
+    if missing or "triton" not in place.backends:
+        print(f"This command needs a GPU that runs our Triton kernels: {missing}", file=sys.stderr)
+        return 2
+    families = args.family or list(tuning.FAMILIES)
+    if unknown := set(families) - set(tuning.FAMILIES):
+        print(f"--family must be of {', '.join(tuning.FAMILIES)}, got {unknown}", file=sys.stderr)
+        return 2
+    about = machine.describe() | describe(place)
+    results: dict = {"machine": about, "quick": args.quick}
+    results["tune"] = tuning.main(args.quick, families)
+    name = f"gpu-{machine.slug(about | {'cpu': about['gpu'], 'isa': 'cuda'})}-tune"
+    print(f"\nResults: {report.save(results, args.out, name)}")
+    return 1 if any(x["why"] == "WRONG" for x in results["tune"]["left_out"]) else 0
 
 
 if __name__ == "__main__":

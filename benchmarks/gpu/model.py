@@ -1,12 +1,12 @@
-"""python -m benchmarks.gpu model: the share of a copy's bandwidth that the CUDA kernels should
-reach on an H100, from what they compile to.
+"""python -m benchmarks gpu model: the share of a copy's bandwidth that the CUDA kernels should
+reach on an H100, or another Hopper GPU, from what they compile to.
 
 A prediction to hold measurements against, not a measurement. It takes the kernels' registers and
 shared memory from results/gpu_resources/, their layout from their own plan (csrc/cuda/plan.cpp),
-and assumes of the device and of the code
+and assumes of the device (device.py) and of the code
 
-- COPY bytes a second for a copy, read plus written, which no kernel exceeds; LATENCY from a load to
-    its data on a busy device;
+- so many bytes a second for a copy, read plus written, which no kernel exceeds; LATENCY from a load
+    to its data on a busy device;
 - that a thread has the loads of one tile in flight while it works on another, and that stores wait
   for nobody (Little's law: loads arrive at bytes in flight by LATENCY);
 - that a step of an affine cell takes STEP of a thread's time, twice if its tile is composed first,
@@ -20,20 +20,19 @@ and assumes of the device and of the code
   EXCHANGE once more where it has late terms;
 - LAUNCH for every kernel in a CUDA graph; as many blocks on a multiprocessor as registers, shared
     memory and threads allow; whole waves;
-- that of what the summaries of chunks have read CACHED bytes are still in L2 when the chunks are
-  run, and come from there at CACHE_READ bytes a second, CACHE_LATENCY after their prefetch: all
-  else, the last reading of an input and outputs, is marked as the first to be evicted. CACHED is
-  two thirds of L2: each half of an H100's serves the multiprocessors beside it, so that a chunk
-  which the other half reads the second time may be held twice. Public measurements of H100s read
-  about 5.5 TB/s from L2, some 150 ns after asking; the rest is a margin, for the far half and a
-  busy device;
+- that of what the summaries of chunks have read two thirds of L2's bytes are still there when the
+  chunks are run, and come at CACHE_READ bytes a second, CACHE_LATENCY after their prefetch: all
+  else, the last reading of an input and outputs, is marked as the first to be evicted. Two thirds:
+  each half of an H100's serves the multiprocessors beside it, so that a chunk which the other half
+  reads the second time may be held twice. Public measurements of H100s read about 5.5 TB/s from L2,
+  some 150 ns after asking; the rest is a margin, for the far half and a busy device;
 - that the summaries of cells which drop their state at some steps, the BMRU and first-quadrant BMRU
   with eps = 0, read all of a chunk, as where it never is dropped: they read from a chunk's end to
   where all channels have dropped what was before, which may be a few steps;
 - that a lane of one channel of a step cell finds its rows in L2, whither it has fetched them
     kStepsAhead.
 
-It knows of no other use of caches: a shape that fits into 50 MB of L2 whole may do better. Nor does
+It knows of no other use of caches: a shape that fits into L2 whole may do better. Nor does
 it count instructions: where lanes are few, a step that computes much, as the BRC's, may take longer
 than CHAIN.
 """
@@ -52,11 +51,10 @@ from lrnn_kernels.cell import Cell, Kernel
 from lrnn_kernels.cells import CELLS
 from lrnn_kernels.testing.draw import Draw, anything
 
-from ..measure import report
-from ..measure.traffic import OPS, Op
+from ..measure.traffic import Op
 from ..resources import cuda
+from .device import H100, LATENCY, Device
 from .plan import (
-    Gpu,
     MatrixLayout,
     MatrixProblem,
     Plan,
@@ -66,26 +64,12 @@ from .plan import (
     plans,
 )
 
-COPY, LATENCY, STEP, MEETING, CHAIN, LAUNCH = 3.0e12, 800e-9, 4.6e-9, 200e-9, 45e-9, 2e-6
+STEP, MEETING, CHAIN, LAUNCH = 4.6e-9, 200e-9, 45e-9, 2e-6
 PRODUCT, EXCHANGE = 4 / 3 / 128 / 1.755e9, 500e-9
-MULTIPROCESSORS, REGISTERS, SHARED, THREADS, BLOCKS, L2 = 132, 65536, 227 << 10, 2048, 32, 50 << 20
-CACHED, CACHE_READ, CACHE_LATENCY = L2 * 2 // 3, 5.5e12, 300e-9
+REGISTERS, SHARED, THREADS, BLOCKS = 65536, 227 << 10, 2048, 32
+CACHE_READ, CACHE_LATENCY = 5.5e12, 300e-9
 ARCHITECTURE = "sm_90"
 ACCESS = 16
-
-SHAPES = ((8, 4096, 256), (32, 784, 256), (64, 4096, 256), (1, 65536, 64), (1, 65536, 256))
-MATRIX_SHAPES = (
-    (8, 784, 64),
-    (8, 784, 128),
-    (8, 784, 256),
-    (33, 784, 256),
-    (64, 784, 256),
-    (132, 784, 256),
-    (528, 784, 256),
-)
-
-
-H100 = Gpu(int(COPY * LATENCY), MULTIPROCESSORS, L2)
 
 
 @dataclass
@@ -156,42 +140,55 @@ def resident_blocks(registers: int, shared: int, threads: int) -> int:
 
 
 def predict(
-    op: Op, shape: tuple[int, int, int], dtype: torch.dtype, backward: bool, may_cut: bool = True
+    op: Op,
+    shape: tuple[int, int, int],
+    dtype: torch.dtype,
+    backward: bool,
+    may_cut: bool = True,
+    device: Device = H100,
 ) -> Prediction:
     """What the kernels of an operator should take for a shape; of a step cell also where its
     backward pass might not be cut in time."""
     total = shape[0] * shape[1] * shape[2] * op.bytes_per_element(dtype, backward)
     if op.row.sequential:
-        seconds, bound = _step(op, shape, dtype, backward, total, may_cut)
+        seconds, bound = _step(op, shape, dtype, backward, total, may_cut, device)
     else:
-        seconds, bound = _affine(op, shape, dtype, backward, total)
-    return Prediction(seconds, total / COPY / seconds, bound)
+        seconds, bound = _affine(op, shape, dtype, backward, total, device)
+    return Prediction(seconds, total / device.copy / seconds, bound)
 
 
 def _in_chunks(
-    total: float, read: float, first: float, rest: dict[str, float], chunks: int, enter: float
+    total: float,
+    read: float,
+    first: float,
+    rest: dict[str, float],
+    chunks: int,
+    enter: float,
+    device: Device,
 ) -> tuple[float, str]:
     """Two passes: the first takes so long and reads so many bytes, which the second reads again
     among a total that it moves."""
-    rest = {"memory": max((total - min(read, CACHED)) / COPY, total / CACHE_READ), **rest}
+    again = (total - min(read, device.cached)) / device.copy
+    rest = {"memory": max(again, total / CACHE_READ), **rest}
     bound = max(rest, key=rest.__getitem__)
-    return 2 * LAUNCH + max(first, read / COPY) + enter + rest[
-        bound
-    ], f"{bound}, in {chunks} chunks"
+    seconds = 2 * LAUNCH + max(first, read / device.copy) + enter + rest[bound]
+    return seconds, f"{bound}, in {chunks} chunks"
 
 
-def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> tuple[float, str]:
+def _affine(
+    op: Op, shape, dtype: torch.dtype, backward: bool, total: float, device: Device
+) -> tuple[float, str]:
     B, T, C = shape
     channels = ACCESS // op.itemsize(dtype)
     reads = accesses(op, backward)
     steps = plans().lrnn_affine_tile(reads, channels * (2 if op.complex else 1))
     problem, plan = Problem(B * -(-C // channels), T, steps, steps * reads * ACCESS), Plan()
-    plans().lrnn_plan(byref(problem), byref(H100), byref(plan))
+    plans().lrnn_plan(byref(problem), byref(device.plan), byref(plan))
     chunks, threads = max(1, -(-T // plan.chunk)), plan.lanes * plan.groups
     blocks = -(-problem.lanes // plan.lanes) * chunks
     at_once = (
         resident_blocks(*_resources(op.kernel, dtype, op.complex, backward), threads)
-        * MULTIPROCESSORS
+        * device.multiprocessors
     )
     waves, active = -(-blocks // at_once), min(blocks, at_once)
     loaded = B * T * C * reads * op.itemsize(dtype)
@@ -200,7 +197,7 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
     serial = waves * (
         serial + (plan.chunk / (plan.groups * steps) * MEETING if plan.groups > 1 else 0)
     )
-    parts = {"memory": total / COPY, "latency": by_latency, "steps": serial}
+    parts = {"memory": total / device.copy, "latency": by_latency, "steps": serial}
     bound = max(parts, key=parts.__getitem__)
     if chunks == 1:
         return LAUNCH + parts[bound], bound
@@ -211,13 +208,20 @@ def _affine(op: Op, shape, dtype: torch.dtype, backward: bool, total: float) -> 
         plan.chunk / plan.groups * STEP,
     )
     enter = -(-(chunks - 1) // plan.groups) * (CACHE_LATENCY + MEETING)
-    if read == loaded <= CACHED:  # nothing that the second pass reads is new
+    if read == loaded <= device.cached:  # nothing that the second pass reads is new
         by_latency *= CACHE_LATENCY / LATENCY
-    return _in_chunks(total, read, first, {"latency": by_latency, "steps": serial}, chunks, enter)
+    rest = {"latency": by_latency, "steps": serial}
+    return _in_chunks(total, read, first, rest, chunks, enter, device)
 
 
 def _step(
-    op: Op, shape, dtype: torch.dtype, backward: bool, total: float, may_cut: bool
+    op: Op,
+    shape,
+    dtype: torch.dtype,
+    backward: bool,
+    total: float,
+    may_cut: bool,
+    device: Device,
 ) -> tuple[float, str]:
     B, T, C = shape
     kernel = op.kernel
@@ -227,7 +231,7 @@ def _step(
         StepProblem(B, T, C, ACCESS // carry_bytes, 0, may_cut and backward and not again),
         StepPlan(),
     )
-    plans().lrnn_step_plan(byref(problem), byref(H100), byref(plan))
+    plans().lrnn_step_plan(byref(problem), byref(device.plan), byref(plan))
     narrow, chunks = plan.channels == 1, max(1, -(-T // plan.chunk))
     direction = (
         "step_forward" if not backward else "step_backward_again" if again else "step_backward"
@@ -237,7 +241,7 @@ def _step(
         *_row(f"{name}<{structs()[kernel.name]}, Real<{_storage(dtype)}, {plan.channels}>>"),
         plan.threads,
     )
-    waves = -(-plan.blocks * chunks // (at_once * MULTIPROCESSORS))
+    waves = -(-plan.blocks * chunks // (at_once * device.multiprocessors))
 
     # A tile's loads are on their way while the tile before is computed. Rows that were brought into
     # L2 before need not come from DRAM.
@@ -254,15 +258,14 @@ def _step(
             "latency": waves * T * (load + CACHE_LATENCY / (8 if narrow else 4)),
         }
     if chunks == 1:
-        parts["memory"] = total / COPY
+        parts["memory"] = total / device.copy
         bound = max(parts, key=parts.__getitem__)
         return LAUNCH + parts[bound], bound
     read = B * T * C * (op.backward[0] * dtype.itemsize + op.saved * carry_bytes)
     first = waves * plan.chunk * max(load, step + CHAIN * carried(op) / 4)
     maps_at_once = 4 if carried(op) > 1 else 16
-    return _in_chunks(
-        total, read, first, parts, chunks, -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY
-    )
+    enter = -(-(chunks - 1) // maps_at_once) * CACHE_LATENCY
+    return _in_chunks(total, read, first, parts, chunks, enter, device)
 
 
 def _storage(dtype: torch.dtype) -> str:
@@ -294,13 +297,15 @@ def late_terms(name: str) -> int:
     return sum(torch.linalg.matrix_rank(torch.cat([g, states[0]])) > 1 for g in blocks)
 
 
-def predict_matrix(name: str, shape: tuple[int, int, int]) -> tuple[MatrixLayout, float]:
+def predict_matrix(
+    name: str, shape: tuple[int, int, int], device: Device = H100
+) -> tuple[MatrixLayout, float]:
     """How a call of a kernel of a cell with matrices, of float32, lies over the device, and the
     seconds of a pass, either way."""
     B, T, C = shape
     terms, late = sum(_kernel(name).blocks), late_terms(name)
     problem, layout = MatrixProblem(B, C, terms, max(terms - late, late), 4), MatrixLayout()
-    plans().lrnn_matrix_layout(byref(problem), byref(H100), byref(layout))
+    plans().lrnn_matrix_layout(byref(problem), byref(device.plan), byref(layout))
     width = plans().lrnn_matrix_width(c_int64(C))
     products = layout.elements * terms * width * plans().lrnn_matrix_slice(terms, width, 4)
     rounds = 2 if late else 1
@@ -308,7 +313,7 @@ def predict_matrix(name: str, shape: tuple[int, int, int]) -> tuple[MatrixLayout
     if layout.blocks > 1:
         step += EXCHANGE * rounds
         return layout, LAUNCH + T * step * -(-B // (layout.groups * layout.elements))
-    return layout, LAUNCH + T * step * -(-B // MULTIPROCESSORS)
+    return layout, LAUNCH + T * step * -(-B // device.multiprocessors)
 
 
 def _kernel(name: str) -> Kernel:
@@ -353,41 +358,3 @@ def _row(name: str) -> tuple[int, int]:
     if not rows:
         raise LookupError(f"{cuda.TABLES.name} has no kernel {name} for {ARCHITECTURE}")
     return int(rows[0]["registers"]), int(rows[0]["shared_bytes"])
-
-
-def main() -> int:
-    print(__doc__.split("\n\n", 1)[1])
-    for dtype in (torch.float32, torch.bfloat16):
-        for shape in SHAPES:
-            rows = []
-            for op in OPS.values():
-                found = [predict(op, shape, dtype, backward) for backward in (False, True)]
-                rows.append(
-                    [
-                        op.name,
-                        *(
-                            text
-                            for p in found
-                            for text in (f"{p.seconds * 1e3:.3f}", f"{p.share:.2f}", p.bound)
-                        ),
-                    ]
-                )
-            title = (
-                f"{list(shape)}, {str(dtype).removeprefix('torch.')}: ms, share of the copy, "
-                "bound by"
-            )
-            print(
-                report.table(
-                    ["operator", "forward", "share", "by", "backward", "share", "by"], rows, title
-                )
-            )
-    rows = []
-    for name in MATRIX_KERNELS:
-        for shape in MATRIX_SHAPES:
-            layout, seconds = predict_matrix(name, shape)
-            lies = f"{layout.groups} x {layout.blocks} blocks, {layout.elements} at a time"
-            times = f"{seconds * 1e3:.2f}", f"{seconds / shape[1] * 1e6:.2f}"
-            rows.append([name, str(list(shape)), lies, *times])
-    columns = ["operator", "float32", "groups", "ms, either way", "us a step"]
-    print(report.table(columns, rows, "cells with matrices"))
-    return 0

@@ -10,12 +10,38 @@ import torch
 from ..measure.traffic import Calls, Op
 
 
+def serves(op: Op) -> bool:
+    """Whether the peers compute an operator: they know the linear scan alone."""
+    return op.kernel.name == op.kernel.linear
+
+
 def of(op: Op, calls: Calls) -> dict[str, Callable[[], object]]:
-    """Forward passes by their case (see ``results.CASES``); both peers know the linear scan
-    alone."""
-    if op.kernel.name != op.kernel.linear or not torch.cuda.is_available():
+    """Forward passes by their case (see ``results.CASES``)."""
+    if not serves(op) or not torch.cuda.is_available():
         return {}
     return {**_associative_scan(calls), **_accelerated_scan(calls)}
+
+
+def jax_is_here() -> bool:
+    return importlib.util.find_spec("jax") is not None
+
+
+def by_jax(calls: Calls) -> tuple[Callable[[], object], Callable[[object], object]]:
+    """JAX's forward pass of a linear scan, compiled, on the same numbers; and how to wait for its
+    result. Raises RuntimeError where JAX does not know the device."""
+    import jax
+
+    def combine(left, right):
+        return left[0] * right[0], left[1] * right[0] + right[1]
+
+    @jax.jit
+    def scan(a, b):
+        return jax.lax.associative_scan(combine, (a, b), axis=1)[1]
+
+    a, b = (jax.dlpack.from_dlpack(x) for x in calls.streams)
+    if jax.devices()[0].platform != a.device.platform:
+        raise RuntimeError(f"JAX computes on {jax.devices()[0]}, the numbers are on {a.device}")
+    return lambda: scan(a, b), jax.block_until_ready
 
 
 def _associative_scan(calls: Calls) -> dict[str, Callable[[], object]]:

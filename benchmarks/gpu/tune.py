@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu tune: measures what lies around each row of triton_kernels/config.py,
+"""python -m benchmarks gpu tune: measures what lies around each row of triton_kernels/config.py,
 and prints the table to paste there.
 
 For every family of kernels and every width, tiles and steps are tried first, the two directions
@@ -29,7 +29,8 @@ from ..measure import report
 from ..measure.results import Key
 from ..measure.timing import ratio
 from ..measure.traffic import OPS, Op
-from .speed import LONE, MAIN, WIDE, GraphClock, Shape, copy_of, interleave, random_calls
+from .shapes import LONE, MAIN, WIDE, Shape
+from .timing import GraphClock, copy_of, interleave, random_calls
 
 DIRECTIONS = ("forward", "backward")
 DTYPES = {"half": torch.bfloat16, "single": torch.float32, "double": torch.float64}
@@ -94,11 +95,15 @@ class Tuner:
         spills: Callable[[ConfigKey, tuple, str], bool],
         clock=None,
         device: str = "cuda",
+        tell: Callable[[Row], object] = lambda row: None,
+        operators: int | None = None,
     ):
         from lrnn_kernels.triton_kernels import config
 
         self.table = config.CONFIGS
         self.spills, self.clock, self.device = spills, clock or GraphClock(), device
+        self.tell = tell  # every row, as it is measured
+        self.operators = operators  # of a family, at most; None: all
         self.values, self.rounds = (QUICK, 5) if quick else (VALUES, 15)
         self.shapes: list[Shape] = [MAIN, WIDE, LONE]
         self.check_shape: Shape = (2, 300, 70)  # cut in time, and with a tail
@@ -108,7 +113,7 @@ class Tuner:
 
     def run(self, keys: list[ConfigKey]) -> None:
         for key in tqdm(keys, desc="tune", leave=False, disable=None):
-            self.best[key] = self._when_cut(key, self._tile(key))
+            self.best[key] = self._when_cut(key, self.best_tile(key))
 
     def as_json(self) -> dict:
         chosen = [
@@ -140,7 +145,7 @@ class Tuner:
         ]
         return exp(mean(map(log, found)))
 
-    def _tile(self, key: ConfigKey):
+    def best_tile(self, key: ConfigKey):
         """The best tile, with the best steps of each direction in it."""
         now, values = self.table[key], self.values
         if key[0] == "step":
@@ -229,6 +234,7 @@ class Tuner:
                             ratio(times, config, "table"),
                         )
                         self.rows.append(Row(*key, tuple(config), timed_key, *found))
+                        self.tell(self.rows[-1])
         return usable
 
     def _usable(self, key: ConfigKey, config, directions: tuple[str, ...]) -> bool:
@@ -271,9 +277,8 @@ class Tuner:
 
     def ops(self, key: ConfigKey) -> list[Op]:
         """The operators of a family that have numbers of this width."""
-        return [
-            OPS[name] for name in FAMILIES[key[0]] if not (OPS[name].complex and key[1] == "double")
-        ]
+        found = [OPS[name] for name in FAMILIES[key[0]]]
+        return [op for op in found if not (op.complex and key[1] == "double")][: self.operators]
 
 
 def example(op: Op, shape: Shape, dtype: torch.dtype) -> testing.Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,10 +31,13 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def save(results: dict, folder: Path, name: str) -> Path:
-    """Writes the JSON, one row of measurements a line."""
+    """Writes the JSON, one row of measurements a line; who reads the file finds it whole at all
+    times."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(_compact(results) + "\n")
+    fresh = folder / f"{name}.{os.getpid()}.json"
+    fresh.write_text(_compact(results) + "\n")
+    fresh.replace(path)
     return path
 
 

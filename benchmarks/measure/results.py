@@ -25,6 +25,7 @@ CASES = {
     "torch copy": "a copy of the same bytes by torch",
     "torch.associative_scan, compiled": "that function under torch.compile",
     "accelerated-scan, (B,C,T)": "the package of that name, in its own layout",
+    "jax.lax.associative_scan": "that function under jax.jit",
 }
 DIRECTIONS = ("forward", "backward", "train")
 

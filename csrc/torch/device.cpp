@@ -9,6 +9,7 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
+#include <atomic>
 #include <mutex>
 #include <vector>
 
@@ -37,13 +38,18 @@ Gpu ask_gpu(int device) {
           attribute(cudaDevAttrL2CacheSize, device)};
 }
 
+// Set by whoever tunes it; 0: as the device is known.
+std::atomic<int64_t> bytes_in_flight{0};
+
 Gpu gpu_of(int device) {
   static std::mutex mutex;
   static std::vector<Gpu> known;
   const std::lock_guard<std::mutex> lock(mutex);
   while (static_cast<int>(known.size()) <= device)
     known.push_back(ask_gpu(static_cast<int>(known.size())));
-  return known[device];
+  Gpu gpu = known[device];
+  if (const int64_t wanted = bytes_in_flight; wanted > 0) gpu.bytes_in_flight = wanted;
+  return gpu;
 }
 
 // Of the innermost scope of this thread. The runtime in this library may not know what torch's has
@@ -99,3 +105,6 @@ Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>&
 }  // namespace lrnn
 
 STABLE_TORCH_LIBRARY_IMPL(lrnn_kernels, CUDA, m) { lrnn::register_gpu_operators(m); }
+
+// For python -m benchmarks gpu, through ctypes: plans of all devices from now on.
+extern "C" void lrnn_gpu_set_bytes_in_flight(int64_t bytes) { lrnn::bytes_in_flight = bytes; }

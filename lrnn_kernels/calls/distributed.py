@@ -11,7 +11,7 @@ state from rank to rank instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -27,7 +27,10 @@ from .linear import to_complex, to_split
 from .static import Static
 
 #: What is asked for by name where there is one: some builds of torch have none.
-ProcessGroup = dist.ProcessGroup if dist.is_available() else Any
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+else:
+    ProcessGroup = getattr(dist, "ProcessGroup", Any)
 
 
 class Piece(NamedTuple):

@@ -72,6 +72,8 @@ RuntimeError if a named backend is missing.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backends import choose
 from ..calls.explain import Explanation, explain_call
 from ..cell import Cell, Kernel
@@ -103,7 +105,7 @@ KERNELS: dict[str, Kernel] = {
 choose.load(KERNELS, {row.layer_step: row for row in CELLS.values() if row.layer_step})
 
 
-def explain(op: str, *args, backend: str = "auto", **kwargs) -> Explanation:
+def explain(op: str, *args: Any, backend: str = "auto", **kwargs: Any) -> Explanation:
     """What ``lrnn_kernels.<op>(*args, backend=backend, **kwargs)`` would run, and why; nothing is
     computed.
 

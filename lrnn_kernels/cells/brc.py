@@ -72,9 +72,9 @@ def brc_step(
     w_c: Tensor,
     h: Tensor | None = None,
     *,
-    reset=None,
-    h_reset=None,
-    backend="auto",
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``brc``: p_a, p_c, p_h (B,C), h (B,C) or None for zero. Returns (y, h), both
     (B,C)."""

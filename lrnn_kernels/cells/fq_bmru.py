@@ -110,10 +110,10 @@ def fq_bmru_step(
     alpha: Tensor,
     h: Tensor | None = None,
     *,
-    eps=0.0,
-    width=1.0,
-    reset=None,
-    h_reset=None,
+    eps: float | Tensor = 0.0,
+    width: float = 1.0,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``fq_bmru``: x (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""

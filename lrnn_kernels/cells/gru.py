@@ -93,10 +93,10 @@ def gru_step(
     b_hn: Tensor | None = None,
     h: Tensor | None = None,
     *,
-    reset=None,
-    h_reset=None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     reset_after: bool = True,
-    backend="auto",
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``gru``: p_r, p_z, p_n (B,C), h (B,C) or None for zero. Returns (y, h), both
     (B,C)."""

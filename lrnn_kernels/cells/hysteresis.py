@@ -112,10 +112,10 @@ def bmru_step(
     alpha: Tensor,
     h: Tensor | None = None,
     *,
-    eps=0.0,
-    width=1.0,
-    reset=None,
-    h_reset=None,
+    eps: float | Tensor = 0.0,
+    width: float = 1.0,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``bmru``: c, beta (B,C), alpha (C,) or (B,C), h (B,C) or None for zero.
@@ -164,9 +164,9 @@ def cmru_step(
     alpha: Tensor,
     h: Tensor | None = None,
     *,
-    width=1.0,
-    reset=None,
-    h_reset=None,
+    width: float = 1.0,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``cmru``; see ``bmru_step``."""
@@ -269,27 +269,27 @@ ADDING = Kernel("cmru", streams=2, reads=("c", "beta"), saves="nothing")
 ADDING_PER_STEP = Kernel("cmru_per_step", streams=3, reads=("c", "beta", "alpha"), saves="nothing")
 LATCH = Kernel("bmru", streams=2, reads=("c", "beta"), engine="latch", saves="bits", generic=KERNEL)
 
-_PER_CHANNEL = {
+_PER_CHANNEL: dict[str, Any] = {
     "inputs": ("c", "beta"),
     "params": ("alpha",),
     "kernels": (KERNEL, ADDING, LATCH),
     "kernel": _kernel,
 }
-_PER_STEP = {
+_PER_STEP: dict[str, Any] = {
     "inputs": ("c", "beta", "alpha"),
     "params": (),
     "kernels": (PER_STEP, ADDING_PER_STEP),
     "kernel": _kernel_per_step,
 }
-_ALL = {"step": affine(step), "numbers": numbers, "draw": _draw, "exact": _exact}
-_BMRU = {
+_ALL: dict[str, Any] = {"step": affine(step), "numbers": numbers, "draw": _draw, "exact": _exact}
+_BMRU: dict[str, Any] = {
     "function": bmru,
     "streaming": bmru_step,
     "arguments": _given,
     "options": {"eps": 0.0, "width": 1.0},
     "variants": ({}, {"eps": 0.5, "width": 0.7}),
 }
-_CMRU = {
+_CMRU: dict[str, Any] = {
     "function": cmru,
     "streaming": cmru_step,
     "arguments": partial(_given, eps=1.0),

@@ -56,8 +56,8 @@ def linear_scan_step(
     b: Tensor,
     h: Tensor | None = None,
     *,
-    reset=None,
-    h_reset=None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``linear_scan``: a (B,C) or (C,), b (B,C), h (B,C) or None for zero. Returns

@@ -56,8 +56,8 @@ def lru_step(
     lam: Tensor,
     h: Tensor | None = None,
     *,
-    reset=None,
-    h_reset=None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``lru``: u (B,C) complex or (B,2C) split, h alike or None for zero. Returns

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -66,11 +68,12 @@ def lstm(
     """
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
-    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True)}
-    how = {"reverse": reverse, "process_group": process_group, "backend": backend}
-    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, **resets, **how)
+    after = joined("h_reset", h_reset, p_i, LSTM, shared=True)
+    how: dict[str, Any] = {"reverse": reverse, "process_group": process_group, "backend": backend}
+    y, last = run(LSTM, inputs, [w_hh], {}, h0=h0, reset=reset, h_reset=after, **how)
     # Nobody else has last: the two may be changed in place.
-    return y, torch.unsafe_chunk(last, 2, -1)
+    h, c = torch.unsafe_chunk(last, 2, -1)
+    return y, (h, c)
 
 
 def lstm_step(
@@ -81,7 +84,7 @@ def lstm_step(
     w_hh: Tensor,
     state: States | None = None,
     *,
-    reset=None,
+    reset: Tensor | None = None,
     h_reset: States | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, States]:
@@ -89,10 +92,11 @@ def lstm_step(
     state)."""
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
-    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, p_i, LSTM, shared=True)}
-    y, last = run_step(LSTM, inputs, [w_hh], {}, h0, **resets, backend=backend)
+    after = joined("h_reset", h_reset, p_i, LSTM, shared=True)
+    y, last = run_step(LSTM, inputs, [w_hh], {}, h0, reset=reset, h_reset=after, backend=backend)
     # Nobody else has last: the two may be changed in place.
-    return y, torch.unsafe_chunk(last, 2, -1)
+    h, c = torch.unsafe_chunk(last, 2, -1)
+    return y, (h, c)
 
 
 LSTM = Cell(

@@ -78,10 +78,10 @@ def mgu_step(
     w_hh: Tensor,
     h: Tensor | None = None,
     *,
-    reset=None,
-    h_reset=None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     reset_after: bool = False,
-    backend="auto",
+    backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``mgu``: p_f, p_n (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""
     options = mgu_options(reset_after)

@@ -62,8 +62,8 @@ def min_gru_step(
     h: Tensor | None = None,
     *,
     positive: bool = False,
-    reset=None,
-    h_reset=None,
+    reset: Tensor | None = None,
+    h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``min_gru``: k, v (B,C), h (B,C) or None for zero. Returns (y, h), both (B,C)."""

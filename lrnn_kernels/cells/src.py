@@ -225,11 +225,12 @@ def src(
         memory,
     )
     h0 = joined("state", state, u, SRC, shared=False)
-    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
-    how = {"reverse": reverse, "process_group": process_group, "backend": backend}
-    y, last = run(SRC, [u], [bias], options, h0=h0, **resets, **how)
+    after = joined("h_reset", h_reset, u, SRC, shared=True)
+    how: dict[str, Any] = {"reverse": reverse, "process_group": process_group, "backend": backend}
+    y, last = run(SRC, [u], [bias], options, h0=h0, reset=reset, h_reset=after, **how)
     # Nobody else has last: the three may be changed in place.
-    return y, torch.unsafe_chunk(last, 3, -1)
+    i, h, h_s = torch.unsafe_chunk(last, 3, -1)
+    return y, (i, h, h_s)
 
 
 def src_step(
@@ -237,10 +238,10 @@ def src_step(
     bias: Tensor,
     state: States | None = None,
     *,
-    reset=None,
+    reset: Tensor | None = None,
     h_reset: States | None = None,
     backend: str = "auto",
-    **options,
+    **options: Any,
 ) -> tuple[Tensor, States]:
     """One step of ``src``: u (B,C), state (i, h, h_s) or None for zero; options are those of
     ``src``. Returns (y, state)."""
@@ -248,10 +249,11 @@ def src_step(
         raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
     checked = src_options(**{**OPTIONS, **options}) if options else OPTIONS
     h0 = joined("state", state, u, SRC, shared=False)
-    resets = {"reset": reset, "h_reset": joined("h_reset", h_reset, u, SRC, shared=True)}
-    y, last = run_step(SRC, [u], [bias], checked, h0, **resets, backend=backend)
+    after = joined("h_reset", h_reset, u, SRC, shared=True)
+    y, last = run_step(SRC, [u], [bias], checked, h0, reset=reset, h_reset=after, backend=backend)
     # Nobody else has last: the three may be changed in place.
-    return y, torch.unsafe_chunk(last, 3, -1)
+    i, h, h_s = torch.unsafe_chunk(last, 3, -1)
+    return y, (i, h, h_s)
 
 
 def src_options(
@@ -345,7 +347,7 @@ _SPIKES = {**GENTLE, "gradient": "full", "threshold": 0.5}
 def _compiled() -> dict[str, Mapping[str, Any]]:
     """What is compiled apart: by the gradient, by what is kept, and, of spikes, by what stands for
     their derivative."""
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for (spikes, detached), kernel in sorted(KERNELS.items()):
         options = {**OPTIONS, "gradient": "detached" if detached else "full"}
         if spikes:

@@ -44,8 +44,8 @@ class ConstrainedAutoencoder(Projection):
         *,
         theta: float = math.pi / 8,
         accumulate: str | None = None,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dims, accumulate, device, dtype)
         self.theta = number("theta", theta, 0.0, math.pi / 4 - 1e-7, open_low=True)
@@ -95,8 +95,8 @@ class NeuromodulatedAutoencoder(Projection):
         theta_start: float = 0.1,
         per_unit: bool = False,
         accumulate: str | None = None,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(dims, accumulate, device, dtype)
         self.context = integer("context", context)

@@ -71,7 +71,12 @@ class Backbone(torch.nn.Module):
 
     batch_first = True
 
-    def __init__(self, config: BackboneConfig, device=None, dtype=None) -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(config, BackboneConfig):
             raise TypeError(f"config must be a BackboneConfig, got {type(config).__name__}")

@@ -60,7 +60,13 @@ class Layer:
         for field, value in (("name", name), ("hidden_size", hidden_size), ("options", fixed)):
             object.__setattr__(self, field, value)
 
-    def build(self, input_size: int, width: int, device, dtype) -> torch.nn.Module:
+    def build(
+        self,
+        input_size: int,
+        width: int,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> torch.nn.Module:
         return getattr(nn, self.name)(
             input_size,
             width if self.hidden_size is None else self.hidden_size,
@@ -93,7 +99,13 @@ class Stacked:
                 )
         object.__setattr__(self, "layers", found)
 
-    def build(self, input_size: int, width: int, device, dtype) -> torch.nn.Module:
+    def build(
+        self,
+        input_size: int,
+        width: int,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> torch.nn.Module:
         built = []
         for layer in self.layers:
             built.append(layer.build(input_size, width, device, dtype))

@@ -22,7 +22,7 @@ from .reduced import Field
 from .rows import Data
 
 if TYPE_CHECKING:
-    from typing import Self  # since Python 3.11
+    from typing_extensions import Self  # typing has it since Python 3.11
 
 #: The key of a file's metadata.
 CONFIG = "lrnn_kernels.autoencoder"
@@ -38,7 +38,13 @@ class Projection(torch.nn.Module):
     #: The size of a context; 0 where there is none.
     context = 0
 
-    def __init__(self, dims: Sequence[int], accumulate: str | None, device, dtype) -> None:
+    def __init__(
+        self,
+        dims: Sequence[int],
+        accumulate: str | None,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
         super().__init__()
         self.dims = _widths(dims)
         if accumulate is not None:

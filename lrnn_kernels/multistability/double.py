@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from ..nn import Parallel, Recurrent, Stack
@@ -15,7 +17,7 @@ def double(
     num_layers: int = 1,
     *,
     output_size: int | None = None,
-    **options,
+    **options: Any,
 ) -> nn.Module:
     """A network whose every layer is two independent cells of hidden_size/2, side by side: one to
     be warmed, ``warm_up(net, ..., partial=True)``, for what must be kept, and one left as it was

@@ -41,6 +41,7 @@ def _bar() -> Told:
         if share > first:
             left = f"{(now - started) * (1 - share) / (share - first):.0f} s left"
         line = f"\r|{'#' * full}{' ' * (_WIDTH - full)}| {100 * share:3.0f} % {left:14}"
-        print(line, end="\n" if share >= 1 else "", file=sys.stderr, flush=True)
+        sys.stderr.write(line + ("\n" if share >= 1 else ""))
+        sys.stderr.flush()
 
     return tell

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -128,7 +129,7 @@ class Run:
         if samples is not None:
             self.recording.values[:, :, rows] = samples
 
-    def _engine(self, *tensors: Tensor, **settings: object) -> None:
+    def _engine(self, *tensors: Tensor, **settings: Any) -> None:
         if self.backend == "reference":
             oracle.run(self.model, *tensors, scheme=self.scheme, **settings)
         else:

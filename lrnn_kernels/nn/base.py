@@ -108,13 +108,13 @@ class Recurrent(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
         *,
         initial_state: str | None = None,
         process_group: ProcessGroup | None = None,
         backend: str = "auto",
-        **options,
+        **options: Any,
     ) -> None:
         for name in options:
             if name not in signature.own(type(self)):
@@ -321,7 +321,7 @@ class Recurrent(nn.Module):
         reset: Tensor | None = None,
         *,
         return_sequence: bool = True,
-        **unknown,
+        **unknown: Any,
     ) -> tuple[Tensor | PackedSequence, State]:
         for name in unknown:
             hint = ": a layer's initial state is h_0" if name == "h0" else ""

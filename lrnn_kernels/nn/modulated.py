@@ -186,8 +186,8 @@ class ModulatedLinear(torch.nn.Module):
         activation: str = "srelu",
         offset0: int = 1,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.in_features = integer("in_features", in_features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
         """The targets that count, sequence after sequence: (N,) or (N,C)."""
         return self.targets[self.mask]
 
-    def to(self, *args, **kwargs) -> Batch:
+    def to(self, *args: Any, **kwargs: Any) -> Batch:
         """The batch elsewhere: ``Tensor.to``'s device and ``non_blocking`` (not a dtype, which its
         parts do not share)."""
         return Batch(*(x.to(*args, **kwargs) for x in self))

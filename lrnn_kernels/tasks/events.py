@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -111,7 +111,7 @@ def draw(
     *,
     batch_size: int,
     generator: torch.Generator,
-    **options,
+    **options: Any,
 ) -> Batch:
     """``padded`` recordings drawn with replacement: an endless stream. ``options`` are those of
     ``padded``, as are shapes, metric and source."""
@@ -128,7 +128,7 @@ def epoch(
     *,
     batch_size: int,
     generator: torch.Generator,
-    **options,
+    **options: Any,
 ) -> Iterator[Batch]:
     """``padded`` recordings, every one once, in random order; the last batch may be smaller.
     ``options`` are those of ``padded``, as are shapes, metric and source."""

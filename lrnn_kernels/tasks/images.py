@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def draw(
     *,
     batch_size: int,
     generator: torch.Generator,
-    **options,
+    **options: Any,
 ) -> Batch:
     """``sequences`` of images drawn with replacement: an endless stream. ``options`` are those of
     ``sequences``, as are shapes, metric and source."""
@@ -83,7 +84,7 @@ def epoch(
     *,
     batch_size: int,
     generator: torch.Generator,
-    **options,
+    **options: Any,
 ) -> Iterator[Batch]:
     """``sequences`` of every image once, in random order; the last batch may be smaller.
     ``options`` are those of ``sequences``, as are shapes, metric and source."""

@@ -105,7 +105,7 @@ def run_check(
                 unserved[f"{backend}, {cell}"] = (
                     "this backend has no kernel for it, or none so wide"
                 )
-            for row in _rows(cell, backend, served):
+            for row in rows_of(cell, backend, served):
                 rows.append(row)
                 if progress is not None:
                     progress(row)
@@ -154,8 +154,9 @@ def long_calls(cell: str) -> Iterator[Call]:
             yield call
 
 
-def _rows(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator[Row]:
-    """One row per kernel and dtype, in the order of first appearance."""
+def rows_of(cell: str, backend: str, checked: list[tuple[Call, dict]]) -> Iterator[Row]:
+    """Runs calls of a cell on a backend, each of which has its float64 result beside it: one row
+    per kernel and dtype, in the order of first appearance."""
     groups: dict[tuple, list[tuple[Call, dict]]] = {}
     for call, expected in checked:
         groups.setdefault((call.kernel.name, call.dtype), []).append((call, expected))
@@ -206,7 +207,8 @@ _HEAD = (
 )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells_of(row: Row) -> tuple[str, ...]:
+    """What a table says of a row."""
     bits = {None: "-", True: "equal", False: "DIFFER"}[row.bits]
     dtype = str(row.dtype).removeprefix("torch.")
     value, gradient = (f"{e.error:.1e} {e.name}" for e in (row.value, row.gradient))
@@ -228,7 +230,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def table(report: Report) -> str:
     """The report as aligned text."""
-    lines = [_HEAD, *map(_cells, report.rows)]
+    lines = [_HEAD, *map(cells_of, report.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

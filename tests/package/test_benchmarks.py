@@ -23,7 +23,7 @@ from tests import ROOT
 RESULTS = sorted((ROOT / "benchmarks/results").glob("2*.json"))
 SHOWN = RESULTS[-1]  # in the documents
 #: What names a cell because it is of that cell: other implementations, and claims.
-OF_CELLS = ("benchmarks/cpu/peers.py", "benchmarks/claims/")
+OF_CELLS = ("benchmarks/cpu/peers.py", "benchmarks/peers/", "benchmarks/claims/")
 LEAKY = Cell(
     "leaky",
     inputs=("k", "v"),
@@ -228,10 +228,10 @@ def test_every_operator_is_in_the_readme():
 COMMANDS = ("benchmarks", *(f"benchmarks.{room}" for room in ("cpu", "gpu", "resources", "claims")))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "benchmarks gpu"])
 def test_commands_say_what_they_do(command):
     done = subprocess.run(
-        [sys.executable, "-m", command, "--help"],
+        [sys.executable, "-m", *command.split(), "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -13,7 +13,6 @@ import pytest
 
 from lrnn_kernels.backends import cpu
 from lrnn_kernels.backends.build import cache, environment, libraries
-from lrnn_kernels.backends.build.compiling import compile_library
 from tests import ROOT
 from tests.package.small_builds import answer, library, run, write
 
@@ -44,13 +43,13 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_library_is_compiled_again(tmp_path, own_cache, capfd, damage):
+def test_a_damaged_library_is_compiled_again(tmp_path, own_cache, caplog, damage):
     path = cache.by_content(library(write(tmp_path / "src")))
     DAMAGES[damage](path)
     assert cache.by_content(library(tmp_path / "src")) == path
     assert answer(path) == 42
     if damage not in ("only a stamp", "half a stamp", "an empty stamp"):
-        assert "is damaged: " in capfd.readouterr().err
+        assert "is damaged: " in caplog.text
     assert sorted(file.name for file in own_cache.iterdir()) == sorted(
         [path.name, path.with_suffix(".hash").name, "lock", "objects"]
     )
@@ -65,7 +64,7 @@ def test_a_damaged_object_is_compiled_again(tmp_path, own_cache, part):
     assert answer(cache.by_content(library(tmp_path / "src"))) == 42
 
 
-def test_a_damaged_installed_library_is_not_loaded(tmp_path, own_cache, monkeypatch, capfd):
+def test_a_damaged_installed_library_is_not_loaded(tmp_path, own_cache, monkeypatch, caplog):
     installed = tmp_path / "_kernels.so"
     shutil.copy(cache.by_content(library(write(tmp_path / "src"))), installed)
     monkeypatch.setattr(libraries, "digest", lambda name: "0123")
@@ -80,7 +79,7 @@ def test_a_damaged_installed_library_is_not_loaded(tmp_path, own_cache, monkeypa
     path, reason = find()
     assert path.parent == own_cache
     assert "its bytes are not those that were compiled" in reason
-    assert "_kernels.so is not loaded" in capfd.readouterr().err
+    assert "_kernels.so is not loaded" in caplog.text
 
 
 def test_an_import_survives_a_cut_library(tmp_path):
@@ -202,15 +201,3 @@ def test_objects_that_nobody_uses_are_forgotten(tmp_path, own_cache):
         os.utime(file, (0, 0))
     cache.by_content(library(write(tmp_path / "src", "43")))
     assert len(list((own_cache / "objects").glob("*.o"))) == 2
-
-
-def test_progress_says_what_is_done_and_left(tmp_path, own_cache, monkeypatch):
-    monkeypatch.setattr("lrnn_kernels.backends.build.compiling.QUIET", 0.0)
-    said = []
-    compile_library(
-        library(write(tmp_path / "src")), tmp_path / "x.so", tmp_path / "objects", said.append
-    )
-    assert said[0] == "lrnn_kernels: compiling answers: 2 files"
-    assert "1 of 2 files" in said[1]
-    assert "1 files left" in said[1]
-    assert said[-1].startswith("lrnn_kernels: compiled answers in ")

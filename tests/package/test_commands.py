@@ -1,14 +1,20 @@
 """``python -m lrnn_kernels``: the check finds what is wrong, the information is true."""
 
+import email
+import platform
+import re
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import lrnn_kernels
-from lrnn_kernels import testing
+from lrnn_kernels import machine, testing
 from lrnn_kernels.__main__ import main
 from lrnn_kernels.backends import cpu
+from lrnn_kernels.backends.build import environment, toolchain
 from lrnn_kernels.calls import autograd
 from lrnn_kernels.cells import CELLS, KERNELS
 from lrnn_kernels.testing import check
@@ -27,6 +33,68 @@ def test_info(capsys):
     ):
         assert word in text
     assert str(Path.home()) not in text
+
+
+def test_info_tells_what_an_issue_needs(capsys, monkeypatch, tmp_path):
+    """Versions, machine, compilers, packages, variables and what the cache holds."""
+    (tmp_path / "kernels-of-old.so").touch()
+    monkeypatch.setattr(environment, "cache", lambda: tmp_path)
+    monkeypatch.setenv("LRNN_POOL_MB", "77")
+    monkeypatch.setenv("SECRET_OF_OTHERS", "hidden")
+    assert main(["info"]) == 0
+    said = dict(re.findall(r"^(\S.*?)  +(.*)$", text := capsys.readouterr().out, re.M))
+    assert platform.python_version() in said["Python"]
+    assert platform.release() in said["system"]
+    assert platform.libc_ver()[1] in said["system"]
+    assert f"numpy {np.__version__}" in said["packages"]
+    assert toolchain.host_isa() in said["processor"]
+    assert toolchain.find_compiler().command[0] in said["C++ compiler"]
+    assert "LRNN_POOL_MB='77'" in said["variables"]
+    assert "hidden" not in text
+    assert said["cache"].endswith("1 libraries, 0 objects, 0 MiB")
+    assert "kernels-of-old.so" in text
+    assert {"package", "CUDA", "CUDA compiler", "extras", "torch"} <= said.keys()
+
+
+def test_the_revision_is_the_checkouts(tmp_path):
+    def git(*arguments: str) -> str:
+        settings = ("-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path))
+        return subprocess.run(
+            ["git", *settings, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert machine.revision(tmp_path) == ""
+    git("init", "-q")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-qm", "one")
+    git("tag", "not-a-revision")
+    revision = git("rev-parse", "--short", "HEAD")
+    assert machine.revision(tmp_path) == revision
+    (tmp_path / "file").write_text("two")
+    assert machine.revision(tmp_path) == f"{revision} with changes"
+
+
+def test_extras_are_those_whose_packages_are_there(monkeypatch):
+    about = email.message_from_string(
+        "Provides-Extra: a\nProvides-Extra: b\nProvides-Extra: c\n"
+        "Requires-Dist: torch>=2.11\n"
+        'Requires-Dist: numpy; extra == "a"\n'
+        'Requires-Dist: nowhere-to-be-found>=2; (python_version > "3") and extra == "b"\n'
+        "Requires-Dist: ours[a,b]; extra == 'c'\n"
+    )
+    monkeypatch.setattr(machine.importlib.metadata, "metadata", lambda name: about)
+    assert machine.extras("ours") == (
+        "a; lacking: b (nowhere-to-be-found), c (nowhere-to-be-found)"
+    )
+
+
+def test_the_home_folder_is_not_shown(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/anna")
+    text = "/home/anna/x, CXX='/home/anna', /home/annabel, /home/anna.b"
+    assert machine.without_home(text) == "~/x, CXX='~', /home/annabel, /home/anna.b"
+    monkeypatch.setenv("HOME", "/")
+    assert machine.without_home("/usr") == "/usr"
 
 
 @pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["check", "--twice"]], ids=str)

@@ -13,12 +13,12 @@ from tests import ROOT
 EXAMPLES = ROOT / "docs" / "examples"
 
 
-def run(*command: str) -> str:
+def run(*command: str, cwd=ROOT) -> str:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command],
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -26,6 +26,25 @@ def run(*command: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+#: Every example: arguments that make it short, and what it then says.
+SHORT = {
+    "agent_in_gymnasium.py": (["--iterations", "1"], "corridors of 2,000 cells: "),
+    "hybrid.py": (["--updates", "60", "--longer", "20"], "1,000 steps: accuracy "),
+    "model_with_context.py": (["--epochs", "2"], "simulated in two variables: (2, 26, 3)"),
+    "recording_to_twins.py": (["--twins", "2"], "unit 1: BURSTING"),
+}
+
+
+def test_every_example_is_here():
+    assert {p.name for p in EXAMPLES.glob("*.py")} == {*SHORT, "long_sequence.py"}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_examples_run(name, tmp_path):
+    arguments, says = SHORT[name]
+    assert says in run(str(EXAMPLES / name), *arguments, cwd=tmp_path)
 
 
 @pytest.fixture(scope="module")

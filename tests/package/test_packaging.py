@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.cpu import install
+from lrnn_kernels import __version__
 from lrnn_kernels.backends import cpu
 from lrnn_kernels.backends.build import cache, libraries, toolchain
 from lrnn_kernels.backends.build.compiling import compile_library
@@ -25,6 +28,17 @@ SHIPPED = [
     "csrc",
     "lrnn_kernels",
     "triton_kernels",
+]
+#: What a source distribution has beside it.
+BESIDE = [
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "MANIFEST.in",
+    "SECURITY.md",
+    "benchmarks",
+    "docs",
+    "tests",
 ]
 ISAS = list(toolchain.X86_ISAS) if toolchain.is_x86() else ["baseline"]
 RUNNABLE = ISAS[: ISAS.index(toolchain.host_isa()) + 1] if toolchain.is_x86() else ISAS
@@ -47,35 +61,27 @@ def _run(arguments: list[str], cwd: Path, **environment: str) -> subprocess.Comp
     return done
 
 
-def _wheel(target: Path, **environment: str) -> Path:
-    """Builds a wheel of this checkout against the torch that runs the tests, and unpacks it into
-    target."""
-    source = target / "source"
-    source.mkdir(parents=True)
-    for name in SHIPPED:
+def _copied(target: Path, names: list[str]) -> Path:
+    """Parts of this checkout in a folder of their own, without what was compiled there."""
+    target.mkdir(parents=True)
+    for name in names:
         if (ROOT / name).is_dir():
             shutil.copytree(
                 ROOT / name,
-                source / name,
-                ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash"),
+                target / name,
+                ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.hash", "out"),
             )
         else:
-            shutil.copy(ROOT / name, source)
-    _run(
-        [
-            "-m",
-            "pip",
-            "wheel",
-            str(source),
-            "--no-build-isolation",
-            "--no-deps",
-            "-q",
-            "-w",
-            str(target),
-        ],
-        target,
-        **environment,
-    )
+            shutil.copy(ROOT / name, target)
+    return target
+
+
+def _wheel(target: Path, source: Path | None = None, **environment: str) -> Path:
+    """Builds a wheel of this checkout, or of a source, against the torch that runs the tests, and
+    unpacks it into target."""
+    source = source or _copied(target / "source", SHIPPED)
+    pip = ["-m", "pip", "wheel", str(source), "--no-build-isolation", "--no-deps", "-q"]
+    _run([*pip, "-w", str(target)], target, **environment)
     (wheel,) = target.glob("*.whl")
     unpacked = target / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
@@ -237,10 +243,38 @@ done
         assert (flag in given) == ("clang" not in version)
 
 
-def test_a_pure_wheel_carries_the_sources(tmp_path):
-    """Without torch or a compiler at build time, the sources travel and are compiled on first
-    use."""
-    wheel = _wheel(tmp_path, LRNN_BUILD="0")
+def _kept(folder: Path) -> list[Path]:
+    """The files that a folder of this checkout is made of: not what was made there."""
+    return [
+        path
+        for path in folder.rglob("*.*")
+        if path.suffix in (".py", ".h", ".cpp", ".cu", ".cuh", ".md", ".vhd", ".safetensors")
+        and not {"out", "build"} & set(path.relative_to(folder).parts)
+    ]
+
+
+def _sources(target: Path) -> Path:
+    """A source distribution of this checkout."""
+    copy = _copied(target / "checkout", [*SHIPPED, *BESIDE])
+    script = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    _run(["-c", script, str(target)], copy)
+    (made,) = target.glob("*.tar.gz")
+    return made
+
+
+def test_a_source_distribution_holds_all_and_makes_a_pure_wheel(tmp_path):
+    """Tests, documents and benchmarks beside the package. Without torch or a compiler at build
+    time, the sources travel and are compiled on first use."""
+    made = _sources(tmp_path)
+    assert made.name == f"lrnn_kernels-{__version__}.tar.gz"
+    with tarfile.open(made) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    for name in [*SHIPPED, *BESIDE]:
+        files = [ROOT / name] if (ROOT / name).is_file() else _kept(ROOT / name)
+        missing = {str(path.relative_to(ROOT)) for path in files} - held
+        assert not missing
+    assert not [name for name in held if name.endswith((".so", ".hash", ".pyc"))]
+    wheel = _wheel(tmp_path, made, LRNN_BUILD="0")
     assert wheel.name.endswith("-py3-none-any.whl")
     script = (
         "from lrnn_kernels.backends.build import libraries; print(*map(libraries.digest, "
@@ -250,8 +284,13 @@ def test_a_pure_wheel_carries_the_sources(tmp_path):
     assert done.stdout.split() == [
         libraries.digest(name) for name in ("kernels", "fixed_point", "kernels-cuda")
     ]
+    (tmp_path / "measured").mkdir()
+    measured = install.measure(wheel, tmp_path / "measured", 1)
+    assert measured["without_compiler"] == "reference"
+    assert 0.5 < measured["mib"] < 5
+    assert len(install.cells({**measured, "build_s": None})) == len(install.HEADER)
     installed = tmp_path / "unpacked" / "lrnn_kernels"
-    for kind in ("*.py", "*.safetensors", "*.vhd"):
+    for kind in ("*.py", "*.safetensors", "*.vhd", "py.typed"):
         expected = [path.relative_to(ROOT) for path in (ROOT / "triton_kernels").rglob(kind)]
         own = ROOT / "lrnn_kernels"
         expected += [path.relative_to(own) for path in own.rglob(kind)]

@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "neurons": {"backends", "calls", "options", "version"},
     "memory": {"backends"},
     "fixed_point": {"build"},
-    "info": {"backends", "build", "fixed_point", "memory", "version"},
+    "machine": {"build"},
+    "info": {"backends", "build", "fixed_point", "machine", "memory", "version"},
     "__main__": {"info", "testing", "fixed_point"},
     "__init__": {
         "agents",

@@ -12,7 +12,8 @@ which nvcc makes: it loads beside any torch, with or without CUDA.
     sources       what a library is compiled from, and the digest of that: content decides, never a
                   date
     libraries     what the three libraries consist of
-    compiling     objects by their content, ninja, progress
+    log           what is said meanwhile: the logger lrnn_kernels, progress
+    compiling     objects by their content, ninja
     cache         compiled libraries: found, verified, compiled where they are missing
 
 Nothing here imports torch or the rest of the package, so that setup.py can use it.

@@ -15,12 +15,11 @@ import os
 import platform
 import pwd
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import environment, libraries, sources, toolchain
+from . import environment, libraries, log, sources, toolchain
 from .compiling import bytes_of, compile_library
 from .libraries import Library
 
@@ -86,9 +85,8 @@ def find_or_build(
     if not fault:
         return installed, "built at install time"
     if fault != "missing":
-        _say(
-            f"lrnn_kernels: {installed.name} is not loaded: {fault}; a library in the cache takes "
-            "its place"
+        log.warning(
+            f"{installed.name} is not loaded: {fault}; a library in the cache takes its place"
         )
     path = _cached(
         f"{name}-{digest}-{platform.machine()}-{'-'.join(targets)}", digest, make, compile
@@ -129,10 +127,7 @@ def _cached(name: str, digest: str, make: Callable[[], Library], compile: bool =
         fault = fault_of(path, digest)
         if fault:
             if fault != "missing":
-                _say(
-                    f"lrnn_kernels: {path.name} in the cache is damaged: {fault}; it is compiled "
-                    "again"
-                )
+                log.warning(f"{path.name} in the cache is damaged: {fault}; it is compiled again")
             with _scratch(path) as fresh:
                 compile_library(library, fresh, folder / "objects")
                 stamp(fresh, digest)
@@ -275,7 +270,7 @@ def _lock(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                _say("lrnn_kernels: another process is compiling into the cache; waiting for it")
+                log.info("another process is compiling into the cache; waiting for it")
                 fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass
@@ -305,7 +300,3 @@ def check_isa(library: Path, isa: str) -> None:
         else "this processor"
     )
     raise RuntimeError(f"{library.name} has no kernels for {missing}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

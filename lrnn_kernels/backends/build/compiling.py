@@ -9,27 +9,20 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from . import environment
+from . import environment, log
 from .libraries import Library, Unit
 
 #: Objects that nobody has used for so long are deleted when something is compiled.
 KEEP_DAYS = 30
 
-#: Seconds between two lines of progress where they cannot be written over one another.
-QUIET = 10.0
-
 _PROGRESS = re.compile(r"^\[(\d+)/(\d+)\] (.*)$")
 
 
-def compile_library(
-    library: Library, output: Path, objects: Path, say: Callable[[str], None] | None = None
-) -> None:
+def compile_library(library: Library, output: Path, objects: Path) -> None:
     """Compiles what ``objects`` lacks of a library and links it into output.
 
     Commands run in a folder of their own, where the folders they read and write are links: no path
@@ -48,7 +41,7 @@ def compile_library(
         missing = {unit: name for unit, name in names.items() if not _is_whole(objects / name)}
         for name in missing.values():
             (objects / name).unlink(missing_ok=True)
-        _run(library, workdir, missing, say)
+        _run(library, workdir, missing)
         fresh = workdir / "library.so"
         command = [
             *library.compiler.command,
@@ -109,9 +102,7 @@ def _forget_old(objects: Path, used: set[str]) -> None:
             continue  # another process deleted it
 
 
-def _run(
-    library: Library, workdir: Path, missing: dict[Unit, str], say: Callable[[str], None] | None
-) -> None:
+def _run(library: Library, workdir: Path, missing: dict[Unit, str]) -> None:
     """Compiles units into objects, the slowest first."""
     if not missing:
         return
@@ -133,7 +124,7 @@ def _run(
     labels = {unit.label: workdir / "objects" / name for unit, name in missing.items()}
     command = [*find_ninja(), *([f"-j{jobs}"] if jobs else [])]
     settings = {**environment.of_compilers(), "NINJA_STATUS": "[%f/%t] "}
-    progress, words = Progress(library.name, len(missing), say or _print), []
+    progress, words = log.Progress(library.name, len(missing)), []
     with subprocess.Popen(
         command,
         cwd=workdir,
@@ -163,40 +154,6 @@ def _ninja(text: str) -> str:
     if "\n" in text:
         raise RuntimeError(f"a compiler's command cannot hold a new line: {text!r}")
     return text.replace("$", "$$")
-
-
-class Progress:
-    """Says what is done and what is left: over one line of a terminal, else in a new line every
-    few seconds."""
-
-    def __init__(self, name: str, total: int, say: Callable[[str], None]) -> None:
-        self.name, self.total, self.say = name, total, say
-        self.start = self.said = time.monotonic()
-        self.say(f"lrnn_kernels: compiling {name}: {total} files")
-
-    def step(self, done: int, label: str) -> None:
-        now = time.monotonic()
-        if self.say is _print and sys.stderr.isatty():
-            print(f"\r\033[K{self._text(done)}: {label}", end="", file=sys.stderr, flush=True)
-        elif now - self.said >= QUIET and done < self.total:
-            self.said = now
-            self.say(self._text(done))
-
-    def end(self) -> None:
-        if self.say is _print and sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr)
-        self.say(f"lrnn_kernels: compiled {self.name} in {time.monotonic() - self.start:.0f} s")
-
-    def _text(self, done: int) -> str:
-        spent = time.monotonic() - self.start
-        return (
-            f"lrnn_kernels: compiling {self.name}: {done} of {self.total} files, {spent:.0f} s, "
-            f"{self.total - done} files left"
-        )
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def find_ninja() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from ...options import integer, number
 from .corridor import given
 from .walk import Walk, flat, one_form, rebuilt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class Trace:
     asked: Tensor
     states: Tensor
 
-    def draw_margins(self, axes) -> None:
+    def draw_margins(self, axes: Axes) -> None:
         """The margins at the junction, on a matplotlib Axes."""
         for name, margin in zip(self.cues, self.asked.T.tolist(), strict=True):
             axes.plot(self.horizons.tolist(), margin, label=name, lw=1.2)
@@ -40,7 +44,7 @@ class Trace:
         axes.set_xlabel("horizon")
         axes.set_ylabel("margin at the junction")
 
-    def draw_states(self, axes, cue: int = 0) -> None:
+    def draw_states(self, axes: Axes, cue: int = 0) -> None:
         """Every channel of one cue's states, on a matplotlib Axes."""
         axes.plot(self.horizons.tolist(), self.states[:, cue].tolist(), lw=0.7)
         axes.set_xscale("log")
@@ -96,7 +100,7 @@ class Basins:
     ends: Tensor
     paths: dict[str, Tensor]
 
-    def draw(self, axes) -> None:
+    def draw(self, axes: Axes) -> None:
         """The phase plane, on a matplotlib Axes: basins by the action that they end in, and the
         cues' paths."""
         axes.pcolormesh(

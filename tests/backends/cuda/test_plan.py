@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.gpu import model
+from benchmarks.gpu import model, predictions
 from benchmarks.measure.traffic import OPS
 from lrnn_kernels import testing
 from lrnn_kernels.cells import CELLS
@@ -244,7 +244,7 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
         ]
         assert tiles == runner.tiles[::2], op.name
     for op in MEASURED.values():
-        for shape in model.SHAPES:
+        for shape in predictions.SHAPES:
             for dtype in (torch.float32, torch.bfloat16):
                 for backward in (False, True):
                     assert 0 < model.predict(op, shape, dtype, backward).share <= 1
@@ -253,11 +253,11 @@ def test_the_model_knows_the_tiles_and_predicts_shares():
         call = testing.random_call(row.name, 1, 1, 4, options=dict(options) or None)
         runner = matrix_calls.Runner(call, calls.load())
         assert model.late_terms(name) == runner.late_terms()
-        for shape in model.MATRIX_SHAPES:
+        for shape in predictions.MATRIX_SHAPES:
             layout, seconds = model.predict_matrix(name, shape)
             runner.shape = shape
-            assert bytes(layout) == bytes(runner.layout(model.MULTIPROCESSORS))
-            assert layout.blocks == 1 or layout.blocks * layout.groups <= model.MULTIPROCESSORS
+            assert bytes(layout) == bytes(runner.layout(model.H100.multiprocessors))
+            assert layout.blocks == 1 or layout.blocks * layout.groups <= model.H100.multiprocessors
             assert seconds > shape[1] * 0.25e-6
 
 

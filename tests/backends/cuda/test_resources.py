@@ -58,6 +58,7 @@ def test_every_kernel_is_in_the_table_for_every_architecture():
         ]:
             ways = [f"{way}, {cell}, Real<{storage}, {of_storage}>" for way in (forward, backward)]
             expected |= {f"{kernel}<{way}>" for kernel in ("affine", "summarize") for way in ways}
+        expected.add(f"write_maps<Real<{storage}, {of_storage}>>")
         for c in listed["step"]:
             kernels = [
                 "step_forward",

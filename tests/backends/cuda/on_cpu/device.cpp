@@ -9,7 +9,9 @@
 namespace lrnn {
 namespace {
 
-Gpu simulated{int64_t{2} << 20, cuda_on_cpu::kMultiprocessors, int64_t{50} << 20};
+constexpr int64_t kBytesInFlight = int64_t{2} << 20;
+
+Gpu simulated{kBytesInFlight, cuda_on_cpu::kMultiprocessors, int64_t{50} << 20};
 
 }  // namespace
 
@@ -35,6 +37,8 @@ Tensor new_tensor(const std::vector<int64_t>& sizes, const std::vector<int64_t>&
 STABLE_TORCH_LIBRARY_IMPL(lrnn_on_executor, CPU, m) { lrnn::register_gpu_operators(m); }
 
 extern "C" {
-void lrnn_gpu_set_bytes_in_flight(int64_t bytes) { lrnn::simulated.bytes_in_flight = bytes; }
+void lrnn_gpu_set_bytes_in_flight(int64_t bytes) {
+  lrnn::simulated.bytes_in_flight = bytes > 0 ? bytes : lrnn::kBytesInFlight;
+}
 void lrnn_gpu_set_multiprocessors(int64_t count) { lrnn::simulated.multiprocessors = count; }
 }
