@@ -1,6 +1,7 @@
 """What the tests share: the grid of cells, options and types, the backends of this machine,
 threads, poisoned buffers."""
 
+import multiprocessing
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import torch
 
 from lrnn_kernels import memory, testing
 from lrnn_kernels.cells import CELLS, KERNELS
+
+# Asked for, the way in which processes start is settled: TorchRL's import sets another where it is
+# not.
+multiprocessing.get_start_method()
 
 pytest_plugins = ["tests.in_child", "tests.no_skips", "tests.order"]
 

@@ -142,6 +142,20 @@ class Recurrent(nn.Module):
         """Channels of out."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of each layer and direction, in the order of the state_dict, as
+        torch.nn.GRU has them."""
+        return [
+            list(self._parameters_of(layer, bool(reverse)).values())
+            for layer, suffixes in enumerate(self._suffixes)
+            for reverse in range(len(suffixes))
+        ]
+
+    def flatten_parameters(self) -> None:
+        """Does nothing, for code that was written for torch.nn.GRU: parameters are read where they
+        lie."""
+
     # What a layer defines.
 
     def _set_options(self) -> None:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "models": {"nn", "calls", "options"},
     "multistability": {"nn", "calls", "options"},
     "agents": {"nn", "cells", "calls", "options"},
+    "integrations": {"models", "nn", "calls", "options"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
     "tasks": {"multistability", "nn", "options"},
     "neurons": {"backends", "calls", "options", "version"},

@@ -1,0 +1,6 @@
+"""Faces of the layers for other libraries, each a module that needs its own extra.
+
+from lrnn_kernels.integrations.onnx import export_step            # pip install "lrnn-kernels[onnx]"
+from lrnn_kernels.integrations.sklearn import SequenceClassifier             # ...[sklearn]
+from lrnn_kernels.integrations.torchrl import RecurrentModule                # ...[torchrl]
+"""
