@@ -11,12 +11,12 @@ Function = TypeVar("Function", bound=Callable)
 
 def untraced(function: Function) -> Function:
     """As torch.compiler.disable: the compiled graph ends before it, and goes on after it."""
-    function._torchdynamo_disable = True  # type: ignore[attr-defined]
-    function._torchdynamo_disable_msg = None  # type: ignore[attr-defined]
+    function._torchdynamo_disable = True
+    function._torchdynamo_disable_msg = None
     return function
 
 
 def constant(function: Function) -> Function:
     """As torch.compiler.assume_constant_result: it runs while the graph is made, and no more."""
-    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    function._dynamo_marked_constant = True
     return function

@@ -20,7 +20,7 @@ COMMANDS = ("__main__.py", "commands", "server.py")
 WRITERS = {"backends/build/log.py", "neurons/progress.py"}
 
 #: Loggers of others, which are quieted while they are called.
-OTHERS = {"neo", "nicegui"}
+OTHERS = {"neo", "nicegui", "torch.onnx"}
 
 
 def _calls() -> list[tuple[str, ast.Call]]:
