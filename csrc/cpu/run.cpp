@@ -29,6 +29,18 @@ int64_t stretch(const ScanArgs& args, int64_t width, Direction direction) {
   return std::max(steps, multiple);
 }
 
+// The part of a call that lane (batch element, block of channels) and piece of time make.
+Task part_of(const ScanArgs& args, const Plan& plan, int64_t lane, int64_t chunk) {
+  const int64_t blocks = plan.blocks(args.C);
+  Task k;
+  k.b = lane / blocks;
+  k.c0 = lane % blocks * plan.block;
+  k.c1 = std::min(k.c0 + plan.block, args.C);
+  k.s0 = chunk * plan.chunk;
+  k.s1 = std::min(k.s0 + plan.chunk, args.T);
+  return k;
+}
+
 // One split sequence is a chain of pieces: each needs the carry that the piece before it leaves. A
 // worker summarizes its piece as an affine map, which needs no carry and brings the piece into L2,
 // waits for the carry that arrives, hands the next one on, and only then computes outputs. Pieces
@@ -74,12 +86,7 @@ struct Chain {
   // sequence.
   Task task(int64_t lane, int64_t order) const {
     const int64_t chunk = direction == Direction::forward ? order : chunks - 1 - order;
-    Task k;
-    k.b = lane / blocks;
-    k.c0 = lane % blocks * plan.block;
-    k.c1 = std::min(k.c0 + plan.block, args.C);
-    k.s0 = chunk * plan.chunk;
-    k.s1 = std::min(k.s0 + plan.chunk, args.T);
+    Task k = part_of(args, plan, lane, chunk);
     k.slot = k.b * chunks + chunk;
     return k;
   }
@@ -175,7 +182,7 @@ struct Reduction {
   const Plan& plan;
   const Direction direction;
   Watch& watch;
-  const int64_t blocks, chunks, lanes, carry_bytes, steps;
+  const int64_t blocks, chunks, lanes, carry_bytes;
   char* const maps;              // [lane]
   std::unique_ptr<char[]> rest;  // [piece after the first][lane]
 
@@ -190,7 +197,6 @@ struct Reduction {
         chunks(std::max<int64_t>((args.T + plan.chunk - 1) / plan.chunk, 1)),
         lanes(args.B * blocks),
         carry_bytes(carry.bytes_per_channel),
-        steps(plan.chunk),
         maps(maps) {
     if (chunks == 1) return;
     rest.reset(new (std::nothrow) char[(chunks - 1) * lanes * map_size()]);
@@ -206,12 +212,7 @@ struct Reduction {
   // order counts pieces the way the carry travels.
   void reduce(int64_t lane, int64_t order) {
     const int64_t chunk = direction == Direction::forward ? order : chunks - 1 - order;
-    Task k;
-    k.b = lane / blocks;
-    k.c0 = lane % blocks * plan.block;
-    k.c1 = std::min(k.c0 + plan.block, args.C);
-    k.s0 = chunk * steps;
-    k.s1 = std::min(k.s0 + steps, args.T);
+    Task k = part_of(args, plan, lane, chunk);
     k.carry_out = map(lane, order);
     if (!watch.go_on((k.s1 - k.s0) * std::max(k.c1 - k.c0, kNarrow))) return;
     if (direction == Direction::forward)

@@ -14,6 +14,7 @@ from lrnn_kernels import nn
 from tests.layers import time_ranks
 from tests.layers.cases import PLAIN, TOLERANCE
 from tests.layers.time_ranks import AFFINE, CASES, T
+from tests.promises.ranks import join
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_ranks_have_what_one_process_has(number, found):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """A group of this process alone."""
-    time_ranks.join(0, 1, str(tmp_path_factory.mktemp("alone")))
+    join(0, 1, str(tmp_path_factory.mktemp("alone")))
     yield dist.group.WORLD
     dist.destroy_process_group()
 

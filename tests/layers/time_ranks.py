@@ -7,7 +7,6 @@ is a piece of time, the same on all ranks ("h_n"), or gradients, which the ranks
 from __future__ import annotations
 
 import copy
-from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -17,6 +16,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.layers.cases import LAYERS, PLAIN, make
+from tests.promises.ranks import join
 
 RANKS, B, INPUT = 3, 2, 3
 #: Where the ranks' pieces of a window begin and end.
@@ -114,14 +114,3 @@ def run_cases(rank: int, folder: str, cases: list) -> None:
     found = [train(case, part, dist.group.WORLD) for case in cases]
     torch.save(found, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
-
-
-def join(rank: int, ranks: int, folder: str, seconds: float = 60) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/meet",
-        rank=rank,
-        world_size=ranks,
-        timeout=timedelta(seconds=seconds),
-    )
