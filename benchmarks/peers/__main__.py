@@ -74,15 +74,20 @@ def main(arguments: list[str], *, restart: bool = False) -> int:
     if not chosen:
         parser.error(f"--only: no peer and no problem has {' or '.join(args.only)} in its name")
     about = machine.describe()
+    name = f"peers-{machine.slug(about)}-{threads}-threads"
     before = load()
+    rows: list[dict] = []
     _keep_freed_memory()
     with _cores(threads), testing.threads(threads):
-        rows = _rows(chosen, threads, args.rounds, SMALL if args.quick else None)
-        found = {"pieces": dict(pieces), "load": [before, load()], "rows": rows}
-    content = {"machine": {**about, "threads": threads}, "quick": args.quick, "peers": found}
+        for more in _rows(chosen, threads, args.rounds, SMALL if args.quick else None):
+            rows += more
+            found = {"pieces": dict(pieces), "load": [before, load()], "rows": rows}
+            about_run = {**about, "threads": threads}
+            content = {"machine": about_run, "quick": args.quick, "peers": found}
+            # At once: a peer may end the process with it.
+            path = report.save(content, args.out, name)
     tables.show(content)
-    name = f"peers-{machine.slug(about)}-{threads}-threads"
-    print(f"\nResults: {report.save(content, args.out, name)}")
+    print(f"\nResults: {path}")
     if (figure := shown.figure(11, 1.5 + 0.3 * len(rows))) is not None:
         tables.draw(figure, content)
         figure.suptitle(f"{about['cpu']}, {threads} threads, float32", fontsize=9)
@@ -91,14 +96,13 @@ def main(arguments: list[str], *, restart: bool = False) -> int:
     return 0
 
 
-def _rows(chosen: Sequence, threads: int, rounds: int, shape: tuple | None) -> list[dict]:
-    rows = []
+def _rows(chosen: Sequence, threads: int, rounds: int, shape: tuple | None) -> Iterator[list[dict]]:
+    """Of one problem after another."""
     for name, problem in PROBLEMS.items():
         others = [peer for peer in chosen if peer.computes == name]
         if others:
             print(f"{name}, beside {len(others)}", file=sys.stderr)
-            rows += measure(problem, others, threads, rounds, shape)
-    return rows
+            yield list(measure(problem, others, threads, rounds, shape))
 
 
 def _keep_freed_memory() -> None:
