@@ -64,6 +64,17 @@ def test_maps(cell, options, dtype, T):
     check_map(call, "cuda")
 
 
+@pytest.mark.parametrize("T", [0, 1, 53])
+def test_maps_of_many_lanes(T, operators_on_executor):
+    """Where a pass has blocks of more lanes than a warp."""
+    library, _ = operators_on_executor
+    library.library.lrnn_gpu_set_bytes_in_flight(ctypes.c_int64(1))
+    call = testing.random_call("min_gru", 3, T, 130, dtype=torch.float64)
+    lanes, *_ = torch.ops.lrnn_on_executor.plan("min_gru", list(call.inputs), [], False, [])
+    assert lanes > 32
+    check_map(call, "cuda")
+
+
 @pytest.mark.parametrize("T", [0, 1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_short_sequences(cell, T):
