@@ -2,6 +2,7 @@
 threads, poisoned buffers."""
 
 import multiprocessing
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from lrnn_kernels.cells import CELLS, KERNELS
 # Asked for, the way in which processes start is settled: TorchRL's import sets another where it is
 # not.
 multiprocessing.get_start_method()
+
+# What a shell starts in the background ignores Ctrl-C, and so would all tests of it, some for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.in_child", "tests.no_skips", "tests.order"]
 

@@ -22,6 +22,9 @@ SLOW = (
     "systems/neurons/test_engine.py",
     "package/test_benchmarks.py",
     "backends/cuda/test_benchmark.py",
+    "backends/cpu/test_instructions.py",
+    "systems/integrations/test_onnx.py",
+    "package/test_examples.py",
     "layers/test_compile.py",
 )
 

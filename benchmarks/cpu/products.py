@@ -3,7 +3,6 @@ over time cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -11,10 +10,9 @@ import torch
 from lrnn_kernels.cell import Cell
 from lrnn_kernels.cells import CELLS
 
-from ..measure import inputs
+from ..measure.matrix_passes import passes
 from ..measure.results import Key, Shape
 from ..measure.timing import interleave, ratio
-from ..measure.traffic import Op
 
 SHAPES: tuple[Shape, ...] = ((1, 256, 256), (32, 128, 256), (128, 64, 256))
 ROWS = tuple(row for row in CELLS.values() if row.matrices)
@@ -32,11 +30,13 @@ def measure(rounds: int, threads: int) -> dict[tuple[Key, Key], float]:
     The weights' gradient is one product over all steps here; an operator takes it in pieces of a
     bounded size.
     """
-    ratios = {}
+    ratios, operators = {}, torch.ops.lrnn_kernels
     for row in ROWS:
         for shape in SHAPES:
             cases = {}
-            for direction, (call, alone) in _passes(row, shape).items():
+            for direction, (call, alone) in passes(
+                operators, row.kernels[0].name, row, {}, shape
+            ).items():
                 key = key_of(row, shape, direction, threads)
                 cases |= {key: call, replace(key, case="products"): alone}
             with torch.no_grad():
@@ -45,35 +45,3 @@ def measure(rounds: int, threads: int) -> dict[tuple[Key, Key], float]:
                 by = replace(key, case="products")
                 ratios[key, by] = ratio(times, key, by)
     return ratios
-
-
-def _passes(row: Cell, shape: Shape) -> dict[str, tuple[Callable, Callable]]:
-    """Each direction's operator and products: of the state with all matrices in one, and of the
-    gradients of what they gave."""
-    B, T, C = shape
-    name = row.kernels[0].name
-    forward = getattr(torch.ops.lrnn_kernels, name).default
-    backward = getattr(torch.ops.lrnn_kernels, f"{name}_backward").default
-    packed = torch.randn(B, T, len(row.inputs) * C)
-    weights = inputs.params(Op(row.name, row), C, torch.float32)
-    call = ([packed], weights, row.numbers(row.options), None, None, None, False)
-    y, _, saved = forward(*call, True)
-    dy = torch.randn_like(y)
-    stacked, h = torch.cat([w for w in weights if w.dim() == 2]), torch.randn(B, C)
-    width = len(stacked)
-    gates, dgates, dh = torch.empty(B, width), torch.randn(B, width), torch.empty(B, C)
-    all_h, all_dgates = torch.randn(B * T, C), torch.randn(B * T, width)
-
-    def products_forward() -> None:
-        for _ in range(T):
-            torch.mm(h, stacked.t(), out=gates)
-
-    def products_backward() -> None:
-        for _ in range(T):
-            torch.mm(dgates, stacked, out=dh)
-        torch.mm(all_dgates.t(), all_h)
-
-    return {
-        "forward": (lambda: forward(*call, True), products_forward),
-        "backward": (lambda: backward(*call, saved, dy, None), products_backward),
-    }

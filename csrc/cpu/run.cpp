@@ -41,6 +41,12 @@ Task part_of(const ScanArgs& args, const Plan& plan, int64_t lane, int64_t chunk
   return k;
 }
 
+std::unique_ptr<char[]> new_rows(int64_t bytes) {
+  std::unique_ptr<char[]> rows(new (std::nothrow) char[bytes]);
+  if (!rows) memory::out_of_memory(bytes);
+  return rows;
+}
+
 // One split sequence is a chain of pieces: each needs the carry that the piece before it leaves. A
 // worker summarizes its piece as an affine map, which needs no carry and brings the piece into L2,
 // waits for the carry that arrives, hands the next one on, and only then computes outputs. Pieces
@@ -76,11 +82,7 @@ struct Chain {
     for (int64_t i = 0; i < lanes * chunks; ++i) arrived[i].store(false, std::memory_order_relaxed);
   }
 
-  std::unique_ptr<char[]> new_carries(int64_t count) const {
-    std::unique_ptr<char[]> rows(new (std::nothrow) char[count * carry_bytes]);
-    if (!rows) memory::out_of_memory(count * carry_bytes);
-    return rows;
-  }
+  std::unique_ptr<char[]> new_carries(int64_t count) const { return new_rows(count * carry_bytes); }
 
   // order counts pieces the way the carry travels; the backward pass starts at the end of the
   // sequence.
@@ -182,7 +184,7 @@ struct Reduction {
   const Plan& plan;
   const Direction direction;
   Watch& watch;
-  const int64_t blocks, chunks, lanes, carry_bytes;
+  const int64_t blocks, chunks, lanes, carry_bytes, map_size;
   char* const maps;              // [lane]
   std::unique_ptr<char[]> rest;  // [piece after the first][lane]
 
@@ -194,19 +196,17 @@ struct Reduction {
         direction(direction),
         watch(watch),
         blocks(plan.blocks(args.C)),
-        chunks(std::max<int64_t>((args.T + plan.chunk - 1) / plan.chunk, 1)),
+        chunks(plan.chunks(args.T)),
         lanes(args.B * blocks),
         carry_bytes(carry.bytes_per_channel),
+        map_size(map_bytes(plan, carry)),
         maps(maps) {
-    if (chunks == 1) return;
-    rest.reset(new (std::nothrow) char[(chunks - 1) * lanes * map_size()]);
-    if (!rest) memory::out_of_memory((chunks - 1) * lanes * map_size());
+    if (chunks > 1) rest = new_rows((chunks - 1) * lanes * map_size);
   }
 
-  int64_t map_size() const { return 2 * plan.block * carry_bytes; }
   char* map(int64_t lane, int64_t order) const {
-    return order == 0 ? maps + lane * map_size()
-                      : rest.get() + ((order - 1) * lanes + lane) * map_size();
+    return order == 0 ? maps + lane * map_size
+                      : rest.get() + ((order - 1) * lanes + lane) * map_size;
   }
 
   // order counts pieces the way the carry travels.
@@ -226,8 +226,8 @@ struct Reduction {
   void compose(int64_t lane, char* bare) const {
     const auto combine =
         direction == Direction::forward ? kernels.combine_forward : kernels.combine_backward;
-    const int64_t c0 = lane % blocks * plan.block, n = std::min(c0 + plan.block, args.C) - c0,
-                  half = n * carry_bytes;
+    const Task whole = part_of(args, plan, lane, 0);
+    const int64_t n = whole.c1 - whole.c0, half = n * carry_bytes;
     char* const first = map(lane, 0);
     for (int64_t order = 1; order < chunks; ++order) {
       const char* const next = map(lane, order);
@@ -256,8 +256,7 @@ bool run_map(const Kernels& kernels, const ScanArgs& args, const Plan& plan, Car
   else
     parallel(tasks, work, &all);
   if (watch.stopped()) return false;
-  const std::unique_ptr<char[]> bare(new (std::nothrow) char[all.map_size()]);
-  if (!bare) memory::out_of_memory(all.map_size());
+  const std::unique_ptr<char[]> bare = new_rows(all.map_size);
   for (int64_t lane = 0; lane < all.lanes; ++lane) all.compose(lane, bare.get());
   return true;
 }

@@ -2,7 +2,6 @@
 // call to the kernels, plans it, and launches it on torch's stream.
 #include "cuda.h"
 
-#include <algorithm>
 #include <string>
 
 #include "../cuda/kernels.h"
@@ -57,10 +56,7 @@ class Pass {
                  offset = new_contiguous({args.B, call_.state_channels()}, call_.carry),
                  workspace = new_workspace(affine_.map_workspace(args, affine_plan_));
     const GpuPass& pass = backward_ ? affine_.backward : affine_.forward;
-    // Of the blocks that summarize, a warp holds all lanes, as it does where they have groups.
-    GpuPlan plan = affine_plan_;
-    plan.lanes = std::min(plan.lanes, kGpuWarp);
-    check_launch(pass.map(args, plan, workspace.mutable_data_ptr(),
+    check_launch(pass.map(args, affine_plan_, workspace.mutable_data_ptr(),
                           stream<void>(scale, call_.scalars, args.C),
                           stream<void>(offset, call_.scalars, args.C), device.stream()),
                  call_.cell.name);
@@ -160,9 +156,6 @@ std::tuple<Tensor, Tensor> map(const CellInfo& cell, const Tensors& inputs, cons
   Call call(cell, inputs, params, options, reverse);
   call.set_states(std::nullopt, reset, h_reset);
   const Tensor dy = set_dy(call, given_dy);
-  // A tile of a backward pass holds states, which a map does not read, and compilers may load or
-  // leave out: rows that are there.
-  call.args.states = call.args.dy;
   return Pass(call, device.gpu(), backward).map(device);
 }
 

@@ -81,16 +81,14 @@ def apply(
     static: Static,
     piece: Piece,
     reset: Tensor | None,
-    h0: Tensor | None,
+    h0: Tensor,
     h_reset: Tensor | None,
     tensors: list[Tensor],
-    state: tuple[tuple[int, int], torch.dtype],
     time_first: bool,
 ) -> tuple[Tensor, Tensor]:
-    """(y, h_last) as ``autograd.apply``: y of this rank's piece, h_last of the whole sequence.
-    state: the shape and dtype of h0."""
+    """(y, h_last) as ``autograd.apply``: y of this rank's piece, h_last of the whole sequence."""
     try:
-        y, h_last = PieceScan.apply(static, piece, state, reset, h0, h_reset, *tensors)
+        y, h_last = PieceScan.apply(static, piece, reset, h0, h_reset, *tensors)
     except RuntimeError:
         interrupts.reraise()
         raise
@@ -115,12 +113,10 @@ class PieceScan(Function):
     """One rank's part of a scan."""
 
     @staticmethod
-    def forward(ctx, static, piece, state, reset, h0, h_reset, *tensors):
+    def forward(ctx, static, piece, reset, h0, h_reset, *tensors):
         here, _ = collectives.position(piece.group, static.reverse)
-        sizes, dtype = state
-        what = f"{piece.name}{', reverse' if static.reverse else ''}, states {sizes} of {dtype}"
-        if h0 is None:
-            h0 = tensors[0].new_zeros(sizes, dtype=dtype)
+        direction = ", reverse" if static.reverse else ""
+        what = f"{piece.name}{direction}, states {tuple(h0.shape)} of {h0.dtype}"
         save = any(ctx.needs_input_grad)
         if piece.handed_on:
             passed = []
@@ -173,10 +169,9 @@ class PieceScan(Function):
             raise
         *dtensors, dh0, dh_reset = grads
         first, _ = collectives.position(piece.group, static.reverse)
-        dh0 = dh0 if first == 0 else torch.zeros_like(dh0)
-        dh0 = dh0 if ctx.needs_input_grad[4] else None
+        dh0 = dh0 if first == 0 else torch.zeros_like(dh0)  # which the others have not read
         dh_reset = dh_reset if h_reset is not None else None
-        return None, None, None, None, dh0, dh_reset, *dtensors
+        return None, None, None, dh0, dh_reset, *dtensors
 
 
 def _map(

@@ -175,10 +175,10 @@ def _run_piece(
     static = _static(row, choice, kernel.name, kernel, options, len(inputs), reverse)
     reset = states["reset"]
     piece = distributed.piece(row, options, reset is not None, layout.split, group)
-    state = (layout.B, layout.width), layout.carry
+    if h0 is None:
+        h0 = inputs[0].new_zeros((layout.B, layout.width), dtype=layout.carry)
     h_reset = h_reset if reset is not None else reached
-    tensors = [*inputs, *params]
-    return distributed.apply(static, piece, reset, h0, h_reset, tensors, state, time_first)
+    return distributed.apply(static, piece, reset, h0, h_reset, [*inputs, *params], time_first)
 
 
 def _static(row: Cell, choice, name: str, kernel: Kernel, options, inputs: int, reverse) -> Static:

@@ -15,7 +15,7 @@ from ..nn import members
 from ..options import integer
 
 #: Arguments of a layer that the block it stands in decides.
-DECIDED = ("input_size", "hidden_size", "batch_first", "device", "dtype")
+DECIDED = ("input_size", "hidden_size", "batch_first", "process_group", "device", "dtype")
 
 #: What makes a recurrent layer, batch first, from the number of its input channels.
 Factory = Callable[[int], torch.nn.Module]

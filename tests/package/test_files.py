@@ -5,11 +5,10 @@ import datetime
 import re
 
 import pytest
+import yaml
 
 import lrnn_kernels
 from tests import ROOT
-
-yaml = pytest.importorskip("yaml", reason="PyYAML of the extra 'test' is missing")
 
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())

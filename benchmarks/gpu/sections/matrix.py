@@ -11,10 +11,9 @@ import torch
 from lrnn_kernels import nn
 from lrnn_kernels.backends import choose
 
-from ...measure import inputs
+from ...measure.matrix_passes import passes
 from ...measure.results import Shape
 from ...measure.timing import ratio
-from ...measure.traffic import Op
 from .. import model, timing
 from ..place import Limit, Place
 from .machine import device
@@ -68,8 +67,11 @@ def run(place: Place, unit: tuple, emit, limit: Limit) -> None:
 
 def _kernel(place: Place, name: str, shape: Shape, emit) -> None:
     cases = {}
+    row, options = model.MATRIX_KERNELS[name]
+    operators = getattr(torch.ops, choose.BACKENDS[BACKEND].NAMESPACE)
     with torch.no_grad():
-        for direction, (call, alone) in passes(name, shape, place.device).items():
+        both = passes(operators, name, row, options, shape, place.device)
+        for direction, (call, alone) in both.items():
             cases[direction] = place.clock.prepare(call)
             cases[direction, "products"] = place.clock.prepare(alone)
         times = timing.interleave(cases, ROUNDS)
@@ -89,41 +91,6 @@ def _kernel(place: Place, name: str, shape: Shape, emit) -> None:
             f"{row['us_a_step']:.2f} us a step, model {seconds * 1e3:.3f} ms either way; "
             f"products alone {by:.2f} of our time",
         )
-
-
-def passes(name: str, shape: Shape, where: str) -> dict[str, tuple[Callable, Callable]]:
-    """Each direction's operator, and its products: of the state with all matrices in one, and of
-    the gradients of what they gave; the weights' gradient is one over all steps."""
-    B, T, C = shape
-    row, options = model.MATRIX_KERNELS[name]
-    operators = getattr(torch.ops, choose.BACKENDS[BACKEND].NAMESPACE)
-    forward = getattr(operators, name).default
-    backward = getattr(operators, f"{name}_backward").default
-    packed = torch.randn(B, T, len(row.inputs) * C, device=where)
-    weights = [w.to(where) for w in inputs.params(Op(row.name, row), C, torch.float32)]
-    numbers = row.numbers({**row.options, **options})
-    call = ([packed], weights, numbers, None, None, None, False)
-    y, _, saved = forward(*call, True)
-    dy = torch.randn_like(y)
-    stacked = torch.cat([w for w in weights if w.dim() == 2])
-    h, width = torch.randn(B, C, device=where), len(stacked)
-    gates, dgates = (torch.randn(B, width, device=where) for _ in range(2))
-    dh = torch.empty(B, C, device=where)
-    all_h, all_dgates = (torch.randn(B * T, n, device=where) for n in (C, width))
-
-    def products_forward() -> None:
-        for _ in range(T):
-            torch.mm(h, stacked.t(), out=gates)
-
-    def products_backward() -> None:
-        for _ in range(T):
-            torch.mm(dgates, stacked, out=dh)
-        torch.mm(all_dgates.t(), all_h)
-
-    return {
-        "forward": (lambda: forward(*call, True), products_forward),
-        "backward": (lambda: backward(*call, saved, dy, None), products_backward),
-    }
 
 
 def _layer(place: Place, name: str, shape: Shape, emit) -> None:

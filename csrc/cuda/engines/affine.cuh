@@ -160,7 +160,8 @@ struct Backward {
   }
 
   // The state before the step at a position is the output at the next position, unless a reset or
-  // the start of the sequence is between.
+  // the start of the sequence is between. A map, whose tiles are read first, needs no states, and
+  // has none.
   template <Read kRead>
   __device__ __forceinline__ Tile load(int64_t first, int64_t end) const {
     Tile tile;
@@ -172,7 +173,7 @@ struct Backward {
       for (int i = 0; i < kReads; ++i)
         tile.x[s][i] = inputs[i].template load<kRead>(args.inputs[i], t);
       tile.dy[s] = dy.template load<kRead>(args.dy, t);
-      if (Cell::kUsesState && first + s + 1 < args.T)
+      if (kRead == Read::kLast && Cell::kUsesState && first + s + 1 < args.T)
         tile.before[s] =
             states.template load<kRead>(args.states, time_at(args, share, first + s + 1));
       tile.reset[s] = is_reset(args, k, t);

@@ -1,6 +1,8 @@
 // Launches the affine kernels of one cell: the host's side of a pass.
 #pragma once
 
+#include <algorithm>
+
 #include "affine.cuh"
 #include "launch.cuh"
 
@@ -32,9 +34,10 @@ int launch_map(const ScanArgs& args, const GpuPlan& plan, void* workspace, Outpu
   if (lanes == 0) return 0;
   const Share share{lanes, row_lanes, plan.chunk, Pass<Cell, Io>::kForward != args.reverse,
                     workspace};
-  if (const int error =
-          launch(summarize<Pass, Cell, Io>, dim3(blocks_of(lanes, plan.lanes), chunks),
-                 dim3(plan.lanes, plan.groups), stream, args, share))
+  // A warp holds all lanes of a block that summarizes: total_map composes what it has of them.
+  const int64_t width = std::min(plan.lanes, kGpuWarp);
+  const dim3 grid(blocks_of(lanes, width), chunks), block(width, plan.groups);
+  if (const int error = launch(summarize<Pass, Cell, Io>, grid, block, stream, args, share))
     return error;
   return launch(write_maps<Io>, dim3(blocks_of(lanes, kGpuPlainThreads)), dim3(kGpuPlainThreads),
                 stream, args, share, chunks, scale, offset);
