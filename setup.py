@@ -9,6 +9,7 @@ torch: any compiler does.
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -105,6 +106,12 @@ class BuildKernels(build_ext):
         except RuntimeError as error:
             raise CompileError(str(error)) from error
         cache.stamp(output, libraries.digest(kind))
+
+    def copy_extensions_to_source(self):
+        """As an editable installation does: without its stamp a library would not be loaded."""
+        super().copy_extensions_to_source()
+        for stamp in (Path(self.build_lib) / "lrnn_kernels").glob("*.hash"):
+            shutil.copy(stamp, ROOT / "lrnn_kernels")
 
 
 class AnyPythonWheel(bdist_wheel):

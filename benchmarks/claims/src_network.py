@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import lrnn_kernels
 from lrnn_kernels import fixed_point
+from lrnn_kernels.nn.integer_src import fire
 from lrnn_kernels.tasks.mnist import PIXELS
 
 from .spikes import Spikes, drive, encode
@@ -114,33 +115,9 @@ class IntegerNetwork(Network):
 
     def activity(self, spikes: Spikes) -> Tensor:
         quantized = self.quantized()
-        straight = (
-            self.weight - self.weight.detach()
-        )  # exactly zero, so that integers stay integers
+        width = quantized.scale * self.softness
+        # Exactly zero, so that integers stay integers; its gradient is that of X by the current in
+        # units of the width, as the recipe's learning rate has it.
+        straight = (self.weight - self.weight.detach()) * width
         rounded = torch.from_numpy(quantized.weights.astype(np.float32)) + straight
-        return _Integers.apply(drive(rounded, spikes), quantized.scale * self.softness)
-
-
-class _Integers(torch.autograd.Function):
-    """Spikes (B, C) of neurons in integers whose inputs add up to u (T, B, C), with the detached
-    rule as its gradient."""
-
-    @staticmethod
-    def forward(ctx, u: Tensor, softness: float) -> Tensor:
-        total = (
-            u.to(torch.int32).flatten(1).numpy()
-        )  # sums of integers below 2^24 are exact in float32
-        states = fixed_point.neurons(total=total)
-        ctx.save_for_backward(*(torch.from_numpy(x).view(u.shape) for x in (states.I, states.h)))
-        ctx.softness = softness
-        return torch.from_numpy(states.spike.sum(0, dtype=np.float32)).view(u.shape[1:])
-
-    @staticmethod
-    def backward(ctx, dy: Tensor) -> tuple[Tensor, None]:
-        current, h = ctx.saved_tensors
-        slope = (
-            (current / ctx.softness).tanh_().square_().sub_(1).mul_((h / 1024.0).square_().sub_(1))
-        )  # (1 - tanh^2)(1 - h^2)
-        leak = torch.full((h.shape[2],), 1 - 1 / 16 - 1 / 32)
-        du, _ = lrnn_kernels.linear_scan(leak, (dy * slope).transpose(0, 1), reverse=True)
-        return du.transpose(0, 1), None
+        return fire(drive(rounded, spikes), width).sum(0)

@@ -14,6 +14,7 @@ from .containers import Parallel, Stack
 from .fq_bmru import FQBMRU
 from .gru import GRU
 from .hysteresis import BMRU, CMRU, AlphaCMRU
+from .integer_src import IntegerSRC
 from .invertible import Biorthogonal, Hyperbolic
 from .lru import LRU
 from .lstm import LSTM
@@ -37,6 +38,7 @@ __all__ = [
     "Biorthogonal",
     "EpsAnneal",
     "Hyperbolic",
+    "IntegerSRC",
     "MinGRU",
     "ModulatedLinear",
     "Parallel",

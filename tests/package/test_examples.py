@@ -31,6 +31,10 @@ def run(*command: str, cwd=ROOT) -> str:
 #: Every example: arguments that make it short, and what it then says.
 SHORT = {
     "agent_in_gymnasium.py": (["--iterations", "1"], "corridors of 2,000 cells: "),
+    "digits_to_vhdl.py": (
+        ["--steps", "20", "--neurons", "20", "--frames", "22"],
+        "Simulation(frames=44, values=",
+    ),
     "hybrid.py": (["--updates", "60", "--longer", "20"], "1,000 steps: accuracy "),
     "model_with_context.py": (["--epochs", "2"], "simulated in two variables: (2, 26, 3)"),
     "recording_to_twins.py": (["--twins", "2"], "unit 1: BURSTING"),

@@ -300,6 +300,25 @@ def test_a_source_distribution_holds_all_and_makes_a_pure_wheel(tmp_path):
         )
 
 
+BUILT_IN_PLACE = """
+import importlib.util, runpy, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else find(name, *rest)
+sys.argv = ["setup.py", "-q", "build_ext", "--inplace"]
+runpy.run_path("setup.py")
+"""
+
+
+def test_an_editable_installation_loads_what_it_built(tmp_path):
+    """Where pip isolates the build, which then has no torch: the fixed-point network alone."""
+    checkout = _copied(tmp_path / "checkout", SHIPPED)
+    _run(["-c", BUILT_IN_PLACE], checkout, LRNN_BUILD_ISAS="baseline")
+    script = "from lrnn_kernels.fixed_point import library; print(library.load()[2])"
+    done = _run(["-c", script], checkout, LRNN_CACHE=str(tmp_path / "cache"))
+    assert done.stdout == "built at install time\n"
+    assert done.stderr == ""
+
+
 def test_without_a_compiler_the_reference_runs_with_one_warning(tmp_path):
     script = """
 import warnings

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "backends": {"build", "cell", "options"},
     "calls": {"backends", "cell", "options"},
     "cells": {"calls", "backends", "cell", "options"},
-    "nn": {"cells", "calls", "cell", "options"},
+    "nn": {"cells", "calls", "cell", "fixed_point", "options"},
     "models": {"nn", "calls", "options"},
     "multistability": {"nn", "calls", "options"},
     "agents": {"nn", "cells", "calls", "options"},
