@@ -59,9 +59,11 @@ def _run(backend: str, args: argparse.Namespace) -> int:
             return cuda.check()
         everything = [line.name for line in cuda.lines()]
         return cuda.write_tables(everything if args.all else args.kernels or cuda.changed())
-    from . import triton
+    from . import triton_tables
 
-    return triton.check() if args.check else triton.write_tables(args.kernels, args.all)
+    if args.check:
+        return triton_tables.check()
+    return triton_tables.write_tables(args.kernels, args.all)
 
 
 def _missing(backend: str, check: bool) -> str | None:
