@@ -201,9 +201,8 @@ class ActorCritic:
     ) -> ActorCritic:
         """Iterations up to the settings' number, or so many of them; ``callback`` gets each one's
         ``ActorCriticProgress``. Returns itself."""
-        end = self.settings.iterations
-        if iterations is not None:
-            end = min(end, self.iteration + integer("iterations", iterations))
+        total = self.settings.iterations
+        end = nested.end_of_run(self.iteration, total, "iterations", iterations)
         while self.iteration < end:
             with sigint.whole():
                 progress = self._iterate()
@@ -350,8 +349,9 @@ class ActorCritic:
     def _order(self, count: int) -> Tensor:
         return torch.randperm(count, generator=self.walker.generator)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on; a copy, which torch.save takes."""
+    def state_dict(self, *, env: bool = True) -> dict[str, Any]:
+        """All that the future depends on; a copy, which torch.save takes. Without the environment
+        and the episodes under way with env=False."""
         return {
             "settings": asdict(self.settings),
             "iteration": self.iteration,
@@ -362,22 +362,28 @@ class ActorCritic:
             "optimizer": nested.copied(self.optimizer.state_dict()),
             "lr_share": self.lr_share,
             "value_optimizer": nested.copied(self.value_optimizer.state_dict()),
-            "value_state": nested.copied(self.value_state),
-            "walks": nested.copied(self.walks),
-            "walker": self.walker.state_dict(),
+            "value_state": nested.copied(self.value_state) if boolean("env", env) else None,
+            "walks": nested.copied(self.walks) if env else [],
+            "walker": self.walker.state_dict() if env else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from where ``state_dict`` was called, by one with the same settings."""
-        nested.check(state, self.state_dict())
-        self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
+    def load_state_dict(self, state: dict[str, Any], *, env: bool = True) -> None:
+        """Goes on from where ``state_dict`` was called, by one with the same settings, of
+        which ``iterations`` may differ. The environment goes back to its state then, too; with
+        env=False, episodes begin in the one that is here, which may be another."""
+        nested.check(state, self.state_dict(env=False), "iterations")
+        if boolean("env", env):
+            self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
+        else:
+            self.walker.begin_anew()
         self.actor.net.load_state_dict(state["actor"])
         self.critic.net.load_state_dict(state["critic"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         self.value_optimizer.load_state_dict(nested.copied(state["value_optimizer"]))
         for name in ("iteration", "steps", "beta", "lr_share"):
             setattr(self, name, state[name])
-        self.value_state, self.walks = nested.copied((state["value_state"], state["walks"]))
+        kept = (state["value_state"], state["walks"]) if env else (None, [])
+        self.value_state, self.walks = nested.copied(kept)
 
 
 def _mean(x: Tensor, valid: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..calls import sigint
-from ..options import integer, number
+from ..options import boolean, integer, number
 from . import environment, nested
 from .environment import Environment
 from .policy import Policy
@@ -166,9 +166,7 @@ class DRQN:
     ) -> DRQN:
         """Episodes up to the settings' number, or so many more; ``callback`` gets a
         ``DRQNProgress`` wherever some end. Returns itself."""
-        end = self.settings.episodes
-        if episodes is not None:
-            end = min(end, self.episode + integer("episodes", episodes))
+        end = nested.end_of_run(self.episode, self.settings.episodes, "episodes", episodes)
         while self.episode < end:
             with sigint.whole():
                 ended = self._walk(self.settings.exploration)
@@ -255,40 +253,45 @@ class DRQN:
         goes_on = ~batch.ends.to(self._like.device)
         return batch.reward + self.settings.gamma * after * goes_on
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on; a copy, which torch.save takes."""
+    def state_dict(self, *, env: bool = True) -> dict[str, Any]:
+        """All that the future depends on; a copy, which torch.save takes. Without the environment
+        and the episodes under way with env=False."""
         return {
             "settings": asdict(self.settings),
             "policy": nested.copied(dict(self.policy.state_dict())),
             "target": nested.copied(dict(self.target.state_dict())),
             "optimizer": nested.copied(self.optimizer.state_dict()),
             "replay": nested.copied(self.replay.state_dict()),
-            "env": self.env.get_state(),
             "generator": self.generator.get_state(),
-            **nested.copied({name: getattr(self, name) for name in _KEPT}),
+            **{name: getattr(self, name) for name in _COUNTED},
+            "walk": self._walk_state() if boolean("env", env) else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from where ``state_dict`` was called, by a DRQN with the same settings."""
-        nested.check(state, self.state_dict())
-        self.env.set_state(state["env"])  # it may refuse it
+    def _walk_state(self) -> dict[str, Any]:
+        kept = nested.copied({name: getattr(self, name) for name in _WALKED})
+        return {"env": self.env.get_state(), **kept}
+
+    def load_state_dict(self, state: dict[str, Any], *, env: bool = True) -> None:
+        """Goes on from where ``state_dict`` was called, by a DRQN with the same settings, of
+        which ``episodes`` may differ. The environment goes back to its state then, too; with
+        env=False, episodes begin in the one that is here, which may be another."""
+        nested.check(state, self.state_dict(env=False), "episodes")
+        if boolean("env", env):
+            walk = state["walk"]
+            nested.check_walk(walk, "_begin", self.env.batch_size)
+            self.env.set_state(walk["env"])  # it may refuse it
+            for name, value in nested.copied({name: walk[name] for name in _WALKED}).items():
+                setattr(self, name, value)
+        else:
+            self._begin_walk()
         self.policy.load_state_dict(state["policy"])
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))
         self.replay.load_state_dict(nested.copied(state["replay"]))
         self.generator.set_state(state["generator"])
-        for name, value in nested.copied({name: state[name] for name in _KEPT}).items():
-            setattr(self, name, value)
+        for name in _COUNTED:
+            setattr(self, name, state[name])
 
 
-_KEPT = (
-    "episode",
-    "steps",
-    "loss",
-    "_observation",
-    "_reset",
-    "_begin",
-    "_state",
-    "_walked",
-    "_own",
-)
+_COUNTED = ("episode", "steps", "loss")
+_WALKED = ("_observation", "_reset", "_begin", "_state", "_walked", "_own")

@@ -13,6 +13,8 @@ from ..nn import members
 from ..nn.members import State
 from ..options import boolean, integer, number
 
+_DROPOUT = torch.nn.modules.dropout._DropoutNd
+
 #: What the head's last weights are multiplied with where the first probabilities are given: logits
 #: are then nearly the bias.
 FIRST_WEIGHTS = 0.1
@@ -30,12 +32,16 @@ class Policy(nn.Module):
         hidden (keyword): units between the outputs of rnn and the logits, with a ReLU; None for a
             linear map.
         critic: whether there is a linear map to a value, as PPO needs.
+        encoder: a module between an observation and rnn, such as Sequential(Linear, ReLU): it maps
+            (N,observation_size) to (N,input_size of rnn), all steps of a sequence at once; None if
+            rnn reads observations.
+        observation_size: of an observation, with an encoder; else rnn's input_size.
         first: the probabilities of the actions before training, positive, with sum 1: the last
             bias is log p, and the last weights are a tenth of torch.nn.Linear's own. None leaves
             both as torch draws them.
 
-    Attributes: ``rnn``; ``head``, a Linear or Sequential(Linear, ReLU, Linear); ``critic``, a
-    Linear or None; ``actions``, ``observation_size``.
+    Attributes: ``rnn``; ``encoder``; ``head``, a Linear or Sequential(Linear, ReLU, Linear);
+    ``critic``, a Linear or None; ``actions``, ``observation_size``.
 
     Arguments of the call:
         x: (B,T,observation_size), of the parameters' dtype.
@@ -55,6 +61,8 @@ class Policy(nn.Module):
         *,
         hidden: int | None = None,
         critic: bool = True,
+        encoder: nn.Module | None = None,
+        observation_size: int | None = None,
         first: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
@@ -66,8 +74,8 @@ class Policy(nn.Module):
         without_dropout("rnn", rnn)
         self.actions = integer("actions", actions, 2)
         probabilities = None if first is None else _probabilities(first, actions)
-        self.rnn = rnn
-        self.observation_size: int = rnn.input_size
+        self.rnn, self.encoder = rnn, encoder
+        self.observation_size: int = _observation_size(rnn, encoder, observation_size)
         width = members.width(rnn)
         like = next(rnn.parameters())
         like = {"device": like.device, "dtype": like.dtype}
@@ -96,14 +104,33 @@ class Policy(nn.Module):
             raise ValueError(
                 f"x must have shape (B, T, {self.observation_size}), got {arguments.shape(x)}"
             )
-        return members.run(self.rnn, x, state, reset)
+        return members.run(self.rnn, self._encoded(x), state, reset)
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        """What rnn reads, of observations (...,observation_size)."""
+        if self.encoder is None:
+            return x
+        if x.shape[-1:] != (self.observation_size,):
+            raise ValueError(
+                f"observations must have {self.observation_size} channels, got shape "
+                f"{arguments.shape(x)}"
+            )
+        given = x.reshape(-1, self.observation_size)
+        rows = self.encoder(given)
+        if rows.shape != (len(given), self.rnn.input_size):
+            raise ValueError(
+                f"encoder must map (N,{self.observation_size}) to (N,{self.rnn.input_size}), which "
+                f"rnn reads, got {arguments.shape(rows)} of {arguments.shape(given)}"
+            )
+        return rows.view(*x.shape[:-1], self.rnn.input_size)
 
     def step(
         self, observation: Tensor, state: State | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """One step: observation (B,observation_size), or (observation_size,); reset bool (B,), or
         (). Returns (logits, state), (B,actions) or (actions,)."""
-        y, state = members.step(self.rnn, observation, state, reset)
+        arguments.tensor("observation", observation)
+        y, state = members.step(self.rnn, self._encoded(observation), state, reset)
         return self.head(y), state
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> Tensor:
@@ -125,11 +152,28 @@ def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:
 def without_dropout(what: str, network: nn.Module) -> None:
     """Raises ValueError for a network that answers otherwise when it is asked again."""
     for module in network.modules():
-        if getattr(module, "dropout", 0.0):
+        rate = module.p if isinstance(module, _DROPOUT) else getattr(module, "dropout", 0.0)
+        if rate:
             raise ValueError(
-                f"{what} must have dropout=0, got {module.dropout} in {type(module).__name__}: an "
-                "action's probability would not be the same again"
+                f"{what} must have dropout=0, got {rate} in {type(module).__name__}: an action's "
+                "probability would not be the same again"
             )
+
+
+def _observation_size(rnn: nn.Module, encoder: nn.Module | None, given: int | None) -> int:
+    if encoder is None:
+        if given is not None and given != rnn.input_size:
+            raise ValueError(
+                f"observation_size must be rnn's input_size, {rnn.input_size}, without an encoder, "
+                f"got {given}"
+            )
+        return rnn.input_size
+    if not isinstance(encoder, nn.Module):
+        raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
+    without_dropout("encoder", encoder)
+    if given is None:
+        raise ValueError("observation_size must be given with an encoder, got None")
+    return integer("observation_size", given)
 
 
 def _probabilities(first: Sequence[float], actions: int) -> list[float]:

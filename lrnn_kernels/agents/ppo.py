@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..calls import sigint
 from ..nn import EpsAnneal
-from ..options import integer, number
+from ..options import boolean, integer, number
 from . import environment, nested
 from .environment import Environment
 from .policy import Policy
@@ -190,9 +190,8 @@ class PPO:
     ) -> PPO:
         """Iterations up to the settings' number, or so many of them; ``callback`` gets each one's
         ``PPOProgress``. Returns itself."""
-        end = self.settings.iterations
-        if iterations is not None:
-            end = min(end, self.iteration + integer("iterations", iterations))
+        total = self.settings.iterations
+        end = nested.end_of_run(self.iteration, total, "iterations", iterations)
         while self.iteration < end:
             with sigint.whole():
                 progress = self._iterate()
@@ -287,8 +286,9 @@ class PPO:
         valid = (~window.begins).to(gain.dtype)
         return _Batch(window.action, valid, logs, standardized(gain, valid), gain + values)
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that the future depends on; a copy, which torch.save takes."""
+    def state_dict(self, *, env: bool = True) -> dict[str, Any]:
+        """All that the future depends on; a copy, which torch.save takes. Without the environment
+        and the episodes under way with env=False."""
         return {
             "settings": asdict(self.settings),
             "iteration": self.iteration,
@@ -297,13 +297,18 @@ class PPO:
             "optimizer": nested.copied(self.optimizer.state_dict()),
             "anneal": None if self.anneal is None else self.anneal.state_dict(),
             "best": nested.copied(self.best),
-            "walker": self.walker.state_dict(),
+            "walker": self.walker.state_dict() if boolean("env", env) else None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from where ``state_dict`` was called, by a PPO with the same settings."""
-        nested.check(state, self.state_dict())
-        self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
+    def load_state_dict(self, state: dict[str, Any], *, env: bool = True) -> None:
+        """Goes on from where ``state_dict`` was called, by a PPO with the same settings, of
+        which ``iterations`` may differ. The environment goes back to its state then, too; with
+        env=False, episodes begin in the one that is here, which may be another."""
+        nested.check(state, self.state_dict(env=False), "iterations")
+        if boolean("env", env):
+            self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
+        else:
+            self.walker.begin_anew()
         self.iteration, self.steps = state["iteration"], state["steps"]
         self.policy.load_state_dict(state["policy"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))

@@ -53,14 +53,19 @@ class Walker:
     ) -> None:
         self.policy, self.env, self.generator = policy, env, generator
         self.like = next(policy.parameters())
-        none = torch.zeros(env.batch_size, dtype=torch.bool)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """An episode in every environment."""
+        B = self.env.batch_size
+        none = torch.zeros(B, dtype=torch.bool)
         #: After the steps so far: what is seen, whether it is an episode's first, whether the next
         #: step only begins one, and the recurrent state.
-        self.observation = env.reset()
+        self.observation = self.env.reset()
         self.reset, self.begin = none, none
         self.state: State | None = None
         #: Sum of rewards and steps of each episode so far, (2B,).
-        self.so_far = torch.zeros(2 * env.batch_size, dtype=torch.float64)
+        self.so_far = torch.zeros(2 * B, dtype=torch.float64)
 
     @torch.no_grad()
     def walk(self, steps: int) -> Window:
@@ -95,6 +100,7 @@ class Walker:
         return total[over], steps[over]
 
     def state_dict(self) -> dict[str, Any]:
+        """All that the future depends on, the environment's state too."""
         return {
             "env": self.env.get_state(),
             **nested.copied({name: getattr(self, name) for name in _KEPT}),
@@ -102,6 +108,7 @@ class Walker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        nested.check_walk(state, "begin", self.env.batch_size)
         nested.keys("walker", state, {"env", "generator", *_KEPT})
         self.env.set_state(state["env"])
         self.generator.set_state(state["generator"])

@@ -324,3 +324,15 @@ def test_what_does_not_fit_is_refused():
         agent.load_state_dict(made(lr=0.5).state_dict())
     with pytest.raises(ValueError, match="state must have the keys actor, beta, critic"):
         agent.load_state_dict({"actor": {}})
+
+
+def test_it_goes_on_in_another_environment():
+    one = made().train(iterations=2)
+    other = made(seed=5)
+    env = other.walker.env
+    other.load_state_dict(one.state_dict(env=False), env=False)
+    assert other.walker.env is env
+    assert cases.same(dict(other.actor.net.state_dict()), dict(one.actor.net.state_dict()))
+    assert other.train(iterations=1).iteration == 3
+    with pytest.raises(ValueError, match="no environment: load it with env=False"):
+        made().load_state_dict(one.state_dict(env=False))

@@ -189,7 +189,7 @@ def test_it_goes_on_with_the_same_bits(network, tmp_path):
 def test_a_state_that_does_not_fit_changes_nothing():
     agent, other = made(count=3), made(count=4).train(episodes=10)
     before = agent.state_dict()
-    with pytest.raises(ValueError, match=r"state\['seed'\] must be torch.int64 of shape \(3,\)"):
+    with pytest.raises(ValueError, match="state must be of 3 environments, as env, got 4"):
         agent.load_state_dict(other.state_dict())
     assert cases.same(agent.state_dict(), before)
 
@@ -289,3 +289,16 @@ def test_what_does_not_fit_is_refused():
         endless.head.bias.copy_(torch.tensor([0.0, 0, 99, 0]))  # to the left
     with pytest.raises(RuntimeError, match="2 episodes are not over after 3 steps"):
         agents.play(endless, env, most=3)
+
+
+def test_it_goes_on_in_another_environment():
+    one = made(count=3).train(episodes=8)
+    other = made(count=4)
+    other.load_state_dict(one.state_dict(env=False), env=False)
+    assert other.episode == one.episode
+    assert cases.same(dict(other.policy.state_dict()), dict(one.policy.state_dict()))
+    assert len(other.replay) == len(one.replay)
+    other.train(episodes=4)
+    assert other.episode > one.episode
+    with pytest.raises(ValueError, match="no environment: load it with env=False"):
+        made(count=3).load_state_dict(one.state_dict(env=False))

@@ -156,9 +156,81 @@ def test_a_state_that_does_not_fit_changes_nothing():
     agent = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN))
     other = agents.PPO(cases.policy(), cases.mazes(4), agents.PPOSettings(**PLAIN)).train()
     before = agent.state_dict()
-    with pytest.raises(ValueError, match=r"state\['seed'\] must be torch.int64 of shape \(3,\)"):
+    with pytest.raises(ValueError, match="state must be of 3 environments, as env, got 4"):
         agent.load_state_dict(other.state_dict())
     assert cases.same(agent.state_dict(), before)
+
+
+def test_it_goes_on_in_another_environment():
+    """As in a curriculum: another number of them, each at the beginning of an episode."""
+    one = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN)).train()
+    longer = agents.PPOSettings(**{**PLAIN, "iterations": 9})
+    env = cases.mazes(5, seed=2)
+    other = agents.PPO(cases.policy(), env, longer)
+    other.load_state_dict(one.state_dict(), env=False)
+    assert other.walker.env is env
+    assert cases.same(dict(other.policy.state_dict()), dict(one.policy.state_dict()))
+    told = []
+    other.train(told.append)
+    assert [progress.iteration for progress in told] == [7, 8, 9]
+    assert told[0].steps > one.steps
+
+
+def test_a_state_without_an_environment():
+    """Where the environment has no state to give."""
+    one = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN))
+    one.walker.env.get_state = None  # not called
+    state = one.train(iterations=2).state_dict(env=False)
+    other = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN))
+    with pytest.raises(ValueError, match="no environment: load it with env=False"):
+        other.load_state_dict(state)
+    other.load_state_dict(state, env=False)
+    assert other.train().iteration == 6
+
+
+def test_a_finished_run_says_so():
+    agent = agents.PPO(cases.policy(), cases.mazes(3), agents.PPOSettings(**PLAIN)).train()
+    agent.train()  # nothing to do
+    with pytest.raises(ValueError, match=r"iterations must be None, as all 6 .* are done, got 5"):
+        agent.train(iterations=5)
+
+
+def test_an_encoder_before_the_memory():
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(torch.nn.Linear(4, 12), torch.nn.ReLU(), torch.nn.Linear(12, 6))
+    rnn = nn.GRU(6, 8, batch_first=True)
+    policy = agents.Policy(rnn, 4, encoder=encoder, observation_size=4)
+    x, reset = torch.rand(3, 7, 4), torch.rand(3, 7) < 0.3
+    logits, _ = policy(x, None, reset)
+    want, _ = rnn(encoder(x), None, reset)
+    torch.testing.assert_close(logits, policy.head(want))
+    state, found = None, []
+    for t in range(7):
+        out, state = policy.step(x[:, t], state, reset[:, t])
+        found.append(out)
+    torch.testing.assert_close(torch.stack(found, 1), logits)
+    torch.testing.assert_close(policy.step(x[0, 0])[0], policy.step(x[:, 0])[0][0])
+    before = encoder[0].weight.detach().clone()
+    agents.PPO(policy, cases.mazes(3), agents.PPOSettings(**PLAIN)).train(iterations=2)
+    assert not torch.equal(before, encoder[0].weight)
+
+
+def test_what_no_encoder_can_be_is_refused():
+    rnn, encoder = nn.GRU(6, 8, batch_first=True), torch.nn.Linear(4, 5)
+    with pytest.raises(ValueError, match="observation_size must be given with an encoder"):
+        agents.Policy(rnn, 4, encoder=encoder)
+    with pytest.raises(ValueError, match="observation_size must be rnn's input_size, 6"):
+        agents.Policy(rnn, 4, observation_size=4)
+    with pytest.raises(TypeError, match=r"encoder must be a torch\.nn\.Module, got int"):
+        agents.Policy(rnn, 4, encoder=3, observation_size=4)
+    policy = agents.Policy(rnn, 4, encoder=encoder, observation_size=4)
+    with pytest.raises(ValueError, match=r"encoder must map \(N,4\) to \(N,6\).* got \(14, 5\)"):
+        policy(torch.rand(2, 7, 4))
+    with pytest.raises(ValueError, match=r"observations must have 4 channels, got shape \(2, 3\)"):
+        policy.step(torch.rand(2, 3))
+    dropping = torch.nn.Sequential(encoder, torch.nn.Dropout(0.5))
+    with pytest.raises(ValueError, match=r"encoder must have dropout=0, got 0\.5 in Dropout"):
+        agents.Policy(rnn, 4, encoder=dropping, observation_size=4)
 
 
 class Interrupting:
@@ -323,7 +395,7 @@ def test_what_does_not_fit_is_refused():
     ):
         agent.load_state_dict({"policy": state["policy"]})
     other = ppo(policy, env, agents.PPOSettings(iterations=3, lr=1e-3))
-    with pytest.raises(ValueError, match="of the same settings, got another iterations, lr"):
+    with pytest.raises(ValueError, match="of the same settings, got another lr"):
         other.load_state_dict(state)
 
 
