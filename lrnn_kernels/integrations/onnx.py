@@ -85,12 +85,20 @@ class _Step(nn.Module):
     def __init__(self, network: nn.Module, state: object) -> None:
         super().__init__()
         self.network = network
-        self.form = pytree.tree_structure(state)
+        leaves, self.form = pytree.tree_flatten(state)
+        self.held = [isinstance(leaf, Tensor) for leaf in leaves]  # others are None
 
     def forward(self, x: Tensor, reset: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        state = pytree.tree_unflatten(list(states), self.form)
+        given = iter(states)
+        leaves = [next(given) if held else None for held in self.held]
+        state = pytree.tree_unflatten(leaves, self.form)
         out, after = self.network.step(x, state, reset)
-        return out, *pytree.tree_leaves(after)
+        return out, *_tensors(after)
+
+
+def _tensors(state: object) -> list[Tensor]:
+    """A state's, in order; parts that a network does without are None."""
+    return [leaf for leaf in pytree.tree_leaves(state) if isinstance(leaf, Tensor)]
 
 
 @torch.no_grad()
@@ -101,8 +109,8 @@ def _step_model(network: nn.Module, x: Tensor | None) -> onnx.ModelProto:
     done = plain(network).to(x.device)
     _, state = done.step(x)
     _, twice = done.step(torch.cat([x, x]))
-    states = pytree.tree_leaves(state)
-    batch = [_batch_of(*pair) for pair in zip(states, pytree.tree_leaves(twice), strict=True)]
+    states = _tensors(state)
+    batch = [_batch_of(*pair) for pair in zip(states, _tensors(twice), strict=True)]
     reset = torch.zeros(x.shape[0], dtype=torch.bool, device=x.device)
     count = range(len(states))
     with _quiet():

@@ -128,8 +128,20 @@ class RecurrentModule(TensorDictModuleBase):
         batch = shape.numel()
         value = tensordict.get(self.in_keys[0])
         x = value.reshape(batch, *steps, value.shape[-1])
-        reset = tensordict.get(_INIT).reshape(batch, *steps)
+        reset = tensordict.get(_INIT, None)
+        if reset is None:
+            raise ValueError(
+                f"tensordict must hold {_INIT!r}, which says where episodes begin: the environment "
+                "needs the transform InitTracker()"
+            )
+        reset = reset.reshape(batch, *steps)
         state = self._state(tensordict, batch, steps)
+        if state is None and not steps and not bool(reset.all()):
+            raise ValueError(
+                f"tensordict must hold {', '.join(map(repr, self.in_keys[1:-1]))} where an episode "
+                "goes on, or it would be forgotten: the environment needs the transform "
+                "make_tensordict_primer()"
+            )
         if steps:
             order = (lambda h: h) if self.layer.batch_first else (lambda h: h.transpose(0, 1))
             out, after = self.layer(order(x), state, order(reset))

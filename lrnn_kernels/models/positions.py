@@ -14,6 +14,9 @@ Waves = tuple[Tensor, Tensor]
 def count(start: Tensor, steps: int, reset: Tensor | None) -> Tensor:
     """Positions of so many steps and of the one to come, (B,steps+1) int64: start (B,) is that of
     the first, and a step where reset (B,steps) is True has position 0."""
+    if steps == 1:  # in streaming, and in files of one step, which need no scan
+        first = start[:, None] if reset is None else torch.where(reset, 0, start[:, None])
+        return torch.cat([first, first + 1], 1)
     step = torch.arange(steps + 1, device=start.device)
     going_on = start[:, None] + step
     if reset is None:

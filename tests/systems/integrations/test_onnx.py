@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from lrnn_kernels import nn
+from lrnn_kernels import models, nn
 from lrnn_kernels.integrations.onnx import export_sequence, export_step
 from tests.layers.cases import LAYERS, make
 
@@ -97,6 +97,36 @@ def test_a_step_of_a_network(name, tmp_path):
     export_step(network, tmp_path / "step.onnx", x=torch.zeros(2, 3))
     out, after = network.step(x, state, reset)
     _compare(tmp_path / "step.onnx", _feed(x, reset, state), out, after)
+
+
+BACKBONES = {
+    "mean": {"head": "mean"},
+    "last": {"head": "last", "positions": 0},
+    "windows": {"head": "steps", "conv": 3, "cell": ("LRU", "BMRU")},
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_steps_of_a_backbone(name, tmp_path):
+    """Whose state counts steps too, and has parts that are None where it does without."""
+    torch.manual_seed(0)
+    given = {"cell": "CMRU", "width": 8, "depth": 2, **BACKBONES[name]}
+    network = models.Backbone(models.BackboneConfig(3, 5, **given)).eval()
+    export_step(network, tmp_path / "step.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx")
+    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+    states = {
+        i.name: np.zeros([d if isinstance(d, int) else 4 for d in i.shape], kinds[i.type])
+        for i in session.get_inputs()[2:]
+    }
+    state, reset = None, torch.ones(4, dtype=torch.bool)
+    for t in range(7):
+        x = torch.randn(4, 3)
+        want, state = network.step(x, state, reset)
+        got, *after = session.run(None, {"x": x.numpy(), "reset": reset.numpy(), **states})
+        np.testing.assert_allclose(got, want.numpy(), **ROUNDING)
+        states = dict(zip(states, after, strict=True))
+        reset = torch.tensor([False, t == 2, False, False])
 
 
 @pytest.mark.parametrize("name", ["BMRU", "LRU", "SRC"])

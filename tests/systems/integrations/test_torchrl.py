@@ -80,8 +80,9 @@ def test_a_sequence_is_that_of_torchrls_gru(shape):
 def test_without_stored_states_an_episode_begins():
     theirs, ours = _pair()
     data = _data(5, 9).exclude("recurrent_state")
-    data["is_init"][:, 1:] = False
     for mode in (False, True):
+        # A step without a state can only begin; a sequence may go on from one that was not kept.
+        data["is_init"][:] = not mode
         with set_recurrent_mode(mode):
             want, got = theirs(data.clone()), ours(data.clone())
         torch.testing.assert_close(got["features"], want["features"])
@@ -190,3 +191,16 @@ def test_without_the_extra_its_name_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchrl.envs", None)
     with pytest.raises(ImportError, match=r"needs torchrl: pip install 'lrnn-kernels\[torchrl\]'"):
         importlib.import_module(RecurrentModule.__module__)
+
+
+def test_a_transform_that_was_forgotten_is_named():
+    """Without the state of the step before, or without what says that none is needed, nothing is
+    remembered, and nobody would notice."""
+    _, ours = _pair()
+    data = _data(2, 5)
+    with pytest.raises(ValueError, match=r"'is_init'.*InitTracker\(\)"):
+        ours(data.exclude("is_init"))
+    lacking = data.exclude("recurrent_state")
+    lacking["is_init"][:] = False
+    with pytest.raises(ValueError, match=r"'recurrent_state'.*make_tensordict_primer\(\)"):
+        ours(lacking)
