@@ -159,6 +159,8 @@ def play(
     actions, whose environment is a ``PreviousStep``, the greedy ones are the means. Begins with
     ``env.reset()``; RuntimeError after ``most`` steps.
     """
+    if not hasattr(policy, "greedy"):
+        raise TypeError(f"policy must be an agents.Policy or Actor, got {type(policy).__name__}")
     if hasattr(policy, "action_size"):
         check_tensors(env, "action_size", "agents.PreviousStep")
         fits(env, policy, "action_size")

@@ -71,6 +71,8 @@ class BackboneConfig:
     def __post_init__(self) -> None:
         for name in ("input_size", "output_size", "width", "depth", "expansion"):
             integer(name, getattr(self, name))
+        if isinstance(self.cell, list):
+            self._keep("cell", tuple(self.cell))
         parts = self.cell if isinstance(self.cell, tuple) else (self.cell,)
         if not parts:
             raise ValueError("cell must hold at least one layer, got ()")

@@ -108,7 +108,7 @@ def test_progress_is_few_lines_elsewhere(monkeypatch):
     progress.end()
     lines = said.getvalue().splitlines()
     assert "\r" not in said.getvalue()
-    assert lines[0] == "lrnn_kernels: compiling answers: 301 files"
+    assert lines[0] == "lrnn_kernels: compiling answers: 301 files, once"
     assert lines[1] == "lrnn_kernels: compiling answers: 10 of 301 files, 10 s, 291 files left"
     assert [line.split()[3] for line in lines[1:-1]] == ["10", "30", "70", "150", "230"]
     assert lines[-1] == "lrnn_kernels: compiled answers in 301 s"

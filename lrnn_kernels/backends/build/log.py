@@ -66,7 +66,7 @@ class Progress:
         self.name, self.total = name, total
         self.start = self.said = time.monotonic()
         self.quiet = QUIET
-        info(f"compiling {name}: {total} files")
+        info(f"compiling {name}: {total} files, once")
 
     def step(self, done: int, label: str) -> None:
         now = time.monotonic()

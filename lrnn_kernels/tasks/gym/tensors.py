@@ -131,5 +131,10 @@ def batched(
         batch_size: B.
         seed: of all: environment i has seed + i.
     """
+    if not callable(make):
+        raise TypeError(
+            f"make must be a function that returns an environment, got {type(make).__name__}; "
+            "lambda: gymnasium.make('CartPole-v1'), for instance"
+        )
     integer("batch_size", batch_size)
     return Tensors(SyncVectorEnv([lambda: Flat(make())] * batch_size), seed=seed)

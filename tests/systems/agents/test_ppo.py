@@ -363,6 +363,8 @@ def test_settings_that_make_no_sense_are_refused(name):
 
 def test_what_does_not_fit_is_refused():
     policy, env = cases.policy(), cases.mazes(3)
+    with pytest.raises(TypeError, match=r"policy must be an agents\.Policy or Actor, got GRU"):
+        agents.play(policy.rnn, env)
     ppo = agents.PPO
     with pytest.raises(TypeError, match=r"policy must be an agents\.Policy, got GRU"):
         ppo(policy.rnn, env)

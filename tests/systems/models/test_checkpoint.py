@@ -152,3 +152,7 @@ def test_errors_of_layers_and_data():
         BackboneConfig.from_dict({**data, "cell": {"name": "BMRU"}})
     with pytest.raises(TypeError, match="data must be a dict, got str"):
         BackboneConfig.from_dict("x")
+
+
+def test_a_list_of_cells_is_a_tuple():
+    assert BackboneConfig(1, 2, cell=["LRU", "BMRU"]).cell == ("LRU", "BMRU")

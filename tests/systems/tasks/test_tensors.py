@@ -193,6 +193,8 @@ def test_what_does_not_fit_is_refused():
         env.step(action, torch.tensor([False, True]))
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         gym.batched(Shown, 0)
+    with pytest.raises(TypeError, match=r"make must be a function .*, got str"):
+        gym.batched("CartPole-v1", 4)
     with pytest.raises(TypeError, match="seed must be an int, got str"):
         gym.batched(Shown, 1, seed="0")
     env = gym.Tensors(
