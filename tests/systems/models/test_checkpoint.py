@@ -155,4 +155,5 @@ def test_errors_of_layers_and_data():
 
 
 def test_a_list_of_cells_is_a_tuple():
-    assert BackboneConfig(1, 2, cell=["LRU", "BMRU"]).cell == ("LRU", "BMRU")
+    given = [["LRU", "BMRU"], ("LRU", "BMRU")]
+    assert len({BackboneConfig(1, 2, cell=cell) for cell in given}) == 1
