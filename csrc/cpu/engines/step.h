@@ -83,22 +83,31 @@ struct Step {
         });
   }
 
-  template <bool kSave>
-  static void forward_steps(const ScanArgs& call, const Task& k, State& state) {
-    const ScanArgs args = call;
-    const Cell cell(args.options);
-    const Params params(args, k);
-    const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0), n = k.c1 - k.c0;
+  struct ForwardRows {
+    State state;
+    const Params params;
     State h_reset;
     RowCopy<S> copies[kCopies];
-    load_boundary<StateIo, false>(args.h_reset, k, h_reset);
+    ForwardRows(const ScanArgs& args, const Task& k) : params(args, k) {
+      begin_carry<StateIo, false>(args.h0, k, state);
+      load_boundary<StateIo, false>(args.h_reset, k, h_reset);
+    }
+  };
+
+  template <bool kSave>
+  static void forward_steps(const ScanArgs& call, const Task& k, ForwardRows& rows) {
+    const ScanArgs args = call;
+    const Cell cell(args.options);
+    State& state = rows.state;
+    const Params& params = rows.params;
+    const int64_t direction = args.reverse ? -1 : 1, t0 = time_at(args, k.s0), n = k.c1 - k.c0;
     Resets resets(args.reset, k, t0, direction);
-    Inputs inputs(args, args.inputs, k, t0, direction, copies);
+    Inputs inputs(args, args.inputs, k, t0, direction, rows.copies);
     Writer<Io> y(args.y, k, t0, direction, args.nontemporal);
     const bool every_step = kSave && args.interval == 0;
     Writer<SavedIo> saved(every_step ? args.saved : Output{}, k, t0, direction, args.nontemporal);
     for (int64_t s = k.s0; s < k.s1; ++s) {
-      if (resets.next()) copy_row(h_reset, n, state);
+      if (resets.next()) copy_row(rows.h_reset, n, state);
       if (kSave && !every_step && s % args.interval == 0) {
         R* const row = static_cast<R*>(args.saved.data) + k.b * args.saved.stride_b +
                        s / args.interval * args.saved.stride_t + k.c0;
@@ -126,13 +135,12 @@ struct Step {
   }
 
   static void forward(const ScanArgs& args, const Task& k) {
-    State state;
-    begin_carry<StateIo, false>(args.h0, k, state);
+    Placed<ForwardRows> placed(args, k);
     if (!kReadsOutput && args.saved.data)
-      forward_steps<!kReadsOutput>(args, k, state);
+      forward_steps<!kReadsOutput>(args, k, *placed.rows);
     else
-      forward_steps<false>(args, k, state);
-    end_carry<StateIo>(state, k, args.h_last);
+      forward_steps<false>(args, k, *placed.rows);
+    end_carry<StateIo>(placed.rows->state, k, args.h_last);
   }
 
   // What was saved of the states in a run of steps [lo, hi), walked downwards: the row after the

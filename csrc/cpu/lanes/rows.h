@@ -1,6 +1,8 @@
 // The rows that a pass keeps at hand: carries, parameters, the states at the ends of a sequence.
 #pragma once
 
+#include <new>
+
 #include "streams.h"
 
 namespace lrnn::LRNN_ISA {
@@ -100,6 +102,26 @@ struct alignas(kPage) PassRows {
   const ParamRows<Io, kParams> params;
   RowCopy<typename Io::S> copies[kCopies > 0 ? kCopies : 1];
   LRNN_HD PassRows(const ScanArgs& args, const Task& k) : params(args, k) {}
+};
+
+// The rows of a pass that stores more than it loads, in one piece (see kRowPitch) that begins a
+// little behind the first input in its page. A load waits for stores shortly before it at the same
+// place in a page, so each row should come by a place after all that load from there: outputs begin
+// half a kilobyte away from the input (csrc/torch/outputs.cpp), and what is carried half way
+// between. Else a forward pass that saves three states takes up to twice the time, by chance of
+// where the stack and the input are.
+template <class Rows>
+struct Placed {
+  static constexpr int64_t kPlaces = 1024, kBehind = 256;
+  alignas(kPage) unsigned char room[sizeof(Rows) + kPlaces];
+  Rows* const rows;
+  Placed(const ScanArgs& args, const Task& k) : rows(new (room + place(args)) Rows(args, k)) {}
+  Placed(const Placed&) = delete;
+
+  static int64_t place(const ScanArgs& args) {
+    const int64_t first = reinterpret_cast<intptr_t>(args.inputs[0].data);
+    return (first + (args.reverse ? kBehind : -kBehind)) & (kPlaces - 64);
+  }
 };
 
 // A row at the start of a sequence or a reset, rounded to the storage of what a later step reads of
