@@ -53,6 +53,10 @@ class Traces:
     def __len__(self) -> int:
         return self.bits.shape[0]
 
+    def __repr__(self) -> str:
+        images, steps, _ = self.bits.shape
+        return f"Traces({images} images, {steps} steps, {self.inputs} inputs)"
+
     def __getitem__(self, images: slice) -> Traces:
         """The traces of some of the images: traces[3:5]."""
         if not isinstance(images, slice):

@@ -8,8 +8,9 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
+from ..calls.arguments import shape
 from ..options import number
+from .given import numbers
 from .model import Model
 from .models import MODELS
 from .noise import Noise
@@ -18,18 +19,19 @@ DTYPES = (torch.float32, torch.float64)
 
 
 def model(x: object) -> Model:
-    """A model, or the name of one."""
+    """A model, or the name of one, in capitals or not."""
     if isinstance(x, Model):
         return x
-    if not isinstance(x, str) or x not in MODELS:
+    if not isinstance(x, str) or x.lower() not in MODELS:
         known = ", ".join(map(repr, MODELS))
         raise ValueError(f"model must be a Model or one of {known}, got {x!r}")
-    return MODELS[x]
+    return MODELS[x.lower()]
 
 
 def conductances(g: object, model: Model, batched: bool = False) -> Tensor:
-    """g (..., channels), or (B, channels) where batched, in mS/cm^2."""
-    tensor("g", g)
+    """g (..., channels), or (B, channels) where batched, in mS/cm^2, of a tensor or of what
+    ``given.numbers`` takes."""
+    g = numbers("g", g, f", for {' '.join(model.channel_names)} in the order of channel_names")
     if not g.is_floating_point():
         raise TypeError(f"g must be floating point, got {g.dtype}")
     if not batched and g.dtype not in DTYPES:  # sums of large terms, whose difference is asked for

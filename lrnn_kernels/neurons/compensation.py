@@ -11,12 +11,13 @@ from torch import Tensor
 from ..options import integer, number
 from . import arguments
 from .dic import At
+from .given import Numbers
 from .model import Model
 
 
 def compensate(
     model: Model | str,
-    g: Tensor,
+    g: Numbers,
     *,
     solve: Sequence[str],
     g_f: float | Tensor | None = None,

@@ -24,6 +24,7 @@ from ..calls.arguments import shape, tensor
 from ..options import number, one_of
 from . import arguments
 from .curves import Curve, slope
+from .given import Numbers
 from .model import ULTRASLOW, Channel, Gate, Model
 
 #: How calcium is weighted where it gates channels: by its time constant, or wholly ultraslow, as an
@@ -35,7 +36,7 @@ ROWS = 8192  # neurons at a time, of each of which all of the grid is in memory
 
 
 def dic(
-    model: Model | str, g: Tensor, V: float | Tensor | None = None, *, calcium: str = "tau"
+    model: Model | str, g: Numbers, V: float | Tensor | None = None, *, calcium: str = "tau"
 ) -> Tensor:
     """DICs (..., 3), as (g_f, g_s, g_u), of conductances g (..., channels) in mS/cm^2.
 
@@ -50,7 +51,7 @@ def dic(
 
 
 def sensitivities(
-    model: Model | str, g: Tensor, V: float | Tensor, *, calcium: str = "tau"
+    model: Model | str, g: Numbers, V: float | Tensor, *, calcium: str = "tau"
 ) -> Tensor:
     """S (..., 3, channels), dimensionless, with dic = S g / g_leak; it depends on g where calcium
     gates a channel. Differentiable in g and V."""
@@ -59,7 +60,7 @@ def sensitivities(
     return At(model, _voltage(V, g), calcium).sensitivities(g)
 
 
-def dic_curves(model: Model | str, g: Tensor, V: Tensor, *, calcium: str = "tau") -> Tensor:
+def dic_curves(model: Model | str, g: Numbers, V: Tensor, *, calcium: str = "tau") -> Tensor:
     """DICs over voltages V (n,), mV, of neurons g (..., channels): (..., n, 3)."""
     model = arguments.model(model)
     g = arguments.conductances(g, model)
@@ -70,7 +71,7 @@ def dic_curves(model: Model | str, g: Tensor, V: Tensor, *, calcium: str = "tau"
 
 
 @torch.no_grad()
-def threshold_voltage(model: Model | str, g: Tensor) -> Tensor:
+def threshold_voltage(model: Model | str, g: Numbers) -> Tensor:
     """The voltage (...), mV, at which g_f + g_s + g_u first crosses zero downward, as V rises from
     -100 to 0 mV; NaN where it does not. To 1e-6 mV in float64."""
     model = arguments.model(model)

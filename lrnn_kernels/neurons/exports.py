@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Units that a figure has room for.
 SHOWN = 8
 _SPAN = 1500.0  # ms of a raster
+_HEIGHT = 2.4  # inches of a unit: of less than 2 the labels take most
 #: With what a cell begins that a spreadsheet would compute.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -80,6 +81,25 @@ def conductances(found: Twins, names: Sequence[str]) -> str:
     return text.getvalue()
 
 
+def spike_times(spikes: Spikes, names: Sequence[str], start: float = 0.0) -> str:
+    """CSV that can be read as a recording: a line for each spike, its time in ms from ``start``
+    on."""
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n").writerow
+    write(["unit", "time_ms"])
+    for name, times in zip(names, spikes.to_lists(), strict=True):
+        for time in times:
+            write([label(name), f"{time - start:.3f}"])
+    return text.getvalue()
+
+
+def of_twins(found: Twins, names: Sequence[str]) -> str:
+    """``spike_times`` of all twins, from the end of their settling on."""
+    n = found.g.shape[1]
+    of_each = [f"{name} twin {i + 1}" for name in names for i in range(n)]
+    return spike_times(found.spikes, of_each, found.model.recipe.protocol[1])
+
+
 def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -> None:
     """For each of the first 8 units: the recording above its twins' spikes, their conductances,
     and the predicted DICs with their uncertainty."""
@@ -87,6 +107,7 @@ def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -
     if not shown:
         figure.text(0.5, 0.5, "no unit with 3 spikes or more", ha="center")
         return
+    figure.set_figheight(_HEIGHT * len(shown))
     axes = figure.subplots(len(shown), 3, squeeze=False, width_ratios=(2, 2, 1))
     low, high = zip(*found.model.recipe.modulated, strict=True)
     for (raster, population, plane), b in zip(axes, shown, strict=True):
@@ -99,8 +120,9 @@ def draw(figure: Figure, found: Twins, recorded: Spikes, names: Sequence[str]) -
         raster.set(
             title=f"{names[b]}: {match.firing_class.name.lower()}, {match.rate:.3g} Hz; "
             f"twins {match.twin_rate:.3g} Hz",
-            ylabel="recording (0), twins",
+            ylabel="",
         )
+        raster.set_yticks((0, len(theirs)), ("recording", f"twin {len(theirs)}"))
         plot_population(
             population, found.model, found.g[b][found.g[b].isfinite().all(1)], alpha=0.4
         )

@@ -6,7 +6,8 @@
     bursts              an ISI above (max ISI + min ISI) / 2 ends one; those of one spike are
                         dropped, then the first and the last of the rest
 
-Names are eFEL's where what they mean is the same.
+Each takes ``Spikes``, or a ``Recorded`` or a ``Simulation`` that has them. Names are eFEL's where
+what they mean is the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .spikes import Spikes
+from .spikes import Holder, Spikes, held
 
 FEWEST_SPIKES = 3
 MOST_VARIATION = 0.15
@@ -48,37 +49,42 @@ class Intervals(NamedTuple):
     neurons: Tensor  # (N,) int64: whose
 
 
-def intervals(spikes: Spikes) -> Intervals:
+def intervals(spikes: Spikes | Holder) -> Intervals:
     """All inter-spike intervals, ms."""
+    spikes = held(spikes)
     neurons = spikes.neurons()
     inside = neurons[1:] == neurons[:-1]
     return Intervals(spikes.times.diff()[inside], neurons[1:][inside])
 
 
-def isi_cv(spikes: Spikes) -> Tensor:
+def isi_cv(spikes: Spikes | Holder) -> Tensor:
     """(B,): standard deviation (ddof 0, eFEL's ISI_CV has 1) by mean of the intervals; NaN where
     there is none."""
+    spikes = held(spikes)
     isi, neurons = intervals(spikes)
     mean = _mean(isi, neurons, len(spikes))
     return _mean((isi - mean[neurons]) ** 2, neurons, len(spikes)).sqrt() / mean
 
 
-def firing_class(spikes: Spikes) -> Tensor:
+def firing_class(spikes: Spikes | Holder) -> Tensor:
     """(B,) int64: 0 silent, 1 spiking, 2 bursting; by the spikes that were kept."""
+    spikes = held(spikes)
     found = torch.where(
         isi_cv(spikes) <= MOST_VARIATION, int(FiringClass.SPIKING), int(FiringClass.BURSTING)
     )
     return found.masked_fill(spikes.offsets.diff() < FEWEST_SPIKES, int(FiringClass.SILENT))
 
 
-def mean_frequency(spikes: Spikes) -> Tensor:
+def mean_frequency(spikes: Spikes | Holder) -> Tensor:
     """(B,) Hz: the mean of 1000 / ISI, whatever the class; NaN with fewer than 2 spikes."""
+    spikes = held(spikes)
     isi, neurons = intervals(spikes)
     return _mean(1000 / isi, neurons, len(spikes))
 
 
-def metrics(spikes: Spikes) -> Metrics:
+def metrics(spikes: Spikes | Holder) -> Metrics:
     """All of them, of every neuron."""
+    spikes = held(spikes)
     kind, B = firing_class(spikes), len(spikes)
     bursts = find_bursts(spikes)
     duration = bursts.last - bursts.first
@@ -107,8 +113,9 @@ class Bursts(NamedTuple):
     spikes: Tensor  # int64: how many
 
 
-def find_bursts(spikes: Spikes) -> Bursts:
+def find_bursts(spikes: Spikes | Holder) -> Bursts:
     """The bursts of every neuron, whatever its class."""
+    spikes = held(spikes)
     isi, whose = intervals(spikes)
     B, neurons = len(spikes), spikes.neurons()
     longest = isi.new_zeros(B).scatter_reduce(0, whose, isi, "amax", include_self=False)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .curves import Curve, Curves
+from .given import Numbers, numbers
 
 #: In which time scale a variable acts, where its time constant does not say it: (w_fs, w_su).
 Weights = tuple[float, float]
@@ -255,6 +256,6 @@ class Model:
         return torch.tensor(columns), torch.tensor(E, dtype=torch.float64)
 
 
-def to_siemens(g: Tensor) -> Tensor:
+def to_siemens(g: Numbers) -> Tensor:
     """Conductances from mS/cm^2, this package's unit, to S/cm^2, NEURON's and Jaxley's."""
-    return g / 1000
+    return numbers("g", g) / 1000

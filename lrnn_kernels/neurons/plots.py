@@ -11,8 +11,9 @@ from torch import Tensor
 from ..options import integer
 from . import arguments
 from .dic import dic_curves, threshold_voltage
+from .given import Numbers
 from .model import Model
-from .spikes import Spikes
+from .spikes import Holder, Spikes, held
 from .state import Recording
 
 if TYPE_CHECKING:
@@ -31,14 +32,15 @@ def plot_voltage(ax: Axes, recording: Recording, neuron: int = 0, **style: Any) 
     ax.set(xlabel="t (ms)", ylabel="V (mV)")
 
 
-def plot_raster(ax: Axes, spikes: Spikes, **style: Any) -> None:
+def plot_raster(ax: Axes, spikes: Spikes | Holder, **style: Any) -> None:
     """A mark for every spike, a line for every neuron."""
+    spikes = held(spikes)
     style = {"marker": "|", "linestyle": "none", "color": "black", "markersize": 4, **style}
     ax.plot(spikes.times.cpu().numpy(), spikes.neurons().cpu().numpy(), **style)
     ax.set(xlabel="t (ms)", ylabel="neuron", ylim=(-0.5, max(len(spikes), 1) - 0.5))
 
 
-def plot_dics(ax: Axes, model: Model | str, g: Tensor, V: Tensor | None = None) -> None:
+def plot_dics(ax: Axes, model: Model | str, g: Numbers, V: Tensor | None = None) -> None:
     """g_f, g_s and g_u of one neuron (channels,) over V, from -80 to -30 mV by default, and its
     threshold; symmetric logarithmic beyond 10."""
     model = arguments.model(model)
@@ -58,7 +60,7 @@ def plot_dics(ax: Axes, model: Model | str, g: Tensor, V: Tensor | None = None) 
     ax.legend()
 
 
-def plot_population(ax: Axes, model: Model | str, g: Tensor, **style: Any) -> None:
+def plot_population(ax: Axes, model: Model | str, g: Numbers, **style: Any) -> None:
     """Parallel coordinates: a line for every neuron of g (B, channels), over its conductances as
     shares of the population's largest, which stand below."""
     model = arguments.model(model)
@@ -68,6 +70,6 @@ def plot_population(ax: Axes, model: Model | str, g: Tensor, **style: Any) -> No
     faint = min(1.0, max(0.02, 20 / max(len(g), 1)))
     ax.plot(shares.T.numpy(), **{"color": "tab:blue", "alpha": faint, "linewidth": 0.8, **style})
     names = zip(model.channel_names, largest.tolist(), strict=True)
-    labels = [f"{name}\n{value:.3g}" for name, value in names]
+    labels = [f"{name}\n{value:.4g}" for name, value in names]
     ax.set_xticks(range(len(labels)), labels, fontsize="small")
-    ax.set(ylabel="share of the largest (mS/cm$^2$)", ylim=(0, 1.05))
+    ax.set(xlabel="largest (mS/cm$^2$)", ylabel="share", ylim=(0, 1.05))

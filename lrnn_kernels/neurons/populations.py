@@ -16,6 +16,7 @@ from torch import Tensor
 from ..options import integer, one_of
 from . import arguments
 from .compensation import compensate
+from .given import Numbers
 from .model import Model, Recipe
 
 GUESSES = ("target", "previous")
@@ -64,7 +65,7 @@ def spiking_population(
 
 def neuromodulate(
     model: Model | str,
-    g: Tensor,
+    g: Numbers,
     *,
     g_s: float | Tensor,
     g_u: float | Tensor,

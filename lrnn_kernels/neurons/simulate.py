@@ -16,6 +16,7 @@ from . import arguments
 from . import noise as noises
 from .choosing import Choice, choose
 from .engine import NoiseSettings
+from .given import Numbers
 from .model import Model
 from .noise import Noise
 from .progress import teller
@@ -39,7 +40,7 @@ class Simulation(NamedTuple):
 
 def explain(
     model: Model | str,
-    g: Tensor,
+    g: Numbers,
     *,
     dtype: torch.dtype = torch.float32,
     scheme: str = "default",
@@ -54,7 +55,7 @@ def explain(
 @torch.no_grad()
 def simulate(
     model: Model | str,
-    g: Tensor,
+    g: Numbers,
     T: float,
     *,
     dt: float | None = None,
@@ -79,8 +80,9 @@ def simulate(
     ``oracle.py``.
 
     Args:
-        model: a model of ``lrnn_kernels.neurons``, or its name.
-        g: conductances (B, channels) in mS/cm^2, in the order of ``model.channels``.
+        model: a model of ``lrnn_kernels.neurons``, or its name, in capitals or not.
+        g: conductances (B, channels) in mS/cm^2, in the order of ``model.channel_names``: a
+            tensor, an array, or lists of numbers, whose dtype is torch's default one.
         T: ms, a multiple of dt; time goes on from ``state``.
         dt: ms per step; the model's own by default. The default scheme takes up to 0.05.
         current: injected, in uA/cm^2: a number, (B,), or with ``current_dt``, in ms, a waveform

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -147,6 +148,24 @@ class Spikes:
             if (self.status == status).any()
         ]
         return f"Spikes({', '.join([f'{len(self)} neurons', f'{len(self.times)} spikes', *wrong])})"
+
+
+class Holder(Protocol):
+    """What holds spikes: a ``recordings.Recorded``, a ``Simulation``."""
+
+    @property
+    def spikes(self) -> Spikes: ...
+
+
+def held(spikes: Spikes | Holder) -> Spikes:
+    """Spikes as they are, or those that something holds; raises TypeError for all else."""
+    found = getattr(spikes, "spikes", spikes)
+    if not isinstance(found, Spikes):
+        raise TypeError(
+            "spikes must be neurons.Spikes, or what has them, as a Recorded or a Simulation, got "
+            f"{type(spikes).__name__}"
+        )
+    return found
 
 
 def _offsets(held: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -33,7 +33,7 @@ class State:
     step: int  # steps of dt since t = 0
     values: Tensor  # (B, S) float64: see engine.py
     noise: tuple[Noise, int] | None  # with its seed
-    names: tuple[str, ...] = field(repr=False)
+    names: tuple[str, ...]
 
     @property
     def time(self) -> float:
@@ -42,6 +42,9 @@ class State:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"State({len(self)} neurons of {self.kept.model}, t = {self.time:g} ms)"
 
     def __getitem__(self, name: str) -> Tensor:
         """One of the model's states, (B,) float64: ``state["V"]`` in mV."""
@@ -85,6 +88,10 @@ class Recording:
         if name not in self.names:
             raise KeyError(f"{name!r} was not recorded: {', '.join(self.names)} were")
         return self.values[:, self.names.index(name)].T
+
+    def __repr__(self) -> str:
+        samples, _, B = self.values.shape
+        return f"Recording({', '.join(self.names)} of {B} neurons, {samples} samples)"
 
 
 def recorded(record: object, model: Model, dt: float) -> tuple[int, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,10 +18,13 @@ from .network import DICsNet, Prediction
 from .network.known import OF_CLASS, outside
 from .populations import neuromodulate, spiking_population
 from .simulate import simulate
-from .spikes import Spikes
+from .spikes import Holder, Spikes, held
 
 #: How many base neurons are tried for each twin, at most.
 _TRIED = 64
+#: By which factor the twins' median rate may be off the recording's, either way. Of recordings of
+#: the model itself, whose DICs are in the recipe's ranges, all but one in a hundred are within it.
+_RATE = 1.25
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class Twins:
     spikes: Spikes
     matches: list[Match]
 
+    def __repr__(self) -> str:
+        return f"Twins({len(self.g)} units, {self.g.shape[1]} of {self.model.name} for each)"
+
     def of(self, unit: int) -> Spikes:
         """The spikes of a unit's twins."""
         n = self.g.shape[1]
@@ -67,7 +74,7 @@ class Twins:
 
 
 def twins(
-    spikes: Spikes,
+    spikes: Spikes | Holder,
     n: int = 16,
     *,
     model: Model | str = STG,
@@ -81,7 +88,7 @@ def twins(
     conductances that differ widely, simulates them, and compares how they fire.
 
     Args:
-        spikes: of B units, ms: ``Spikes.from_lists``, or of ``neurons.recordings``.
+        spikes: of B units, ms: ``Spikes.from_lists``, or what ``neurons.recordings`` reads.
         n: twins of each unit.
         model: which neurons.
         net: what predicts; the model's pretrained one by default.
@@ -91,11 +98,10 @@ def twins(
 
     Raises TypeError and ValueError for a bad argument. Silent units have no twins.
     """
-    if not isinstance(spikes, Spikes):
-        raise TypeError(f"spikes must be neurons.Spikes, got {type(spikes).__name__}")
+    spikes = held(spikes)
     integer("n", n)
     model = arguments.model(model)
-    net = DICsNet.pretrained(model.name) if net is None else net
+    net = DICsNet.pretrained(model) if net is None else net
     prediction = net.predict(spikes)
     g = population(model, prediction.g_s, prediction.g_u, n, seed=seed)
     protocol = model.recipe.protocol
@@ -161,22 +167,24 @@ def matches(
             )
             for name in OF_CLASS.get(kind, ())
         }
-        twin_rate = _median(twin_rates[b, whole[b]])
+        its_rate, twin_rate = rate[b].item(), _median(twin_rates[b, whole[b]])
         share = same.sum().item() / n if kind != FiringClass.SILENT else torch.nan
         match = Match(
             kind,
             share,
-            rate[b].item(),
+            its_rate,
             twin_rate,
-            abs(twin_rate / rate[b].item() - 1),
+            abs(twin_rate / its_rate - 1),
             compared,
-            outside(net, prediction, ours, b) + _doubts(kind, whole[b], share),
+            outside(net, prediction, ours, b) + _doubts(kind, whole[b], share, its_rate, twin_rate),
         )
         found.append(match)
     return found
 
 
-def _doubts(kind: FiringClass, whole: Tensor, share: float) -> list[str]:
+def _doubts(
+    kind: FiringClass, whole: Tensor, share: float, rate: float, twin_rate: float
+) -> list[str]:
     """What the twins say against themselves."""
     if kind == FiringClass.SILENT:
         return []
@@ -188,6 +196,11 @@ def _doubts(kind: FiringClass, whole: Tensor, share: float) -> list[str]:
         )
     if share < 0.5:
         doubts.append(f"only {100 * share:.0f} % of the twins are {kind.name.lower()} as it is")
+    if not (math.isnan(twin_rate) or rate / _RATE <= twin_rate <= rate * _RATE):
+        doubts.append(
+            f"the twins' rate differs from the recording's by {100 * (twin_rate / rate - 1):+.0f} %"
+            f": {twin_rate:.3g} Hz, and {rate:.3g} Hz"
+        )
     return doubts
 
 

@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "process makes its share.",
     )
     models = [name for name, model in MODELS.items() if model.recipe is not None]
-    command.add_argument("model", choices=models)
+    command.add_argument("model", choices=models, type=str.lower)
     command.add_argument("--pairs", type=int, required=True, help="targets (g_s, g_u)")
     command.add_argument("--neurons", type=int, default=16, help="of a pair (default: 16)")
     command.add_argument("--out", required=True, help="the folder")

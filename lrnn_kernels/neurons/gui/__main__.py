@@ -12,21 +12,30 @@ from .server import HOST, PORT, listen, serve
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lrnn_kernels.neurons.gui", description=__doc__)
+    add_options(parser)
+    return run(**vars(parser.parse_args(arguments)))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What the page takes, under this name and as a command of ``lrnn_kernels.neurons``."""
     parser.add_argument(
         "--port", type=_port, help=f"(default: {PORT}, or a free one where that is taken)"
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    args = parser.parse_args(arguments)
+
+
+def run(port: int | None, no_browser: bool) -> int:
+    """Serves the page until Ctrl-C; returns the exit code."""
     if find_spec("nicegui") is None:
         print("error: the page needs NiceGUI: pip install 'lrnn-kernels[gui]'", file=sys.stderr)
         return 2
     try:
-        listener = listen(args.port)
+        listener = listen(port)
     except OSError as error:
-        print(f"error: --port {args.port} of {HOST}: {error.strerror}", file=sys.stderr)
+        print(f"error: --port {port} of {HOST}: {error.strerror}", file=sys.stderr)
         return 2
     try:
-        serve(listener, not args.no_browser)
+        serve(listener, not no_browser)
     except KeyboardInterrupt:
         print()
     return 0

@@ -55,7 +55,7 @@ class Simulated:
 
 
 @cache
-def _network(model: str) -> DICsNet:
+def _network(model: Model) -> DICsNet:
     return DICsNet.pretrained(model)
 
 
@@ -84,7 +84,7 @@ class Controller:
 
     @property
     def net(self) -> DICsNet:
-        return _network(self.model.name) if self._net is None else self._net
+        return _network(self.model) if self._net is None else self._net
 
     # The recording
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..exports import label
+from ..exports import spike_times as all_times
 from ..metrics import FiringClass, metrics
 from ..network import METRICS
 from . import drawings, svg
@@ -67,8 +68,7 @@ def conductances(controller: Controller) -> bytes:
 def spike_times(controller: Controller) -> bytes:
     """CSV, a line for every spike of the twins, in ms after they settled: it can be loaded."""
     trains = controller.simulated.spikes
-    rows = ([f"twin {b + 1}", f"{t:.3f}"] for b in range(len(trains)) for t in trains[b].tolist())
-    return _csv(["unit", "time_ms"], rows)
+    return all_times(trains, [f"twin {b + 1}" for b in range(len(trains))]).encode()
 
 
 def figure(controller: Controller) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from nicegui import app, events, run, ui
 
 from ..recordings import RecordingError
-from . import drawings, exports, parts
+from . import drawings, exports, parts, picking
 from .controller import MOST_BYTES, SECONDS, TWINS, Controller
 from .examples import EXAMPLES
 from .simulation import Cancelled
@@ -47,19 +47,7 @@ class Page:
     def _recording(self) -> None:
         with parts.step("1", "Recording", "Spike times of one or more units, sorted."):
             with ui.row().classes("controls"):
-                self.upload = (
-                    ui.upload(
-                        auto_upload=True,
-                        max_file_size=MOST_BYTES,
-                        on_upload=self._uploaded,
-                        on_rejected=lambda: self._fail(TOO_LARGE),
-                    )
-                    .props('accept=".csv,.txt,.npz"')
-                    .classes("hidden-upload")
-                    .mark("upload")
-                )
-                self.upload.on("failed", lambda: self._fail(TOO_LARGE), args=[])
-                parts.picker("Load a file", self.upload).mark("load")
+                picking.picker("Load a file", self._uploaded, self._fail)
                 self.time_unit = ui.select(UNITS, value="", label="Times are in").mark("time-unit")
                 self.time_unit.on_value_change(self._reload).classes("select")
                 ui.label("or try").classes("hint")
@@ -86,7 +74,6 @@ class Page:
 
     async def _uploaded(self, event: events.UploadEventArguments) -> None:
         data = await event.file.read()
-        self.upload.reset()
         self.file = data, PurePath(event.file.name).name
         await self._load(self.c.load, *self.file, self.time_unit.value or None)
 
@@ -114,7 +101,6 @@ class Page:
         self._show_recording()
 
     def _fail(self, message: str) -> None:
-        self.upload.reset()
         self.error.text = message
 
     async def _unit_chosen(self) -> None:
@@ -368,9 +354,6 @@ class Page:
                 ui.download.content(content, name, export.media_type)
 
         return ui.button(export.label, on_click=give).props("outline no-caps").mark(name)
-
-
-TOO_LARGE = f"The file is larger than {MOST_BYTES // 2**20} MB, and was not read."
 
 
 def page() -> None:

@@ -75,13 +75,6 @@ def step(number: str, title: str, about: str) -> Iterator[None]:
         yield
 
 
-def picker(label: str, upload: ui.upload) -> ui.button:
-    """A button that lets the user pick a file for an upload that is not seen."""
-    button = ui.button(label, icon="folder_open").props("no-caps")
-    button.on("click", js_handler=f"() => getElement({upload.id}).$refs.qRef.pickFiles()")
-    return button
-
-
 class Picture:
     """A drawing on the page. ``clicked`` is called with the number of the twin or unit that a click
     is on, ``place`` with the pixel."""

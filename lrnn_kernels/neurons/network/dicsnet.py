@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from ...options import integer
 from ..metrics import FEWEST_SPIKES, FiringClass
-from ..spikes import Spikes
+from ..model import Model
+from ..spikes import Holder, Spikes, held
 from . import adapters, blocks, files
 from .features import MOST_SPIKES, Features, of_spikes
 from .uncertainty import deviation
@@ -120,27 +121,26 @@ class DICsNet(torch.nn.Module):
         )
 
     @torch.no_grad()
-    def predict(self, spikes: Spikes, *, batch: int = 16384) -> Prediction:
+    def predict(self, spikes: Spikes | Holder, *, batch: int = 16384) -> Prediction:
         """Predicts the DICs of neurons from their spike times, of which the first 250 are used.
 
         Args:
-            spikes: of B neurons, as of ``simulate`` or ``Spikes.from_lists``.
+            spikes: of B neurons, as of ``simulate``, ``recordings`` or ``Spikes.from_lists``.
             batch: how many intervals are looked at together; results depend on it by rounding.
 
         Runs in evaluation mode, whatever the mode.
         """
-        if not isinstance(spikes, Spikes):
-            raise TypeError(f"spikes must be neurons.Spikes, got {type(spikes).__name__}")
+        spikes = held(spikes)
         integer("batch", batch)
         like, was_training = self.mean, self.training
         self.eval()
         try:
-            held = spikes.offsets.diff().clamp(max=MOST_SPIKES)
+            length = spikes.offsets.diff().clamp(max=MOST_SPIKES)
             found = like.new_full((len(spikes), 4 + len(METRICS)), torch.nan)
-            kind = torch.full_like(held, int(FiringClass.SILENT)).to(like.device)
-            order = held.argsort(stable=True)
-            order = order[held[order] >= FEWEST_SPIKES]
-            for rows in _batches(order, held, batch):
+            kind = torch.full_like(length, int(FiringClass.SILENT)).to(like.device)
+            order = length.argsort(stable=True)
+            order = order[length[order] >= FEWEST_SPIKES]
+            for rows in _batches(order, length, batch):
                 x, mask = of_spikes(spikes[rows], like.dtype)
                 out = self(Features(x.to(like.device), mask.to(like.device)))
                 rows = rows.to(like.device)
@@ -168,9 +168,9 @@ class DICsNet(torch.nn.Module):
         return files.load(cls, path, device)
 
     @classmethod
-    def pretrained(cls, model: str = "stg", device: torch.device | str = "cpu") -> DICsNet:
-        """A network with the weights that come with this package; ``provenance`` says how they
-        were trained. Raises ValueError where there are none for the model."""
+    def pretrained(cls, model: Model | str = "stg", device: torch.device | str = "cpu") -> DICsNet:
+        """A network with the weights that come with this package for a model, or its name;
+        ``provenance`` says how they were trained. Raises ValueError where there are none."""
         return files.pretrained(cls, model, device)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from .. import arguments
+from ..model import Model
 from . import adapters
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -55,8 +57,16 @@ def load(cls: type, path: str | PathLike, device: torch.device | str):
     return net.eval()
 
 
-def pretrained(cls: type, model: str, device: torch.device | str):
-    known = sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
-    if model not in known:
-        raise ValueError(f"model must be one of {', '.join(known)}, got {model!r}")
-    return load(cls, WEIGHTS / f"{model}.safetensors", device)
+def known() -> list[str]:
+    """The names of the models whose weights come with this package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def pretrained(cls: type, model: Model | str, device: torch.device | str):
+    name = arguments.model(model).name
+    if name not in known():
+        raise ValueError(
+            f"model must be one of {', '.join(known())}, got {name!r}: this package has no weights "
+            "of others, DICsNet.load reads yours"
+        )
+    return load(cls, WEIGHTS / f"{name}.safetensors", device)

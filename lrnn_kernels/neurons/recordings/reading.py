@@ -64,18 +64,24 @@ def read_bytes(data: bytes, name: str, *, unit: str | None = None) -> Recorded:
         raise TypeError(f"data must be bytes, got {type(data).__name__}")
     if not isinstance(name, str):
         raise TypeError(f"name must be a file's name, got {type(name).__name__}")
-    source = said(name)
-    ending = Path(name).suffix.lower()
+    source, ending = said(name), ending_of(name)
+    data = bytes(data)
+    if not data.strip():
+        raise RecordingError(f"{source}: it is empty")
+    return clean(OF_BYTES[ending](data, source, unit), source)
+
+
+def ending_of(name: str) -> str:
+    """The ending of a file's name, in small letters, where its bytes are read. Raises
+    RecordingError where they are not."""
+    source, ending = said(name), Path(name).suffix.lower()
     _refuse(source, ending)
     if ending not in OF_BYTES:
         known = ", ".join(OF_BYTES)
         raise RecordingError(
             f"{source}: {ending or 'a name without ending'} cannot be read here, only {known}"
         )
-    data = bytes(data)
-    if not data.strip():
-        raise RecordingError(f"{source}: it is empty")
-    return clean(OF_BYTES[ending](data, source, unit), source)
+    return ending
 
 
 def _refuse(source: str, ending: str) -> None:

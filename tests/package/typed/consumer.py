@@ -80,6 +80,11 @@ def populations() -> Tensor:
     done = neurons.simulate("stg", bursting.g, 6000, discard=3000, noise=3.0, seed=1)
     assert_type(done.spikes, neurons.Spikes)
     assert_type(neurons.dic("stg", base.g, -51.0), Tensor)
+    axon = neurons.simulate(neurons.HH, [[120, 36, 0.3]], 100, current=10.0)
+    neurons.simulate("hh", np.array([[120.0, 36.0, 0.3]]), 100)
+    recorded = neurons.recordings.of([[1.0, 2.0, 4.0]])
+    assert_type(neurons.twins(recorded, 8), neurons.Twins)
+    assert_type(neurons.metrics(axon), neurons.Metrics)
     return neurons.metrics(done.spikes).intra_burst_rate
 
 

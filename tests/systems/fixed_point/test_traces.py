@@ -120,3 +120,10 @@ def test_packing_is_undone_by_unpacking():
     assert np.array_equal(traces[1:2].unpack(), spikes[1:2])
     assert len(traces) == 3
     assert traces.bits[0, 0, 2] >> 4 & 1 == spikes[0, 0, 20]
+
+
+def test_traces_say_how_many_they_are():
+    """And not their bits."""
+    traces = fp.Traces.pack(np.ones((5, 55, 60), np.bool_))
+    assert repr(traces) == "Traces(5 images, 55 steps, 60 inputs)"
+    assert repr(traces[:2]) == "Traces(2 images, 55 steps, 60 inputs)"

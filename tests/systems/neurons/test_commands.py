@@ -9,6 +9,7 @@ import torch
 
 from lrnn_kernels import neurons
 from lrnn_kernels.neurons import __main__, exports
+from lrnn_kernels.neurons.gui import __main__ as page
 from tests import ROOT
 
 
@@ -38,6 +39,8 @@ def test_twins_of_a_file(recording, tmp_path, capsys):
     assert "Dropped: 1 NaN" in said
     assert "=A0: bursting, g_s -" in said
     assert "=A1: spiking, g_s " in said
+    for kind in ("bursting", "spiking"):
+        assert re.search(rf"; twins: \d+ % {kind}, [\d.]+ Hz \(recording [\d.]+ Hz\)\n", said)
     assert "quiet: silent" in said
     about = json.loads((tmp_path / "twins.json").read_text())
     assert about["version"]
@@ -58,6 +61,10 @@ def test_twins_of_a_file(recording, tmp_path, capsys):
     g = torch.tensor([[float(x) for x in row[2:-1]] for row in rows], dtype=torch.float64)
     torch.testing.assert_close(g, found.g[:2].flatten(0, 1), rtol=1e-8, atol=0)
     assert [int(row[-1]) for row in rows] == found.spikes.counts[:6].tolist()
+    again = neurons.recordings.read(tmp_path / "spikes.csv")
+    assert again.names == [f"'=A{b} twin {i}" for b in (0, 1) for i in (1, 2, 3)]
+    settled = found.spikes.times - neurons.STG.recipe.protocol[1]
+    torch.testing.assert_close(again.spikes.times, settled, rtol=0, atol=1e-3)
     assert (tmp_path / "twins.png").stat().st_size > 20_000
 
 
@@ -80,9 +87,10 @@ def test_other_weights_are_taken(recording, tmp_path):
         (b"1,2,3e9,4\n", ["--unit", "ms"], "1e"),
         (b"1,2\n3,4\n", ["--unit", "ms"], "spikes"),
         (b"10,20,30\n", [], "unit of time"),
-        (b"10,20,30\n", ["--unit", "ms", "--n", "0"], "n must be at least 1"),
-        (b"10,20,30\n", ["--unit", "ms", "--weights", "none"], "none"),
-        (b"10,20,30\n", ["--unit", "ms", "--model", "da"], "model must be one of stg"),
+        (b"", ["--model", "da"], "--weights must be given for --model da: the package has weights"),
+        (b"", ["--n", "0"], "--n must be at least 1"),  # before anything is read
+        (b"", ["--seed", "-1"], "--seed must be at least 0"),
+        (b"", ["--weights", "none"], "none"),
     ],
 )
 def test_what_is_refused_is_one_line(tmp_path, capsys, content, options, words):
@@ -95,6 +103,52 @@ def test_what_is_refused_is_one_line(tmp_path, capsys, content, options, words):
     assert said.count("\n") == 1
     assert words in said
     assert not out.exists()
+
+
+def test_a_folder_that_is_a_file_is_refused_at_once(tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert run("twins", tmp_path / "none.csv", "--out", tmp_path / "out") == 2
+    assert "--out must be a folder, got the file" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_models_are_named_in_any_case(recording, tmp_path, capsys):
+    assert run("twins", recording, "--out", tmp_path, "--n", 1, "--model", "STG") == 0
+    assert json.loads((tmp_path / "twins.json").read_text())["model"] == "stg"
+    with pytest.raises(SystemExit):
+        run("twins", recording, "--out", tmp_path, "--model", "HH")
+    assert "'hh'" in capsys.readouterr().err
+
+
+def test_the_page_is_a_command_too(monkeypatch):
+    started = []
+    monkeypatch.setattr(page, "listen", lambda port: port)
+    monkeypatch.setattr(page, "serve", lambda *arguments: started.append(arguments))
+    assert run("gui", "--port", 4242, "--no-browser") == 0
+    assert page.main(["--port", "4242", "--no-browser"]) == 0
+    assert started == [(4242, False)] * 2
+
+
+@pytest.mark.parametrize("units", [1, exports.SHOWN])
+def test_labels_of_the_figure_keep_out_of_each_other(units):
+    """Words lie within the figure, and beside no axes but their own."""
+    from matplotlib.figure import Figure
+
+    base = neurons.spiking_population("stg", units + 2, seed=1).g[:units]
+    spikes = neurons.simulate("stg", base, 900, discard=300).spikes
+    found = neurons.twins(spikes, 2, T=900.0, discard=300.0)
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    exports.draw(figure, found, spikes, [f"cell {b}" for b in range(units)])
+    figure.draw_without_rendering()  # which lays it out
+    for ax in figure.axes:
+        assert ax.yaxis.label.get_window_extent().height <= ax.bbox.height, ax.get_ylabel()
+    boxes = [ax.get_tightbbox() for ax in figure.axes]
+    assert len(boxes) == 3 * units
+    for box in boxes:
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
+    for i, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[:i])
 
 
 def test_a_figure_of_no_unit_says_so():

@@ -258,6 +258,9 @@ def test_explain_says_who_runs():
         neurons.explain("stg", STG, scheme="exponential_euler", backend="cpu")
 
 
+ORDER = ", for Na Kd CaT CaS KCa A H leak in the order of channel_names"
+
+
 def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
     return pytest.param(kind, expected, model, g, T, options, id=expected[:40])
 
@@ -265,8 +268,11 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
 @pytest.mark.parametrize(
     ("kind", "expected", "model", "g", "T", "options"),
     [
-        wrong("model must be a Model or one of 'stg', 'da', 'hh', got 'STG'", model="STG"),
-        wrong("g must be a tensor, got list", TypeError, g=[[1.0] * 8]),
+        wrong("model must be a Model or one of 'stg', 'da', 'hh', got 'SGT'", model="SGT"),
+        wrong(f"g must be a tensor, an array or lists of numbers{ORDER}", TypeError, g={"Na": 1.0}),
+        wrong(f"g must hold numbers, in rows of one length{ORDER}", TypeError, g=[[1.0], [1, 2]]),
+        wrong("g must be floating point, got torch.bool", TypeError, g=[[True] * 8]),
+        wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (2, 1)", g=[[1], [2]]),
         wrong("g must be floating point, got torch.int64", TypeError, g=STG.long()),
         wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (2, 7)", g=DA),
         wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (8,)", g=STG[0]),

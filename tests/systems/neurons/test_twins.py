@@ -1,9 +1,12 @@
 """Twins of a recording: their DICs are the predicted ones, and what is doubtful is said."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lrnn_kernels import neurons
+from lrnn_kernels.neurons.twins import matches as compared
 from lrnn_kernels.neurons.twins import population, rates
 
 SHORT = {"T": 2500.0, "discard": 1000.0}
@@ -83,8 +86,41 @@ def test_what_lies_outside_the_training_is_said():
     assert any("spiking rate is 0.5 Hz, and was from" in x for x in found.matches[1].outside)
 
 
+def test_a_recording_is_taken_as_it_is_read(found, recorded):
+    again = neurons.twins(neurons.recordings.of(recorded.to_lists()), 8, **SHORT)
+    assert torch.equal(again.g, found.g)
+    assert repr(again) == "Twins(3 units, 8 of stg for each)"
+
+
+def test_a_rate_that_is_another_is_said(found, recorded):
+    """Twins of neurons that burst, beside recordings that are slower and faster than they."""
+    net = neurons.DICsNet.pretrained()
+    for factor, said in ((1.0, None), (1.1, None), (2.0, "+"), (0.5, "-")):
+        slowed = replace(recorded, times=factor * recorded.times)
+        matches = compared(net, found.prediction, slowed, found.g, found.spikes)
+        for match in matches:
+            doubts = [doubt for doubt in match.outside if doubt.startswith("the twins' rate")]
+            if said is None:
+                assert doubts == []
+                continue
+            share = f"by {said}{100 * match.rate_error:.0f} %: "
+            (doubt,) = doubts
+            assert f"{share}{match.twin_rate:.3g} Hz, and {match.rate:.3g} Hz" in doubt
+
+
+def test_the_model_itself_hardly_has_another_rate():
+    """Neurons over the recipe's ranges, with the network's own errors."""
+    base = neurons.spiking_population("stg", 60, seed=99).g
+    drawn = torch.rand(2, len(base), generator=torch.Generator().manual_seed(5)).double()
+    g = neurons.neuromodulate("stg", base, g_s=40 * drawn[0] - 20, g_u=20 * drawn[1]).g
+    recorded = neurons.simulate("stg", g, 6000, discard=3000).spikes
+    said = [m.outside for m in neurons.twins(recorded, 8).matches]
+    assert sum(any("rate differs" in doubt for doubt in doubts) for doubts in said) <= 1
+    assert len(said) > 40
+
+
 def test_bad_arguments_are_named(recorded):
-    with pytest.raises(TypeError, match=r"spikes must be neurons.Spikes, got list"):
+    with pytest.raises(TypeError, match=r"spikes must be neurons.Spikes, .*, got list"):
         neurons.twins([[1.0, 2.0]])
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         neurons.twins(recorded, 0)

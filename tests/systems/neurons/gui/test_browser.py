@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from lrnn_kernels import neurons
 from lrnn_kernels.neurons import recordings
-from lrnn_kernels.neurons.gui.page import TOO_LARGE
+from lrnn_kernels.neurons.gui.picking import FAILED, TOO_LARGE
 from lrnn_kernels.neurons.gui.server import MOST_OF_A_REQUEST
 
 from . import cases, running
@@ -158,6 +158,7 @@ def test_the_whole_flow(page, browser, tmp_path):
     browser.shot("1 opened")
 
     _broken_files(browser, tmp_path)
+    _answers_that_come_late(browser, tmp_path)
     net = neurons.DICsNet.pretrained("stg")
     (tmp_path / "cells.csv").write_bytes(cases.csv(*NAMES))
     browser.upload(tmp_path / "cells.csv")
@@ -220,6 +221,43 @@ def _broken_files(browser: Browser, folder: Path) -> None:
         file.truncate(MOST_OF_A_REQUEST + 1)
     browser.upload(folder / "large.csv")
     browser.sees(".bad", TOO_LARGE)
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    browser.upload(folder / "picture.png")
+    browser.sees(".bad", "picture.png: .png cannot be read here, only .csv, .txt, .npz")
+    browser.driver.execute_cdp_cmd("Network.enable", {})
+    browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/upload/*"]})
+    browser.upload(folder / "broken.csv")
+    browser.sees(".bad", FAILED)
+    browser.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    blocked = browser.driver.get_log("browser")  # which is read and emptied
+    assert all("/upload/" in entry["message"] for entry in blocked)
+
+
+def _answers_that_come_late(browser: Browser, folder: Path) -> None:
+    """Files one after the other, the last one twice: what the page says of a file is there, by its
+    socket, before the upload's answer, which is then still to come."""
+    browser.driver.set_network_conditions(offline=False, latency=300, throughput=10**9)
+    script = """
+        window.sent = [];
+        const open = XMLHttpRequest.prototype.open;
+        XMLHttpRequest.prototype.open = function (method, url) {
+          this.addEventListener("loadend", () => window.sent.push(this.status));
+          return open.apply(this, arguments);
+        };
+    """
+    browser.driver.execute_script(script)
+
+    def answers() -> list[int]:
+        return browser.driver.execute_script("return window.sent")
+
+    for done, name in enumerate(["one", "two", "two"], 1):
+        (folder / f"{name}.csv").write_bytes(cases.csv(name))
+        browser.upload(folder / f"{name}.csv")
+        browser.until(lambda n=done: len(answers()) == n, f"answer {done}", answers)
+        browser.sees(".notes", f"{name}.csv: CSV")
+        assert not browser.text(".bad")
+    assert answers() == [200, 200, 200]
+    browser.driver.delete_network_conditions()
 
 
 def _seconds(browser: Browser, text: str) -> None:

@@ -16,7 +16,9 @@ from lrnn_kernels.neurons import recordings
 from lrnn_kernels.neurons.gui import page as module
 from lrnn_kernels.neurons.gui import parts
 from lrnn_kernels.neurons.gui.controller import Controller
-from lrnn_kernels.neurons.gui.page import TOO_LARGE, Page
+from lrnn_kernels.neurons.gui.page import Page
+from lrnn_kernels.neurons.gui.picking import FAILED, TOO_LARGE
+from lrnn_kernels.neurons.recordings import reading
 
 from . import cases
 
@@ -131,12 +133,24 @@ async def test_the_unit_of_time_is_asked_for_and_given(user, page):
     assert page.c.train[0].tolist() == pytest.approx(cases.trains()[0])
 
 
+@pytest.mark.parametrize(
+    ("event", "sent", "said"),
+    [
+        ("rejected", ["max-file-size", "cells.csv"], TOO_LARGE),
+        ("failed", 413, TOO_LARGE),
+        ("rejected", ["accept", "a.PNG"], "a.PNG: .png cannot be read here, only .csv, .txt, .npz"),
+        ("rejected", ["accept", "a.xlsx"], f"a.xlsx: {reading.REFUSED['.xlsx']}"),
+        ("failed", 0, FAILED),
+        ("failed", 500, FAILED),
+        *(("rejected", sent, FAILED) for sent in (["accept", "a.csv"], ["accept", 3], [], None)),
+    ],
+    ids=str,
+)
 @simulated
-async def test_a_file_that_is_too_large_says_so(user, page):
-    for event in ("rejected", "failed"):
-        page.error.text = ""
-        user.find(marker="upload").trigger(event)
-        assert texts(user, "error") == TOO_LARGE
+async def test_a_file_that_does_not_arrive_says_why(user, page, event, sent, said):
+    """By its size, its ending or what became of its request; whatever a browser sends."""
+    user.find(marker="upload").trigger(event, sent)
+    assert texts(user, "error") == said
 
 
 NAMES = ("<img src=x onerror=alert(1)>", "../../etc/passwd", "{{ 7 * 7 }}", "a" * 999)
