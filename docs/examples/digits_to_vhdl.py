@@ -1,6 +1,6 @@
 """From digits to a circuit: spiking neurons trained in integers, proved, and written as VHDL.
 
-    pip install scikit-learn
+    pip install "lrnn-kernels[sklearn]"
     python docs/examples/digits_to_vhdl.py
 
 The circuit is simulated where ghdl is installed (apt-get install ghdl); docs/fpga.md is the guide.

@@ -86,7 +86,13 @@ def shape(x: Tensor) -> str:
 
 def tensor(name: str, x: object) -> None:
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}")
+        hint = f"; torch.from_numpy({name}) is" if _is_array(x) and name.isidentifier() else ""
+        raise TypeError(f"{name} must be a tensor, got {type(x).__name__}{hint}")
+
+
+def _is_array(x: object) -> bool:
+    """Whether x is NumPy's, which torch works without."""
+    return type(x).__module__ == "numpy" and type(x).__name__ == "ndarray"
 
 
 def streams(cell: Cell, inputs: list[Tensor], packed: bool) -> list[Tensor]:
@@ -184,7 +190,7 @@ def _timeless(
 def reset_mask(reset: Tensor, layout: Layout, first: Tensor) -> None:
     tensor("reset", reset)
     if reset.dtype != torch.bool:
-        raise TypeError(f"reset must be a bool tensor, got {reset.dtype}")
+        raise TypeError(f"reset must be a bool tensor, got {reset.dtype}; reset.bool() is")
     if tuple(reset.shape) != (layout.B, layout.T):
         raise ValueError(f"reset must have shape ({layout.B}, {layout.T}), got {shape(reset)}")
     if reset.device != first.device:

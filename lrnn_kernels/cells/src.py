@@ -182,12 +182,15 @@ def src(
         h_reset: (i, h, h_s), each (C,) or (B,C), all alike: the states at resets; zero by default.
         gradient: "detached", the paper's training rule: h[t-1] and h_s[t-1] are constants in both
             state equations and the derivative of ReLU is 1 everywhere, so time gradient flows
-            through i alone; or "full", back-propagation through all three states.
-        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; rho > 0, 0 <= z <
-            1, z_hyp and z_dep in [0, 1]. For z near 1 gradients lose digits: 1 - tanh^2 is had from
-            h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where z > 0 and a
-            state h of great magnitude is passed in; an infinite one makes gradients NaN then.
-        threshold: of a spike; None for y = ReLU(h). The paper reads spikes at 0.5.
+            through i alone; or "full", back-propagation through all three states: exact but for
+            the derivative of a spike, and without bound over the steps of a cell that spikes, whose
+            h feeds back with a slope of up to r. ``nn.SRC`` says where it is of use.
+        leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants; leak, z_hyp and
+            z_dep in [0, 1], 0 <= z < 1, rho > 0. For z near 1 gradients lose digits: 1 - tanh^2 is
+            had from h[t] - z h[t-1], whose rounding grows as |h[t-1]| z/(1-z), as it does where z >
+            0 and a state h of great magnitude is passed in; an infinite one makes gradients NaN
+            then.
+        threshold: of a spike; None for y = ReLU(h). The paper reads spikes at 0.5. A NaN h is none.
         surrogate: the derivative of a spike: "atan" w / (1 + (pi w v)^2), "fast_sigmoid" w / (1 + 2
             w |v|)^2, "sigmoid" 4 w s (1-s) with s = sigmoid(4 w v), or "triangle" w max(0, 1 - w
             |v|), of v = h - threshold, with w = ``width``: peak w, area 1.
@@ -276,7 +279,7 @@ def src_options(
     inf = float("inf")
     return {
         "gradient": one_of("gradient", gradient, GRADIENTS),
-        "leak": number("leak", leak, -inf, inf),
+        "leak": number("leak", leak, 0.0, 1.0),
         "rho": number("rho", rho, 0.0, inf, open_low=True),
         "r": number("r", r, -inf, inf),
         "r_s": number("r_s", r_s, -inf, inf),

@@ -50,6 +50,21 @@ def integer(name: str, x: object, low: int, high: int) -> int:
     return value
 
 
+def each(name: str, x: object, count: int, of: str, low: int, high: int) -> tuple[int, ...]:
+    """One integer for all, or a list with one for each of what ``of`` says."""
+    found = x if isinstance(x, (list, tuple)) else [x] * count
+    if len(found) != count:
+        raise ValueError(
+            f"{name} must be one number, or {count}, one for each {of}, got {len(found)}"
+        )
+    return tuple(integer(name, one, low, high) for one in found)
+
+
+def levels(x: object, layers: int) -> tuple[int, ...]:
+    """The largest weight of each layer, which 16 bits hold."""
+    return each("levels", x, layers, "layer", 1, 32767)
+
+
 def backend(x: object) -> str:
     if x not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {x!r}")

@@ -28,23 +28,27 @@ _CONSTANTS = {
 #: All neurons of the hardware share one bias, 3000 / 512; how far another may be from it.
 BIAS, _TOLERANCE = -6.0, 0.25
 
+#: What h must exceed for a spike: 512 of 1024.
+THRESHOLD = 0.5
+
 #: What tells a layer of first-quadrant BMRUs.
 _BISTABLE = ("weight_ih_l0", "p1_l0", "p2_l0", "alpha_l0", "quantize_initial_state", "eps")
 
 
-def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
+def from_src(layer: Any, levels: int | Sequence[int], *, accumulator_bits: int = 12) -> Network:
     """The network of integers that stands for an ``nn.SRC``, layers quantized each by itself.
 
     What the hardware has in common with the layer are its weights; the neuron is another, in
-    integers, so that networks are best trained further as they will run.
+    integers, so that most of what a layer has learned may be lost:
+    ``nn.IntegerSRC.from_src(layer, levels)`` trains on from here, as the network will run.
 
     Args:
-        levels: B of ``quantize``.
+        levels: B of ``quantize``; one number, or one for each layer.
         accumulator_bits: as of ``Network``.
 
     Raises TypeError for what is no SRC, ValueError for one that the hardware cannot be: with other
-    constants, biases that are not all about -6 (``bias=False`` keeps them there), a learned initial
-    state, or two directions.
+    constants, a threshold that is neither 0.5 nor None, biases that are not all about -6
+    (``bias=False`` keeps them there), a learned initial state, or two directions.
     """
     options = getattr(layer, "options", None)
     if not isinstance(options, dict) or not options.keys() >= _CONSTANTS.keys():
@@ -52,13 +56,17 @@ def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
     for name, expected in _CONSTANTS.items():
         if options[name] != expected:
             raise ValueError(f"layer.{name} must be {expected:g}, got {options[name]:g}")
+    if options["threshold"] not in (None, THRESHOLD):
+        raise ValueError(
+            f"layer.threshold must be {THRESHOLD:g} or None, got {options['threshold']:g}"
+        )
     if layer.bidirectional:
         raise ValueError("layer must have one direction, got bidirectional=True")
     if layer.initial_state != "zero":
         raise ValueError(f"layer must start at zero, got initial_state={layer.initial_state!r}")
     parameters = {name: p.detach().cpu().double().numpy() for name, p in layer.named_parameters()}
     weights = []
-    for k in range(layer.num_layers):
+    for k, most in enumerate(arguments.levels(levels, layer.num_layers)):
         bias = parameters.get(f"bias_l{k}", np.array([BIAS]))
         farthest = bias[np.abs(bias - BIAS).argmax()]
         if not abs(farthest - BIAS) <= _TOLERANCE:
@@ -66,7 +74,7 @@ def from_src(layer: Any, levels: int, *, accumulator_bits: int = 12) -> Network:
                 f"bias_l{k} must be {BIAS:g} in all neurons, within {_TOLERANCE:g}, got "
                 f"{farthest:g}: train with bias=False"
             )
-        weights.append(quantize(parameters[f"weight_ih_l{k}"], levels))
+        weights.append(quantize(parameters[f"weight_ih_l{k}"], most))
     return Network(weights, accumulator_bits=accumulator_bits)
 
 
@@ -149,14 +157,8 @@ def from_fq_bmru(
 
 def _units(fraction_bits: object, depth: int) -> list[float]:
     """What one is, in each layer and the read-out."""
-    if not isinstance(fraction_bits, (list, tuple)):
-        fraction_bits = [fraction_bits] * depth
-    if len(fraction_bits) != depth:
-        raise ValueError(
-            f"fraction_bits must be one number, or {depth}, one for each layer and the read-out, "
-            f"got {len(fraction_bits)}"
-        )
-    return [2.0 ** arguments.integer("fraction_bits", bits, 0, 30) for bits in fraction_bits]
+    bits = arguments.each("fraction_bits", fraction_bits, depth, "layer and the read-out", 0, 30)
+    return [2.0**b for b in bits]
 
 
 def _floats(owner: Any, name: str, of: str = "") -> np.ndarray:

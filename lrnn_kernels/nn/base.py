@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..calls import arguments
 from ..calls.autograd import owned
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run
@@ -94,6 +93,8 @@ class Recurrent(nn.Module):
         super().__init_subclass__(**kwargs)
         if "__init__" not in vars(cls):
             cls.__signature__ = signature.constructor(cls, Recurrent)
+            if getattr(cls.__init__, "__code__", None) is Recurrent.__init__.__code__:
+                cls.__init__ = signature.named(cls, cls.__init__)
         elif "__signature__" not in vars(cls):
             cls.__signature__ = signature.without_self(cls.__init__)
         if "_step_tensors" in vars(cls):
@@ -116,9 +117,9 @@ class Recurrent(nn.Module):
         backend: str = "auto",
         **options: Any,
     ) -> None:
-        for name in options:
-            if name not in signature.own(type(self)):
-                raise TypeError(f"{type(self).__name__} takes no argument {name!r}")
+        if options and (unknown := [x for x in options if x not in signature.own(type(self))]):
+            taken = signature.constructor(type(self), Recurrent).parameters
+            signature.refuse(type(self), unknown, taken)
         bias = self.default_bias if bias is None else bias
         initial_state = self.default_initial_state if initial_state is None else initial_state
         super().__init__()
@@ -323,9 +324,8 @@ class Recurrent(nn.Module):
         return_sequence: bool = True,
         **unknown: Any,
     ) -> tuple[Tensor | PackedSequence, State]:
-        for name in unknown:
-            hint = ": a layer's initial state is h_0" if name == "h0" else ""
-            raise TypeError(f"{type(self).__name__} takes no argument {name!r}{hint}")
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(Recurrent.forward))
         if not return_sequence:
             return final.last(self, x, h_0, reset)
         if isinstance(x, PackedSequence):
@@ -335,7 +335,6 @@ class Recurrent(nn.Module):
     def _sequence(
         self, x: Tensor, h_0: State | None, reset: Tensor | None, watch: Watch | None
     ) -> tuple[Tensor, State]:
-        arguments.tensor("x", x)
         checks.shape(self, x, "TB", "T")
         if x.dim() == 3:
             B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
@@ -366,7 +365,11 @@ class Recurrent(nn.Module):
         return tuple(y if self.batch_first else y.transpose(0, 1) for y in layers)
 
     def step(
-        self, x: Tensor, state: State | None = None, reset: Tensor | None = None
+        self,
+        x: Tensor,
+        state: State | None = None,
+        reset: Tensor | None = None,
+        **unknown: Any,
     ) -> tuple[Tensor, State]:
         """One time step of all layers, for streaming; the values are those of the scan.
 
@@ -379,6 +382,8 @@ class Recurrent(nn.Module):
         Returns (out, state), out (B,hidden_size) or (hidden_size,). Raises RuntimeError for a
         bidirectional layer.
         """
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(Recurrent.step))
         ranks.refuse(self, "step")
         if (done := stepping.by_operator(self, x, state, reset)) is not None:
             return done

@@ -11,14 +11,28 @@ from ..calls import arguments
 #: A layer's state as its users see it: one tensor, or a tuple of them where a cell carries several.
 State = Tensor | tuple[Tensor, ...]
 
+#: What brings tensors and layers to a type.
+_METHODS = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat16"}
+
 
 def _expected(layers: nn.Module, dims: str) -> str:
     dims = "BT" if dims == "TB" and layers.batch_first else dims
     return f"({', '.join([*dims, str(layers.input_size)])}{'' if dims else ','})"
 
 
+def sequence(x: object) -> None:
+    """x is a tensor, and not all that a layer returned."""
+    if type(x) is tuple:
+        raise TypeError(
+            "x must be a tensor, got tuple: layers return (out, state), nn.Stack passes out alone"
+        )
+    arguments.tensor("x", x)
+
+
 def shape(layers: nn.Module, x: Tensor, with_batch: str, without: str) -> None:
-    """x has the dimensions of one of two forms, named by letters of B and T, and the channels."""
+    """x is a tensor with the dimensions of one of two forms, named by letters of B and T, and the
+    channels."""
+    sequence(x)
     if x.dim() not in (len(with_batch) + 1, len(without) + 1):
         raise ValueError(
             f"x must have shape {_expected(layers, with_batch)} or {_expected(layers, without)}, "
@@ -34,6 +48,25 @@ def channels(layers: nn.Module, x: Tensor) -> None:
         )
     if not x.dtype.is_floating_point:
         raise TypeError(f"x must be of a floating point type, got {x.dtype}; x.float() is")
+    weight = layers._parameters.get("weight_ih_l0")  # None where parametrized, or a composition's
+    if weight is not None and x.dtype != weight.dtype:
+        _same_type(x, weight)
+
+
+def _same_type(x: Tensor, weight: Tensor) -> None:
+    """Raises TypeError unless autocast, which leaves float64 alone, brings both to one type."""
+    both = x.dtype, weight.dtype
+    if torch.is_autocast_enabled(x.device.type) and torch.float64 not in both:
+        return
+    got, expected = (str(dtype).removeprefix("torch.") for dtype in both)
+    raise TypeError(
+        f"x must be {expected}, as the parameters, got {got}: x.{_brought_to(expected)}, or "
+        f"layer.{_brought_to(got)}"
+    )
+
+
+def _brought_to(dtype: str) -> str:
+    return f"{_METHODS[dtype]}()" if dtype in _METHODS else f"to(torch.{dtype})"
 
 
 def stored(layers: nn.Module, name: str, h: State | None, batch: tuple[int, ...]) -> Tensor | None:
@@ -67,6 +100,6 @@ def reset(mask: Tensor | None, expected: tuple[int, ...]) -> None:
         return
     arguments.tensor("reset", mask)
     if mask.dtype != torch.bool:
-        raise TypeError(f"reset must be a bool tensor, got {mask.dtype}")
+        raise TypeError(f"reset must be a bool tensor, got {mask.dtype}; reset.bool() is")
     if tuple(mask.shape) != expected:
         raise ValueError(f"reset must have shape {expected}, got {arguments.shape(mask)}")

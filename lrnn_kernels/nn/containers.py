@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..calls.distributed import ProcessGroup
 from ..options import one_of
-from . import final, members, ranks
+from . import final, members, ranks, signature
 from .members import State
 
 MERGES = ("sum", "concat")
@@ -93,7 +94,10 @@ class _Container(nn.Module):
         reset: Tensor | None = None,
         *,
         return_sequence: bool = True,
+        **unknown: Any,
     ) -> tuple[Tensor | PackedSequence, tuple[State, ...]]:
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(_Container.forward))
         if return_sequence:
             ranks.common(list(self.layers))
             return self._run(x, states, reset, members.run)
@@ -109,12 +113,15 @@ class _Container(nn.Module):
         x: Tensor,
         states: Sequence[State | None] | None = None,
         reset: Tensor | None = None,
+        **unknown: Any,
     ) -> tuple[Tensor, tuple[State, ...]]:
         """One time step, for streaming: x (B,input_size) or (input_size,), reset (B,) or ().
 
         Returns (out, states). States may come from a sequence, and go to one. Raises RuntimeError
         where a layer is bidirectional.
         """
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(_Container.step))
         return self._run(x, states, reset, members.step)
 
 

@@ -22,7 +22,6 @@ def last(layer: nn.Module, x: Tensor | PackedSequence, h_0, reset: Tensor | None
     ranks.refuse(layer, "return_sequence=False")
     if isinstance(x, PackedSequence):
         return _last_packed(layer, x, h_0, reset)
-    arguments.tensor("x", x)
     checks.shape(layer, x, "TB", "T")
     checks.reset(reset, tuple(x.shape[:-1]))
     time = 1 if x.dim() == 3 and layer.batch_first else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from .. import fixed_point
 from ..cells.linear import linear_scan
 from ..options import boolean, integer, number
+from . import checks
 
 #: Of the current: I <- I - ((I>>4) + (I>>5)) + total.
 LEAK = 1 - 1 / 16 - 1 / 32
@@ -41,8 +43,8 @@ class IntegerSRC(nn.Module):
 
     Args:
         input_size, hidden_size: spikes in, and neurons of a layer.
-        levels: the largest integer weight, 1 to 32767: 256 is the paper's reference, 16 its "5-bit"
-            and 8 its "4-bit" weights.
+        levels: the largest integer weight, 1 to 32767, one number or one for each layer: 256 is the
+            paper's reference, 16 its "5-bit" and 8 its "4-bit" weights.
         num_layers (keyword): each reads the spikes of the one below, in the same step.
         batch_first (keyword): (B,T,...) in place of (T,B,...).
         softness (keyword): how wide the sign of the current is for the gradient, in weights before
@@ -60,7 +62,7 @@ class IntegerSRC(nn.Module):
         self,
         input_size: int,
         hidden_size: int,
-        levels: int = 16,
+        levels: int | Sequence[int] = 16,
         *,
         num_layers: int = 1,
         batch_first: bool = False,
@@ -71,10 +73,9 @@ class IntegerSRC(nn.Module):
         super().__init__()
         self.input_size = integer("input_size", input_size)
         self.hidden_size = integer("hidden_size", hidden_size)
-        self.levels = integer("levels", levels)
-        if self.levels > 32767:
-            raise ValueError(f"levels must be at most 32767, which 16 bits hold, got {levels}")
         self.num_layers = integer("num_layers", num_layers)
+        #: The largest integer weight of each layer.
+        self.levels: tuple[int, ...] = fixed_point.arguments.levels(levels, self.num_layers)
         self.batch_first = boolean("batch_first", batch_first)
         self.softness = number("softness", softness, 0.0, float("inf"), open_low=True)
         for k in range(self.num_layers):
@@ -90,7 +91,7 @@ class IntegerSRC(nn.Module):
             weight.normal_(std=0.5).clamp_(-1, 1)
 
     @classmethod
-    def from_src(cls, layer: nn.Module, levels: int, **options: Any) -> IntegerSRC:
+    def from_src(cls, layer: nn.Module, levels: int | Sequence[int], **options: Any) -> IntegerSRC:
         """The layer to train on from an ``nn.SRC`` that ``fixed_point.from_src`` takes, whose
         largest weight becomes the largest integer; options are the constructor's."""
         fixed_point.from_src(layer, levels)  # refuses what the hardware cannot be
@@ -105,8 +106,8 @@ class IntegerSRC(nn.Module):
     def integers(self) -> list[np.ndarray]:
         """Each layer's weights as the hardware holds them, (hidden_size, in), int16."""
         return [
-            _Rounded.apply(weight.detach(), self.levels).cpu().numpy().astype(np.int16)
-            for weight in self.parameters()
+            _Rounded.apply(weight.detach(), levels).cpu().numpy().astype(np.int16)
+            for weight, levels in zip(self.parameters(), self.levels, strict=True)
         ]
 
     def network(self, *, accumulator_bits: int = 12) -> fixed_point.Network:
@@ -121,19 +122,18 @@ class IntegerSRC(nn.Module):
         x = self._checked(x, weight)
         if self.batch_first:
             x = x.transpose(0, 1)
-        for weight in self.parameters():
-            rounded = _Rounded.apply(weight, self.levels)
-            if weight.shape[1] * self.levels < _EXACT:
+        for weight, levels in zip(self.parameters(), self.levels, strict=True):
+            rounded = _Rounded.apply(weight, levels)
+            if weight.shape[1] * levels < _EXACT:
                 total = F.linear(x, rounded)
             else:
                 total = F.linear(x.double(), rounded.double())
-            x = fire(total, self.softness * self.levels).to(weight.dtype)
+            x = fire(total, self.softness * levels).to(weight.dtype)
         return x.transpose(0, 1) if self.batch_first else x
 
     def _checked(self, x: Tensor, weight: Tensor) -> Tensor:
         order = "(B,T" if self.batch_first else "(T,B"
-        if not isinstance(x, Tensor):
-            raise TypeError(f"x must be a tensor of spikes, got {type(x).__name__}")
+        checks.sequence(x)
         if x.dim() != 3 or x.shape[2] != self.input_size:
             raise ValueError(f"x must have shape {order},{self.input_size}), got {list(x.shape)}")
         if weight.device.type != "cpu" or x.device.type != "cpu":
@@ -152,8 +152,9 @@ class IntegerSRC(nn.Module):
         return x.to(weight.dtype)
 
     def extra_repr(self) -> str:
+        levels = self.levels[0] if len({*self.levels}) == 1 else self.levels
         return (
-            f"{self.input_size}, {self.hidden_size}, levels={self.levels}, "
+            f"{self.input_size}, {self.hidden_size}, levels={levels}, "
             f"num_layers={self.num_layers}, batch_first={self.batch_first}, "
             f"softness={self.softness:g}"
         )

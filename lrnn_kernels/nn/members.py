@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from ..calls import arguments
 from . import checks
 
 #: A member's state: a tensor, or a tuple of states.
@@ -57,7 +56,6 @@ def step(
         raise RuntimeError(
             "step is for one direction: a bidirectional layer's output needs the steps to come"
         )
-    arguments.tensor("x", x)
     checks.shape(layer, x, "B", "")
     checks.reset(reset, tuple(x.shape[:-1]))
     if reset is not None and state is not None:

@@ -1,9 +1,50 @@
-"""What a layer's constructor takes: the arguments of all layers, and those of its own."""
+"""The arguments that a layer takes: those of all layers, its own, and what is said of others."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+_STATE = ("h0", "h_0", "hx", "hidden", "mem", "state", "states", "initial_state")
+
+#: Names that users of snnTorch, SpikingJelly and torch bring; the argument of ours, of which it is
+#: said where a layer has it; and what is said.
+COUNTERPARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("spike_grad", "surrogate_function", "surrogate_grad"),
+        "surrogate",
+        "a spike's derivative is surrogate, with its width",
+    ),
+    (("beta", "alpha", "decay"), "leak", "the factor by which the current decays is leak"),
+    (("tau",), "leak", "the factor by which the current decays is leak, there 1 - 1/tau"),
+    (("beta",), "beta_init", "the threshold starts at beta_init"),
+    (("v_threshold",), "threshold", "what h must exceed for a spike is threshold"),
+    (
+        ("reset_mechanism", "reset_delay", "v_reset"),
+        "threshold",
+        "nothing resets a neuron, which recovers by its own feedback",
+    ),
+    (
+        ("init_hidden", "step_mode"),
+        "hidden_size",
+        "a layer keeps no state, which is an argument and a result of each call",
+    ),
+    (("in_features", "input_dim"), "input_size", "the channels of x are input_size"),
+    (("out_features", "hidden_dim", "units"), "hidden_size", "the width is hidden_size"),
+    (("proj_size",), "hidden_size", "a projection is a torch.nn.Linear after the layer"),
+    (_STATE, "h_0", "a layer's initial state is h_0"),
+    (_STATE, "state", "the state before a step is state"),
+    (_STATE, "states", "the states of all layers are states"),
+    (("mask", "done", "dones"), "reset", "True where a sequence starts anew is reset"),
+    (
+        ("lengths", "seq_lengths", "batch_sizes"),
+        "return_sequence",
+        "sequences of several lengths are a PackedSequence, as "
+        "torch.nn.utils.rnn.pack_padded_sequence makes it of x and lengths",
+    ),
+)
 
 
 def own(layer: type) -> dict[str, inspect.Parameter]:
@@ -26,3 +67,35 @@ def constructor(layer: type, base: type) -> inspect.Signature:
     *positional, initial_state, process_group, backend, _ = shown
     last = initial_state, process_group, backend
     return inspect.Signature([*positional, *own(layer).values(), *last])
+
+
+def named(layer: type, function: types.FunctionType) -> types.FunctionType:
+    """A method that is written for many classes as one's own, so that what Python says of its
+    arguments names the class that was called."""
+    copy = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__, copy.__annotations__ = function.__kwdefaults__, function.__annotations__
+    copy.__doc__, copy.__module__ = function.__doc__, layer.__module__
+    copy.__qualname__ = f"{layer.__qualname__}.{function.__name__}"
+    return copy
+
+
+def refuse(layer: type, unknown: Iterable[str], taken: Iterable[str]) -> NoReturn:
+    """Raises TypeError of a keyword that is none of those taken: with its counterpart, and them."""
+    name, taken = next(iter(unknown)), list(taken)
+    said = [words for names, ours, words in COUNTERPARTS if name in names and ours in taken]
+    hint = "".join(f": {words}" for words in said[:1])
+    raise TypeError(
+        f"{layer.__name__} takes no argument {name!r}{hint}; arguments are {', '.join(taken)}"
+    )
+
+
+def keywords(method: Callable) -> list[str]:
+    """The arguments of a method, as it names them."""
+    parameters = inspect.signature(method).parameters.values()
+    return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]

@@ -35,13 +35,22 @@ class SRC(Recurrent):
     layers share, for shapes and resets. There are three states: h_0 and h_n are tuples (i, h, h_s).
     By default the time comes first, as is usual for spiking networks.
 
+    From rest a neuron spikes in step 12 at the earliest (step 7 with b = -4), whatever drives it,
+    and a layer above after that: h_s must fall first. Shorter calls from rest have no spikes, and a
+    loss of spikes no gradient to speak of: take 50 steps or more, or carry the state (i, h, h_s)
+    from call to call.
+
     Arguments:
         bias: whether b is learned; if not, it is -6 in every neuron, for a cell without b spikes
             all the time.
 
     Keyword arguments:
-        gradient: "detached", the paper's rule, by which time gradient flows through i alone, or
-            "full".
+        gradient: "detached", the paper's rule, by which time gradient flows through i alone, and
+            what to train with; or "full", back-propagation through all three states, which is exact
+            but for the spikes' own derivative, and grows without bound with the steps of a neuron
+            that spikes, since h feeds back on itself with a slope of up to r. It is of use in
+            pieces of 10 to 20 steps, between which the state is detached, with r well below 1, and
+            to compare with: docs/spiking.md has a measurement.
         leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants.
         threshold, surrogate, width: of spikes and of what stands for their derivative;
             threshold=0.5 is the paper's read-out.

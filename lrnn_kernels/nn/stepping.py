@@ -14,7 +14,7 @@ from operator import attrgetter
 import torch
 from torch import Tensor, nn
 
-from ..calls import arguments, step
+from ..calls import step
 from ..calls.autograd import owned
 from . import checks, directions
 from .checks import State
@@ -135,7 +135,6 @@ def by_parts(
         raise RuntimeError(
             "step is for one direction: a bidirectional layer's output needs the steps to come"
         )
-    arguments.tensor("x", x)
     checks.shape(layers, x, "B", "")
     batch = tuple(x.shape[:-1])
     checks.state(layers, "state", state, batch)

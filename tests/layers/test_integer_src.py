@@ -134,6 +134,27 @@ def test_from_a_layer_in_floating_point():
         nn.IntegerSRC.from_src(torch.nn.GRU(3, 3), 8)
 
 
+def test_each_layer_has_its_levels():
+    layer, x = _layer(20, 13, [8, 256], num_layers=2), _spikes(60, 5, 20)
+    with torch.no_grad():
+        layer.weight_ih_l0.add_(0.2)
+        layer.weight_ih_l1.add_(0.2)
+    for k, levels in enumerate((8, 256)):
+        weight = getattr(layer, f"weight_ih_l{k}").detach().clamp(-1, 1).numpy()
+        np.testing.assert_array_equal(layer.integers()[k], np.rint(weight * levels))
+    spikes = layer(x)
+    assert spikes.mean() > 0.02
+    states = layer.network(accumulator_bits=32).states(
+        fixed_point.Traces.pack(x.transpose(0, 1).numpy()), 1
+    )
+    np.testing.assert_array_equal(states.layers[-1].spike, spikes[:, 1].bool().numpy())
+    spikes.sum().backward()
+    assert layer.weight_ih_l0.grad.abs().max() > 0
+    assert "levels=(8, 256)" in repr(layer)
+    made = nn.IntegerSRC.from_src(nn.SRC(20, 13, num_layers=2, bias=False), [8, 256])
+    assert [np.abs(w).max() for w in made.integers()] == [8, 256]
+
+
 def test_it_is_saved_copied_and_shown():
     layer, x = _layer(4, 3, 8, num_layers=2), _spikes(9, 2, 4)
     again = nn.IntegerSRC(4, 3, 8, num_layers=2)
@@ -173,7 +194,7 @@ def test_errors_say_what_was_expected():
         layer(torch.full((5, 1, 4), float("nan")))
     with pytest.raises(TypeError, match=r"bool or torch\.float32"):
         layer(torch.zeros(5, 1, 4, dtype=torch.int64))
-    with pytest.raises(TypeError, match="tensor of spikes, got ndarray"):
+    with pytest.raises(TypeError, match=r"tensor, got ndarray; torch\.from_numpy\(x\) is"):
         layer(np.zeros((5, 1, 4)))
     with pytest.raises(TypeError, match=r"float32 or float64, got torch\.bfloat16"):
         _layer(4, 3).bfloat16()(torch.zeros(5, 1, 4, dtype=torch.bfloat16))
@@ -181,6 +202,12 @@ def test_errors_say_what_was_expected():
         nn.IntegerSRC(4, 3, 40_000)
     with pytest.raises(ValueError, match="levels"):
         nn.IntegerSRC(4, 3, 0)
+    with pytest.raises(
+        ValueError, match="levels must be one number, or 2, one for each layer, got"
+    ):
+        nn.IntegerSRC(4, 3, [8, 8, 8], num_layers=2)
+    with pytest.raises(TypeError, match="levels must be an integer, got float"):
+        nn.IntegerSRC(4, 3, [8, 0.5], num_layers=2)
     with torch.no_grad():
         layer.weight_ih_l0[0, 0] = float("nan")
     with pytest.raises(ValueError, match="finite"):

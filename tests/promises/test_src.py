@@ -235,6 +235,8 @@ BAD = {
     "surrogate": ({"surrogate": "box"}, ValueError, ("surrogate", "'atan'", "'box'")),
     "z of 1": ({"z": 1.0}, ValueError, ("z must be in [0, 1)", "1")),
     "rho of 0": ({"rho": 0}, ValueError, ("rho must be in (0, inf)", "0")),
+    "leak above 1": ({"leak": 1.5}, ValueError, ("leak must be in [0, 1]", "1.5")),
+    "leak below 0": ({"leak": -3}, ValueError, ("leak must be in [0, 1]", "-3")),
     "leak no number": ({"leak": "much"}, TypeError, ("leak must be a number", "str")),
     "threshold NaN": ({"threshold": float("nan")}, ValueError, ("threshold", "nan")),
     "slope infinite": (

@@ -19,6 +19,7 @@ def test_the_hardware_has_the_constants_of_the_cell():
     constants = {p.name for p in defaults.values() if isinstance(p.default, float)}
     assert export._CONSTANTS.keys() == constants - {"width"}  # of the surrogate
     assert (nn.SRC(3, 2).bias_l0 == export.BIAS).all()
+    assert export.THRESHOLD == 512 / 1024  # from which on a step of reference.py spikes
 
 
 def test_each_layer_is_quantized():
@@ -28,6 +29,18 @@ def test_each_layer_is_quantized():
     for k, weights in enumerate(network.weights):
         expected = fp.quantize(getattr(layer, f"weight_ih_l{k}").detach().numpy(), 16)
         assert np.array_equal(weights, expected.weights)
+
+
+def test_layers_may_have_levels_of_their_own():
+    layer = nn.SRC(30, 12, num_layers=2, threshold=0.5)
+    network = fp.from_src(layer, [8, 256])
+    assert [np.abs(weights).max() for weights in network.weights] == [8, 256]
+    with pytest.raises(
+        ValueError, match="levels must be one number, or 2, one for each layer, got"
+    ):
+        fp.from_src(layer, [8])
+    with pytest.raises(ValueError, match=r"levels must be in \[1, 32767\], got 0"):
+        fp.from_src(layer, (8, 0))
 
 
 def test_it_spikes_as_often_as_the_layer():
@@ -47,6 +60,7 @@ def test_it_spikes_as_often_as_the_layer():
     [
         ({"leak": 0.8}, r"layer\.leak must be 0\.9, got 0\.8"),
         ({"r_s": -6.0}, r"layer\.r_s must be -7, got -6"),
+        ({"threshold": 0.6}, r"layer\.threshold must be 0\.5 or None, got 0\.6"),
         ({"bidirectional": True}, "must have one direction, got bidirectional=True"),
         ({"initial_state": "learned"}, "must start at zero, got initial_state='learned'"),
     ],

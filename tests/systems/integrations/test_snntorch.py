@@ -1,10 +1,12 @@
-"""A leaky integrator of snnTorch without a reset is a linear scan, gradients included."""
+"""docs/spiking.md: a leaky integrator of snnTorch without a reset is a linear scan, gradients
+included; surrogates of one are those of the other; when a neuron spikes first."""
 
 import pytest
 import snntorch
 import torch
 
 from lrnn_kernels import linear_scan, linear_scan_step, nn
+from lrnn_kernels.cells.src import SPIKE_SURROGATES
 
 
 @pytest.fixture
@@ -71,3 +73,42 @@ def test_pieces_of_an_src_are_the_whole():
     assert torch.equal(torch.cat(found), whole)
     assert all(torch.equal(a, b) for a, b in zip(state, last, strict=True))
     assert torch.equal(layer(x)[0], whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "height"),
+    [
+        ("atan", lambda w: snntorch.surrogate.atan(alpha=2 * w), 1.0),
+        ("fast_sigmoid", lambda w: snntorch.surrogate.fast_sigmoid(slope=2 * w), 0.7),
+        ("sigmoid", lambda w: snntorch.surrogate.sigmoid(slope=4 * w), 1.0),
+    ],
+)
+def test_surrogates_by_their_width(name, theirs, height):
+    v = torch.linspace(-2, 2, 101, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(theirs(0.7)(v).sum(), v)
+    ours = SPIKE_SURROGATES[name](v.detach(), 0.7)
+    torch.testing.assert_close(ours, height * slope, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("bias", "first"), [(-6.0, 12), (-4.0, 7)])
+def test_a_neuron_needs_so_many_steps_from_rest(bias, first):
+    layer = nn.SRC(1, 3, num_layers=2, threshold=0.5)
+    with torch.no_grad():
+        for name, p in layer.named_parameters():
+            p.fill_(bias if name.startswith("bias") else 1000.0)
+        below, _ = nn.single.single(layer, 0)(torch.ones(40, 1, 1))
+        above, _ = layer(torch.ones(40, 1, 1))
+    assert below.any(2).flatten().nonzero()[0] + 1 == first
+    assert above.any(2).flatten().nonzero()[0] + 1 == first + 1
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_nan_does_not_spike(backend):
+    """docs/limits.md says so."""
+    x = torch.zeros(20, 1, 2)
+    x[1, 0, 0] = float("nan")
+    spikes, (i, h, _) = nn.SRC(2, 3, threshold=0.5, backend=backend)(x)
+    assert i.isnan().all()
+    assert h.isnan().all()
+    assert not spikes.any()
+    assert nn.SRC(2, 3, backend=backend)(x)[0][-1].isnan().all()
