@@ -372,10 +372,7 @@ class ActorCritic:
         which ``iterations`` may differ. The environment goes back to its state then, too; with
         env=False, episodes begin in the one that is here, which may be another."""
         nested.check(state, self.state_dict(env=False), "iterations")
-        if boolean("env", env):
-            self.walker.load_state_dict(state["walker"])  # the environment may refuse its part
-        else:
-            self.walker.begin_anew()
+        self.walker.go_on(state["walker"], env)  # the environment may refuse its part
         self.actor.net.load_state_dict(state["actor"])
         self.critic.net.load_state_dict(state["critic"])
         self.optimizer.load_state_dict(nested.copied(state["optimizer"]))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..cells.linear import linear_scan
 from ..nn.members import State
+from ..options import boolean
 from . import nested
 from .environment import Environment
 from .policy import Policy
@@ -107,7 +108,14 @@ class Walker:
             "generator": self.generator.get_state(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def go_on(self, state: dict[str, Any] | None, env: bool) -> None:
+        """From a state, or with env=False from the beginnings of episodes in this environment."""
+        if boolean("env", env):
+            self.load_state_dict(state)
+        else:
+            self.begin_anew()
+
+    def load_state_dict(self, state: dict[str, Any] | None) -> None:
         nested.check_walk(state, "begin", self.env.batch_size)
         nested.keys("walker", state, {"env", "generator", *_KEPT})
         self.env.set_state(state["env"])
