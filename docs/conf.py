@@ -23,6 +23,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"lrnn-kernels {__version__}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

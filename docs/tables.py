@@ -72,7 +72,10 @@ def peers() -> str:
     runs = []
     for path in sorted((ROOT / "benchmarks/results").glob("peers-*.json")):
         content = json.loads(path.read_text())
-        runs += [textwrap.fill(tables.heading(content, path.name), 100), *tables.markdown(content)]
+        heading = textwrap.fill(
+            tables.heading(content, path.name), 100, break_on_hyphens=False, break_long_words=False
+        )
+        runs += [heading, *tables.markdown(content)]
     return "\n\n".join(runs) if runs else "No run is checked in yet."
 
 
