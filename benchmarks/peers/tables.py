@@ -132,4 +132,5 @@ def draw(figure, content: dict) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("elements per second by ours (1: as fast)")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower left")
+    axes.set_ylim(-1, len(rows))
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
