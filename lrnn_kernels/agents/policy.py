@@ -122,7 +122,7 @@ class Policy(nn.Module):
                 f"encoder must map (N,{self.observation_size}) to (N,{self.rnn.input_size}), which "
                 f"rnn reads, got {arguments.shape(rows)} of {arguments.shape(given)}"
             )
-        return rows.view(*x.shape[:-1], self.rnn.input_size)
+        return rows.reshape(*x.shape[:-1], self.rnn.input_size)
 
     def step(
         self, observation: Tensor, state: State | None = None, reset: Tensor | None = None

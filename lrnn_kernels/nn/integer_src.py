@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,8 +107,13 @@ class IntegerSRC(nn.Module):
         """Each layer's weights as the hardware holds them, (hidden_size, in), int16."""
         return [
             _Rounded.apply(weight.detach(), levels).cpu().numpy().astype(np.int16)
-            for weight, levels in zip(self.parameters(), self.levels, strict=True)
+            for weight, levels in self._layers()
         ]
+
+    def _layers(self) -> Iterator[tuple[Tensor, int]]:
+        """Each layer's weights and the largest integer among them."""
+        for k, levels in enumerate(self.levels):
+            yield getattr(self, f"weight_ih_l{k}"), levels
 
     def network(self, *, accumulator_bits: int = 12) -> fixed_point.Network:
         """The golden model of the weights as they are, whose neurons are this layer's."""
@@ -118,20 +123,16 @@ class IntegerSRC(nn.Module):
         """Spikes (T,B,hidden_size) of the last layer, 0.0 or 1.0, for input spikes x
         (T,B,input_size): bool, or 0.0 and 1.0 of the weights' dtype, through which gradients go on.
         Or (B,T,...) with batch_first."""
-        weight = self.weight_ih_l0
-        x = self._checked(x, weight)
+        x = self._checked(x)
         if self.batch_first:
             x = x.transpose(0, 1)
-        for weight, levels in zip(self.parameters(), self.levels, strict=True):
-            rounded = _Rounded.apply(weight, levels)
-            if weight.shape[1] * levels < _EXACT:
-                total = F.linear(x, rounded)
-            else:
-                total = F.linear(x.double(), rounded.double())
+        for weight, levels in self._layers():
+            total = _sums(x, _Rounded.apply(weight, levels), levels)
             x = fire(total, self.softness * levels).to(weight.dtype)
         return x.transpose(0, 1) if self.batch_first else x
 
-    def _checked(self, x: Tensor, weight: Tensor) -> Tensor:
+    def _checked(self, x: Tensor) -> Tensor:
+        weight = self.weight_ih_l0
         order = "(B,T" if self.batch_first else "(T,B"
         checks.sequence(x)
         if x.dim() != 3 or x.shape[2] != self.input_size:
@@ -158,6 +159,14 @@ class IntegerSRC(nn.Module):
             f"num_layers={self.num_layers}, batch_first={self.batch_first}, "
             f"softness={self.softness:g}"
         )
+
+
+def _sums(spikes: Tensor, rounded: Tensor, levels: int) -> Tensor:
+    """What the integers of the inputs that spike add up to, exactly: not in autocast's 16 bits."""
+    if rounded.shape[1] * levels >= _EXACT:
+        spikes, rounded = spikes.double(), rounded.double()
+    with torch.autocast("cpu", enabled=False):
+        return F.linear(spikes, rounded)
 
 
 def _require(holds: Tensor, message: str) -> None:

@@ -175,6 +175,24 @@ def test_it_is_one_graph_when_compiled():
         compiled(0.5 * x)
 
 
+def test_autocast_leaves_integers_exact():
+    """In 16 bits neither the integers nor their sums are."""
+    layer, x = _layer(40, 50, 2000), _spikes(200, 8, 40, 0.02).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        spikes = layer(x)
+    assert spikes.any()
+    assert torch.equal(spikes, layer(x))
+
+
+def test_a_parametrized_weight():
+    layer, x = _layer(4, 3, 8), _spikes(30, 2, 4, 0.5)
+    want = layer(x)
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight_ih_l0")
+    assert torch.equal(layer(x), want)
+    layer(x).sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
+
+
 @pytest.mark.parametrize("shape", [(0, 2, 4), (5, 0, 4), (1, 1, 4)])
 def test_nothing_is_no_error(shape):
     layer = _layer(4, 3)
