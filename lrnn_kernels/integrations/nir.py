@@ -14,17 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..extras import needs
 from ..nn import LRU, Recurrent, Stack, ranks
 from ..options import number
 
-try:
+with needs("lrnn_kernels.integrations.nir", "nir", extra="nir"):
     import nir
-except ModuleNotFoundError as error:
-    if error.name != "nir":
-        raise
-    raise ImportError(
-        "lrnn_kernels.integrations.nir needs nir: pip install 'lrnn-kernels[nir]'"
-    ) from error
 
 __all__ = ["to_nir"]
 

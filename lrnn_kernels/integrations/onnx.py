@@ -20,17 +20,12 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..calls import arguments
+from ..extras import needs
 from .plain import plain
 
-try:
+with needs("lrnn_kernels.integrations.onnx", "onnx", "onnxscript", extra="onnx"):
     import onnx
     import onnxscript  # noqa: F401
-except ModuleNotFoundError as error:
-    if error.name not in ("onnx", "onnxscript"):
-        raise
-    raise ImportError(
-        f"lrnn_kernels.integrations.onnx needs {error.name}: pip install 'lrnn-kernels[onnx]'"
-    ) from error
 
 __all__ = ["export_sequence", "export_step"]
 

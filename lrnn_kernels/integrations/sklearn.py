@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..extras import needs
 from ..models import Backbone, BackboneConfig
 from ..options import integer, number
 
-try:
+with needs("lrnn_kernels.integrations.sklearn", "sklearn", extra="sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
@@ -29,12 +30,6 @@ try:
         column_or_1d,
         validate_data,
     )
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "sklearn":
-        raise
-    raise ImportError(
-        "lrnn_kernels.integrations.sklearn needs scikit-learn: pip install 'lrnn-kernels[sklearn]'"
-    ) from error
 
 __all__ = ["SequenceClassifier", "SequenceRegressor"]
 

@@ -14,20 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from ..extras import needs
 from ..nn import members
 
-try:
+with needs("lrnn_kernels.integrations.torchrl", "torchrl", "tensordict", extra="torchrl"):
     from tensordict import TensorDictBase
     from tensordict.nn import TensorDictModuleBase, dispatch
     from torchrl.data import Unbounded
     from torchrl.envs import TensorDictPrimer
     from torchrl.modules import recurrent_mode
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] not in ("torchrl", "tensordict"):
-        raise
-    raise ImportError(
-        "lrnn_kernels.integrations.torchrl needs torchrl: pip install 'lrnn-kernels[torchrl]'"
-    ) from error
 
 __all__ = ["RecurrentModule"]
 

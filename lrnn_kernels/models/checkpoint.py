@@ -7,6 +7,7 @@ from os import PathLike, fspath
 
 import torch
 
+from ..extras import needs
 from ..nn.anneal import Annealed
 from .config import BackboneConfig
 
@@ -15,14 +16,8 @@ CONFIG, EPS = "lrnn_kernels.backbone", "lrnn_kernels.eps"
 
 
 def _safetensors():
-    try:
+    with needs("a checkpoint", "safetensors", extra="models"):
         import safetensors.torch
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "safetensors":
-            raise
-        raise ImportError(
-            "checkpoints need safetensors: pip install 'lrnn-kernels[models]'"
-        ) from error
     return safetensors
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..extras import needs
+
 _SEEDS = (0, 1)  # of the split, and of the split of its training set
 _TEST = 0.2
 
@@ -23,11 +25,9 @@ def load(*, validate: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     With ``validate`` a fifth of the training set takes the place of the test set, which is not used
     at all. Raises ImportError without scikit-learn.
     """
-    try:
+    with needs("the small set of digits", "sklearn"):
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
-    except ModuleNotFoundError as error:
-        raise ImportError("the digits need scikit-learn: pip install scikit-learn") from error
 
     pixels, labels = load_digits(return_X_y=True)
     sequences = (pixels / 16 - 0.5).astype("float32")[..., None]

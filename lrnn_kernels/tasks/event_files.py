@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..extras import needs
 from .events import Events
 
 SHD_UNITS = 700  # channels of the artificial cochlea
@@ -29,10 +30,8 @@ def load_shd(path: str | Path, *, size: int = SHD_UNITS) -> Recordings:
     Source: Cramer et al., 2020. Raises ImportError without h5py, FileNotFoundError, and ValueError,
     which names what is missing or does not fit.
     """
-    try:
+    with needs("a file of SHD", "h5py"):
         import h5py
-    except ModuleNotFoundError as error:
-        raise ImportError("SHD's files need h5py: pip install h5py") from error
 
     path = Path(path)
     if not path.is_file():

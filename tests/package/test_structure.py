@@ -22,6 +22,7 @@ PACKAGE = "lrnn_kernels"
 #: Each room and those that it may import from; triton_kernels belongs to the backends, which load
 #: it. ``build`` is setup.py's, too.
 MAY_IMPORT = {
+    "extras": set(),
     "options": set(),
     "version": set(),
     "cell": {"options"},
@@ -30,13 +31,13 @@ MAY_IMPORT = {
     "calls": {"backends", "cell", "options"},
     "cells": {"calls", "backends", "cell", "options"},
     "nn": {"cells", "calls", "cell", "fixed_point", "options"},
-    "models": {"nn", "calls", "options"},
+    "models": {"nn", "calls", "options", "extras"},
     "multistability": {"nn", "calls", "options"},
     "agents": {"nn", "cells", "calls", "options"},
-    "integrations": {"models", "nn", "calls", "options"},
+    "integrations": {"models", "nn", "calls", "options", "extras"},
     "testing": {"cells", "calls", "backends", "cell", "options"},
-    "tasks": {"multistability", "nn", "options"},
-    "neurons": {"backends", "calls", "options", "version"},
+    "tasks": {"multistability", "nn", "options", "extras"},
+    "neurons": {"backends", "calls", "options", "version", "extras"},
     "memory": {"backends"},
     "fixed_point": {"build"},
     "machine": {"build"},

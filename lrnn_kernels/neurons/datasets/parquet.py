@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from ...extras import needs
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -29,15 +30,9 @@ def check() -> None:
 
 
 def _pyarrow():
-    try:
+    with needs("a data set in Parquet", "pyarrow", extra="parquet"):
         import pyarrow
         import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "pyarrow":
-            raise
-        raise ImportError(
-            "data sets in Parquet need pyarrow: pip install 'lrnn-kernels[parquet]'"
-        ) from error
     return pyarrow
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ...extras import needs
 from .. import arguments
 from ..model import Model
 from . import adapters
@@ -18,14 +19,8 @@ _KEY = "lrnn_kernels.dicsnet"
 
 
 def _safetensors():
-    try:
+    with needs("a file of DICsNet", "safetensors", extra="neurons"):
         import safetensors.torch
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "safetensors":
-            raise
-        raise ImportError(
-            "weights of DICsNet need safetensors: pip install 'lrnn-kernels[neurons]'"
-        ) from error
     return safetensors
 
 

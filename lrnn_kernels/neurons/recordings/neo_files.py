@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...extras import needs
 from .errors import RecordingError, quoted, reason, said
 from .names import distinct
 from .recorded import Found, Recorded, clean
@@ -100,11 +101,8 @@ def read(path: Path, unit: str | None) -> Recorded:
 
 
 def _neo(path: Path | None = None):
-    try:
+    with needs(path.name if path else "from_neo", "neo", extra="neo"):
         import neo
-    except ModuleNotFoundError as error:
-        what = f"{path.name} takes" if path else "from_neo takes"
-        raise ImportError(f'{what} neo: pip install "lrnn-kernels[neo]"') from error
     return neo
 
 

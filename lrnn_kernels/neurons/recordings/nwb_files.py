@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...extras import needs
 from .errors import RecordingError, listed, reason, said
 from .names import distinct
 from .recorded import Found
@@ -18,10 +19,8 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 
 def found(path: Path, unit: str | None) -> Found:
     """What an NWB file holds. Raises ImportError without pynwb."""
-    try:
+    with needs("an NWB file", "pynwb", extra="nwb"):
         import pynwb
-    except ModuleNotFoundError as error:
-        raise ImportError('NWB files take pynwb: pip install "lrnn-kernels[nwb]"') from error
     source = said(path.name)
     with path.open("rb") as file:
         start = file.read(len(HDF5))

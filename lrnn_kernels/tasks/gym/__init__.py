@@ -10,14 +10,10 @@ env = gym.batched(popgym.envs.repeat_previous.RepeatPreviousEasy, 16)        # a
 Needs gymnasium 1.0 or later: pip install "lrnn-kernels[rl]". Raises ImportError without it.
 """
 
-try:
+from ...extras import needs
+
+with needs("lrnn_kernels.tasks.gym", "gymnasium", extra="rl"):
     import gymnasium
-except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] != "gymnasium":
-        raise
-    raise ImportError(
-        "lrnn_kernels.tasks.gym needs gymnasium: pip install 'lrnn-kernels[rl]'"
-    ) from error
 
 from ..adaptation import ENVIRONMENTS
 from .adaptive import AdaptationEnv, AdaptationVectorEnv

@@ -231,5 +231,5 @@ def test_without_neo(tmp_path, monkeypatch):
     path.write_bytes(b"junk")
     monkeypatch.setitem(sys.modules, "neo", None)
     for call in (lambda: recordings.read(path), lambda: recordings.from_neo(None)):
-        with pytest.raises(ImportError, match=r'take[s]? neo: pip install "lrnn-kernels\[neo\]"'):
+        with pytest.raises(ImportError, match=r"needs neo: pip install 'lrnn-kernels\[neo\]'"):
             call()

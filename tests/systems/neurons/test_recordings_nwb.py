@@ -140,7 +140,7 @@ def test_an_index_that_does_not_fit(written, field, value, expected):
 def test_without_pynwb(written, monkeypatch):
     path = written(units())
     monkeypatch.setitem(__import__("sys").modules, "pynwb", None)
-    with pytest.raises(ImportError, match=r'take pynwb: pip install "lrnn-kernels\[nwb\]"'):
+    with pytest.raises(ImportError, match=r"needs pynwb: pip install 'lrnn-kernels\[nwb\]'"):
         recordings.read(path)
 
 

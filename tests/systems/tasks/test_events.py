@@ -275,5 +275,5 @@ def test_no_file_of_shd(tmp_path):
 
 def test_shd_needs_h5py(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match="SHD's files need h5py: pip install h5py"):
+    with pytest.raises(ImportError, match="a file of SHD needs h5py: pip install h5py"):
         event_files.load_shd(tmp_path / "shd.h5")
