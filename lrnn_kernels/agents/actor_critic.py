@@ -14,8 +14,9 @@ from ..calls import sigint
 from ..nn.members import State
 from ..options import boolean, integer, number
 from . import nested
+from .actions import REAL, normal
 from .environment import PreviousStep
-from .reader import Actor, Reader, divergence, log_density, normal
+from .reader import Actor, Reader
 from .window import Walker, Window, advantages, standardized
 
 #: Of beta: its first value, its limits, its factor, and from which multiples of the target on it
@@ -258,10 +259,10 @@ class ActorCritic:
         """(loss, KL) of the actor, on a walk."""
         settings, valid = self.settings, batch["valid"]
         out, _ = self.actor(window.observation, window.start, window.reset, settings.window)
-        before = log_density(batch["old"], window.action)
-        ratio = (log_density(out, window.action) - before).exp()
+        before = REAL.log_density(batch["old"], window.action)
+        ratio = (REAL.log_density(out, window.action) - before).exp()
         surrogate = -_mean(ratio * batch["gain"], valid)
-        kl = _mean(divergence(batch["old"], out), valid)
+        kl = _mean(REAL.divergence(batch["old"], out), valid)
         over = (kl - 2 * settings.kl).relu().square()
         return surrogate + self.beta * kl + settings.penalty * over, kl
 
@@ -279,12 +280,12 @@ class ActorCritic:
             self.optimizer.step()
             epochs += 1
         out, self.walker.state = self._after(window)
-        kl = moved = _mean(divergence(batch["old"], out), valid).item()
+        kl = moved = _mean(REAL.divergence(batch["old"], out), valid).item()
         if undone := _beyond(moved, _UNDO * target):
             self.actor.net.load_state_dict(kept[0])
             self.optimizer.load_state_dict(kept[1])
             out, self.walker.state = self._after(window)
-            kl = _mean(divergence(batch["old"], out), valid).item()
+            kl = _mean(REAL.divergence(batch["old"], out), valid).item()
         self._adapt(moved / target)
         return {
             "epochs": epochs - undone,

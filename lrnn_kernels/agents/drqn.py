@@ -122,6 +122,8 @@ class DRQN:
             raise ValueError("policy must have critic=False, got one with a critic")
         if not isinstance(settings, DRQNSettings):
             raise TypeError(f"settings must be DRQNSettings, got {type(settings).__name__}")
+        if not hasattr(policy, "actions"):
+            raise ValueError("policy must have actions to choose from, got one with action_size")
         environment.check(env, policy)
         given = settings.probabilities
         if given is not None and len(given) != policy.actions:

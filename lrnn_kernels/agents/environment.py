@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..options import integer, number
 
@@ -15,26 +15,33 @@ if TYPE_CHECKING:
     from .reader import Actor
 
 _NEEDED = ("batch_size", "observation_size", "reset", "step")
+#: An environment's actions, and which ones have such.
+_KNOWN = {
+    "actions": "tasks.t_maze.TMaze or tasks.gym.Tensors",
+    "action_size": "tasks.adaptation.MovingTarget or tasks.gym.Tensors",
+}
 
 
 class Environment(Protocol):
     """B environments that step at once, such as ``tasks.t_maze.TMaze`` and, for any of
     Gymnasium's, ``tasks.gym.Tensors``.
 
-    batch_size, observation_size, actions: B, channels of an observation, number of actions.
+    batch_size, observation_size: B, channels of an observation. Besides it has one of two:
+    actions: the number of those to choose from.
+    action_size: A, the real numbers of an action.
     """
 
     batch_size: int
     observation_size: int
-    actions: int
 
     def reset(self) -> Tensor:
         """Begins an episode in each; observations (B,observation_size), floating point."""
 
     def step(self, action: Tensor, begin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """action int64 (B,). Where begin, bool (B,), is True, the episode before is over and the
-        next one begins, whatever the action, with reward 0. Returns (observation, reward,
-        terminated, truncated); of an episode that is over, the observation is its last."""
+        """action int64 (B,), or floating point (B,A). Where begin, bool (B,), is True, the episode
+        before is over and the next one begins, whatever the action, with reward 0. Returns
+        (observation, reward, terminated, truncated); of an episode that is over, the observation is
+        its last."""
 
     def get_state(self) -> Any:
         """All that the future depends on; a copy, which torch.save takes. For ``state_dict``."""
@@ -43,28 +50,33 @@ class Environment(Protocol):
         """Goes back to it; returns the observations."""
 
 
-def check_tensors(env: object, actions: str, known: str) -> None:
-    """Raises TypeError where env is no environment of tensors, which has ``actions``."""
+def check_tensors(env: object, actions: str, known: str | None = None) -> None:
+    """Raises TypeError where env is no environment of tensors that has ``actions``; ``known`` is
+    one that does."""
     missing = [name for name in (*_NEEDED, actions) if not hasattr(env, name)]
     if missing:
         raise TypeError(
-            f"env must be an environment of tensors, as {known}, got {type(env).__name__} without "
-            f"{', '.join(missing)}"
+            f"env must be an environment of tensors, as {known or _KNOWN[actions]}, got "
+            f"{type(env).__name__} without {', '.join(missing)}"
         )
 
 
-def check(env: object, policy) -> None:
+def check(env: Any, policy: Any) -> None:
     """Raises TypeError or ValueError where env is no environment, or not one for this policy."""
-    check_tensors(env, "actions", "tasks.t_maze.TMaze or tasks.gym.Tensors")
-    fits(env, policy, "actions")
-
-
-def fits(env: Any, policy: Any, actions: str) -> None:
-    """Raises ValueError where a policy is of other sizes."""
-    for name in ("observation_size", actions):
-        mine, theirs = getattr(policy, name), getattr(env, name)
-        if mine != theirs:
-            raise ValueError(f"policy must have {name} = {theirs}, as env, got {mine}")
+    mine, other = _KNOWN if hasattr(policy, "actions") else reversed(_KNOWN)
+    if not hasattr(env, mine) and hasattr(env, other):
+        raise ValueError(
+            f"policy must have {other} = {getattr(env, other)}, as env, got one with {mine} = "
+            f"{getattr(policy, mine)}"
+        )
+    # An Actor reads what a PreviousStep shows.
+    check_tensors(env, mine, None if isinstance(policy, nn.Module) else "agents.PreviousStep")
+    for name in ("observation_size", mine):
+        if getattr(policy, name) != getattr(env, name):
+            raise ValueError(
+                f"policy must have {name} = {getattr(env, name)}, as env, got "
+                f"{getattr(policy, name)}"
+            )
 
 
 class _Remembering:
@@ -110,10 +122,11 @@ class PreviousActionReward(_Remembering):
     T-maze.
 
     Args:
-        env: an ``Environment``.
+        env: an ``Environment`` of actions to choose from.
     """
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Any) -> None:
+        check_tensors(env, "actions")
         super().__init__(env, env.actions + 1)
         self.actions = env.actions
 
@@ -134,7 +147,7 @@ class PreviousStep(_Remembering):
     """
 
     def __init__(self, env: Any, *, reward: float = 1.0, observation: float = 1.0) -> None:
-        check_tensors(env, "action_size", "tasks.adaptation.MovingTarget")
+        check_tensors(env, "action_size")
         super().__init__(env, env.action_size + 1 + env.observation_size)
         self.action_size = env.action_size
         self._scales = (
@@ -155,17 +168,13 @@ def play(
     policy: Policy | Actor, env: Environment, *, most: int = 100_000, seed: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """One episode of each environment: the sums of their rewards and their steps, float32 and int64
-    (B,). The policy is greedy, or with a seed draws its actions as in training; of an actor of real
-    actions, whose environment is a ``PreviousStep``, the greedy ones are the means. Begins with
+    (B,). The policy is greedy, or with a seed draws its actions as in training; greedy real ones
+    are the means. The environment of an ``ActorCritic``'s actor is a ``PreviousStep``. Begins with
     ``env.reset()``; RuntimeError after ``most`` steps.
     """
     if not hasattr(policy, "greedy"):
         raise TypeError(f"policy must be an agents.Policy or Actor, got {type(policy).__name__}")
-    if hasattr(policy, "action_size"):
-        check_tensors(env, "action_size", "agents.PreviousStep")
-        fits(env, policy, "action_size")
-    else:
-        check(env, policy)
+    check(env, policy)
     integer("most", most)
     generator = None
     if seed is not None:

@@ -14,6 +14,7 @@ from ..calls import sigint
 from ..nn import EpsAnneal
 from ..options import boolean, integer, number
 from . import environment, nested
+from .actions import Actions
 from .environment import Environment
 from .policy import Policy
 from .window import Walker, Window, advantages, standardized
@@ -264,27 +265,29 @@ class PPO:
         yield from order.tensor_split(self.settings.minibatches)
 
     def _evaluated(self, window: Window, rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Log probabilities (B,T,A) and values (B,T) of some environments' steps."""
+        """What is said of actions (B,T,N) and values (B,T) of some environments' steps."""
         x, start, reset = window.observation, window.start, window.reset
         if rows is not None:
             rows = rows.to(x.device)
             x, reset = x[rows], reset[rows]
             start = None if start is None else nested.chosen(start, rows)
         y, _ = self.policy.features(x, start, reset)
-        return _log_softmax(self.policy.head(y)), self.policy.critic(y)[..., 0]
+        found = self.policy.kind.normalized(self.policy.answer(y))
+        return found, self.policy.critic(y)[..., 0]
 
     @torch.no_grad()
     def _batch(self, window: Window, found: tuple[Tensor, Tensor] | None) -> _Batch:
         """What the epochs learn from, by the weights that acted."""
-        logs, values = self._evaluated(window, None) if found is None else found
-        logs, values = logs.detach(), values.detach()
+        acted, values = self._evaluated(window, None) if found is None else found
+        acted, values = acted.detach(), values.detach()
         out, _ = self.policy.features(
             window.last[:, None], self.walker.state, window.last_reset[:, None]
         )
         after = self.policy.critic(out)[:, 0, 0]
         gain = advantages(window, values, after, self.settings.gamma, self.settings.lam)
         valid = (~window.begins).to(gain.dtype)
-        return _Batch(window.action, valid, logs, standardized(gain, valid), gain + values)
+        kind, gain_of = self.policy.kind, standardized(gain, valid)
+        return _Batch(kind, window.action, valid, acted, gain_of, gain + values)
 
     def state_dict(self, *, env: bool = True) -> dict[str, Any]:
         """All that the future depends on; a copy, which torch.save takes. Without the environment
@@ -316,12 +319,13 @@ class PPO:
 
 @dataclass
 class _Batch:
-    """Of a window: actions, which steps count, and by the weights that acted: log probabilities,
-    normalized advantages, and the returns that values should be."""
+    """Of a window: actions, which steps count, and by the weights that acted: what they said of
+    actions, normalized advantages, and the returns that values should be."""
 
+    kind: Actions
     action: Tensor
     valid: Tensor
-    logs: Tensor
+    acted: Tensor
     gain: Tensor
     returns: Tensor
 
@@ -330,33 +334,28 @@ class _Batch:
             return self
         rows = rows.to(self.valid.device)
         return _Batch(
+            self.kind,
             self.action[rows],
             self.valid[rows],
-            self.logs[rows],
+            self.acted[rows],
             self.gain[rows],
             self.returns[rows],
         )
 
     def losses(
-        self, logs: Tensor, values: Tensor, clip: float
+        self, found: Tensor, values: Tensor, clip: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Means over the steps that count: of the clipped surrogate, of the values' squared error,
         of the entropy, and of the KL divergence from the policy that acted."""
-        chosen = self.action[..., None]
-        ratio = (logs - self.logs).gather(-1, chosen)[..., 0].exp()
+        kind, action = self.kind, self.action
+        before = kind.log_density(self.acted, action)
+        ratio = (kind.log_density(found, action) - before).exp()
         clipped = ratio.clamp(1 - clip, 1 + clip)
         surrogate = -torch.minimum(ratio * self.gain, clipped * self.gain)
-        entropy = -(logs.exp() * logs).sum(-1)
-        kl = (self.logs.exp() * (self.logs - logs.detach())).sum(-1)
+        kl = kind.divergence(self.acted, found.detach())
         count = self.valid.sum().clamp(min=1)
-        means = (surrogate, (values - self.returns).square(), entropy, kl)
+        means = (surrogate, (values - self.returns).square(), kind.entropy(found), kl)
         return tuple((x * self.valid).sum() / count for x in means)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    """Over the last axis. Of a few actions, torch's takes four times as long there as over the
-    first one, and so do sums."""
-    return logits.movedim(-1, 0).contiguous().log_softmax(0).movedim(0, -1)
 
 
 def _numbers(epochs: int, told: list[Tensor]) -> dict[str, float]:

@@ -1,9 +1,7 @@
-"""Networks as an actor-critic asks them, whichever inputs they read, and the normal distributions
-that an actor answers."""
+"""Networks as an actor-critic asks them, whichever inputs they read."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +10,9 @@ from torch import Tensor, nn
 
 from ..nn.members import State
 from . import nested
+from .actions import REAL
 from .policy import without_dropout
 
-#: What is added to an actor's log-variances: actions deviate by e^(-1/2), 0.6, at first.
-LOG_VARIANCE = -1.0
 _NEEDED = ("input_size", "output_size", "step")
 
 
@@ -112,33 +109,11 @@ class Actor(Reader):
 
     def draw(self, out: Tensor, generator: torch.Generator) -> Tensor:
         """Actions (...,A) of answers (...,2A)."""
-        mean, log_variance = normal(out)
-        noise = torch.empty_like(mean).normal_(generator=generator)
-        return mean + log_variance.div(2).exp() * noise
+        return REAL.draw(out, generator)
 
     def greedy(self, out: Tensor) -> Tensor:
         """The means (...,A) of answers (...,2A)."""
-        return normal(out)[0]
-
-
-def normal(out: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean, log-variance), each (...,A), of an actor's answers (...,2A)."""
-    mean, log_variance = out.chunk(2, -1)
-    return mean, log_variance + LOG_VARIANCE
-
-
-def log_density(out: Tensor, action: Tensor) -> Tensor:
-    """(...,), of actions (...,A) under an actor's answers."""
-    mean, log_variance = normal(out)
-    each = (action - mean).square() * (-log_variance).exp() + log_variance + math.log(2 * math.pi)
-    return -each.sum(-1) / 2
-
-
-def divergence(old: Tensor, new: Tensor) -> Tensor:
-    """KL(old || new), (...,), of an actor's answers."""
-    (m0, v0), (m1, v1) = normal(old), normal(new)
-    each = v1 - v0 + (v0 - v1).exp() + (m1 - m0).square() * (-v1).exp() - 1
-    return each.sum(-1) / 2
+        return REAL.greedy(out)
 
 
 def _joined(answer: Any) -> Tensor:

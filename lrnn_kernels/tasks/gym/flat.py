@@ -1,7 +1,11 @@
-"""A wrapper that makes observations flat and actions one number, as POPGym's environments need."""
+"""A wrapper that makes observations flat and actions one number, as POPGym's environments need, or
+a row of real ones."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -10,11 +14,12 @@ from gymnasium import spaces
 
 
 class Flat(gymnasium.Wrapper):
-    """Observations in a Box (n,), float32, and actions in a Discrete from 0 on.
+    """Observations in a Box (n,), float32, and actions in a Discrete from 0 on or in a Box (n,).
 
     Of observations, Discrete and MultiDiscrete become one-hot, side by side; Box, MultiBinary, and
     Tuple and Dict of all these are joined, as gymnasium.spaces.flatten does. Of actions, those of
-    a MultiDiscrete are numbered, the last one fastest, and a Discrete begins at 0.
+    a MultiDiscrete are numbered, the last one fastest, a Discrete begins at 0, and those of a Box
+    lie side by side.
 
     Args:
         env: gymnasium.Env. TypeError where its observations cannot be of a fixed size (Text,
@@ -30,16 +35,7 @@ class Flat(gymnasium.Wrapper):
         self.observation_space = spaces.Box(
             flat.low.astype(np.float32), flat.high.astype(np.float32)
         )
-        if isinstance(acts, spaces.Discrete):
-            self._shape, self._first = None, acts.start
-            count = acts.n
-        elif isinstance(acts, spaces.MultiDiscrete):
-            self._shape, self._first = acts.nvec.shape, acts.start.ravel()
-            self._sizes = tuple(acts.nvec.ravel().tolist())
-            count = int(np.prod(self._sizes))
-        else:
-            raise TypeError(f"env must have actions in a Discrete or MultiDiscrete, got {acts}")
-        self.action_space = spaces.Discrete(int(count))
+        self.action_space, self._inner = _actions(acts)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         observation, info = self.env.reset(**kwargs)
@@ -47,15 +43,31 @@ class Flat(gymnasium.Wrapper):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if not self.action_space.contains(action):
-            raise ValueError(
-                f"action must be an integer of 0 ... {self.action_space.n - 1}, got {action!r}"
-            )
-        inner = int(action) + self._first
-        if self._shape is not None:
-            parts = np.array(np.unravel_index(int(action), self._sizes))
-            inner = (parts + self._first).reshape(self._shape)
-        observation, reward, *rest = self.env.step(inner)
+            raise ValueError(f"action must be in {self.action_space}, got {action!r}")
+        observation, reward, *rest = self.env.step(self._inner(action))
         return self._flat(observation), float(reward), *rest
 
     def _flat(self, observation: Any) -> np.ndarray:
         return spaces.flatten(self.env.observation_space, observation).astype(np.float32)
+
+
+def _actions(acts: spaces.Space) -> tuple[spaces.Space, Callable[[Any], Any]]:
+    """Flat actions, and how one of them becomes the environment's: by what can be pickled, as
+    environments are where their state is kept."""
+    if isinstance(acts, spaces.Box):
+        row = spaces.Box(acts.low.ravel(), acts.high.ravel(), dtype=acts.dtype)
+        return row, partial(_row, acts.shape)
+    if isinstance(acts, spaces.Discrete):
+        return spaces.Discrete(int(acts.n)), partial(operator.add, acts.start)
+    if isinstance(acts, spaces.MultiDiscrete):
+        sizes = tuple(acts.nvec.ravel().tolist())
+        return spaces.Discrete(int(np.prod(sizes))), partial(_parts, sizes, acts.start)
+    raise TypeError(f"env must have actions in a Discrete, MultiDiscrete or Box, got {acts}")
+
+
+def _row(shape: tuple[int, ...], action: Any) -> np.ndarray:
+    return np.reshape(action, shape)
+
+
+def _parts(sizes: tuple[int, ...], start: np.ndarray, action: Any) -> np.ndarray:
+    return np.array(np.unravel_index(int(action), sizes)).reshape(start.shape) + start

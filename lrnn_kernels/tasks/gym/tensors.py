@@ -22,8 +22,12 @@ class Tensors:
 
     Args:
         envs: gymnasium.vector.VectorEnv, with observations in a Box (n,), or Discrete, which become
-            one-hot; actions in a Discrete from 0 on; autoreset mode NEXT_STEP.
+            one-hot; actions in a Discrete from 0 on, ``actions`` of them, or in a Box (A,), A the
+            ``action_size``; autoreset mode NEXT_STEP.
         seed: of its first ``reset``; a random one if None.
+
+    Real actions are given from -1 to 1, which is from the lowest to the highest of the Box, and cut
+    where they are beyond; those without such limits as they are.
 
     ``get_state`` is the environment's own, where it has one; else SyncVectorEnv's environments are
     pickled, so that a saved state must come from whom one trusts. TypeError for others.
@@ -37,8 +41,16 @@ class Tensors:
         if mode != AutoresetMode.NEXT_STEP:
             raise ValueError(f"envs must have autoreset_mode NEXT_STEP, got {mode}")
         seen, acts = envs.single_observation_space, envs.single_action_space
-        if not isinstance(acts, Discrete) or acts.start != 0:
-            raise TypeError(f"envs must have actions in a Discrete from 0 on, got {acts}")
+        self._range: tuple[np.ndarray, ...] | None = None
+        if isinstance(acts, Discrete) and acts.start == 0:
+            self.actions = int(acts.n)
+        elif isinstance(acts, Box) and len(acts.shape) == 1:
+            self.action_size, self._range = acts.shape[0], _range(acts)
+        else:
+            raise TypeError(
+                f"envs must have actions in a Discrete from 0 on or in a Box (n,), got {acts}; "
+                "Flat makes others so"
+            )
         self._eye = None
         if isinstance(seen, Discrete):
             self._first, self._eye = int(seen.start), torch.eye(int(seen.n))
@@ -51,7 +63,7 @@ class Tensors:
                 "others flat"
             )
         self.envs, self._seed = envs, seed if seed is None else integer("seed", seed, 0)
-        self.batch_size, self.actions = envs.num_envs, int(acts.n)
+        self.batch_size = envs.num_envs
         self.done = torch.ones(self.batch_size, dtype=torch.bool)
         self._seen: np.ndarray | None = None
 
@@ -76,7 +88,7 @@ class Tensors:
                 f"begin must be True where episodes are over, and nowhere else: got {begin[differ]}"
                 f" in environments {differ}"
             )
-        self._seen, reward, terminated, truncated, _ = self.envs.step(action.numpy())
+        self._seen, reward, terminated, truncated, _ = self.envs.step(self._given(action))
         self.done = torch.from_numpy(terminated | truncated)
         given = (np.array(x) for x in (terminated, truncated))  # they may be its own, written again
         return (
@@ -99,10 +111,30 @@ class Tensors:
         self._seen, self.done = state["seen"].numpy().copy(), state["done"].clone()
         return self._observed()
 
+    def _given(self, action: Tensor) -> np.ndarray:
+        """As the environment takes it."""
+        if self._range is None:
+            return action.numpy()
+        shape = (self.batch_size, self.action_size)
+        if action.shape != shape:
+            raise ValueError(f"action must have shape {shape}, got {tuple(action.shape)}")
+        low, high, middle, half = self._range
+        given = middle + half * action.numpy().astype(np.float64)
+        return given.clip(low, high).astype(self.envs.single_action_space.dtype)
+
     def _observed(self) -> Tensor:
         if self._eye is not None:
             return self._eye[torch.from_numpy(np.asarray(self._seen, np.int64) - self._first)]
         return torch.from_numpy(np.array(self._seen, np.float32))
+
+
+def _range(acts: Box) -> tuple[np.ndarray, ...]:
+    """(lowest, highest, middle, half the range): 0 and 1 for the last two without such limits."""
+    low, high = acts.low.astype(np.float64), acts.high.astype(np.float64)
+    ends = np.isfinite(low) & np.isfinite(high)
+    with np.errstate(invalid="ignore"):
+        middle, half = np.where(ends, low / 2 + high / 2, 0), np.where(ends, high / 2 - low / 2, 1)
+    return low, high, middle, half
 
 
 def _state(envs: VectorEnv) -> Any:

@@ -8,7 +8,7 @@ import torch
 
 from lrnn_kernels import agents
 from lrnn_kernels.agents import nested
-from lrnn_kernels.agents.policy import drawn
+from lrnn_kernels.agents.actions import ONE_OF
 from lrnn_kernels.agents.window import Walker, Window, advantages
 from lrnn_kernels.tasks import t_maze
 
@@ -205,7 +205,9 @@ def test_sums_of_episodes_that_span_windows():
 
 def test_actions_are_drawn_with_their_probabilities():
     p = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    counts = drawn(p.log().expand(40_000, 4) + 3.0, torch.Generator().manual_seed(0)).bincount()
+    counts = ONE_OF.draw(
+        p.log().expand(40_000, 4) + 3.0, torch.Generator().manual_seed(0)
+    ).bincount()
     assert ((counts / 40_000 - p).abs() < 5 * (p * (1 - p) / 40_000).sqrt()).all()
 
 

@@ -92,7 +92,7 @@ def test_actions_become_one_number(acts):
     )
     assert reached == sorted(reached)
     for wrong in (-1, int(env.action_space.n), 0.5):
-        with pytest.raises(ValueError, match=r"action must be an integer of 0 \.\.\. \d+, got"):
+        with pytest.raises(ValueError, match=r"action must be in Discrete\(\d+\), got"):
             env.step(wrong)
 
 
@@ -176,10 +176,12 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(TypeError, match=r"observations in a Box \(n,\) or Discrete, got Tuple"):
         gym.Tensors(SyncVectorEnv([lambda: Shown("Tuple")]))
     for acts in ("Discrete from 1", "MultiDiscrete"):
-        with pytest.raises(TypeError, match="envs must have actions in a Discrete from 0 on, got"):
+        with pytest.raises(TypeError, match="envs must have actions in a Discrete from 0 on or"):
             gym.Tensors(SyncVectorEnv([lambda acts=acts: Shown(acts=acts)]))
-    with pytest.raises(TypeError, match="env must have actions in a Discrete or MultiDiscrete, g"):
-        gym.Flat(gymnasium.make("Pendulum-v1"))
+    bits = Shown()
+    bits.action_space = spaces.MultiBinary(3)
+    with pytest.raises(TypeError, match="env must have actions in a Discrete, MultiDiscrete or"):
+        gym.Flat(bits)
     endless = Shown()
     endless.observation_space = spaces.Sequence(spaces.Discrete(2))
     with pytest.raises(TypeError, match="env must have observations of a fixed size, got Sequence"):
