@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import torch
@@ -110,12 +110,13 @@ def boolean(name: str, x: object) -> bool:
 
 
 def integer(name: str, x: object, least: int = 1) -> int:
-    """A count: an int of at least so many."""
-    if not isinstance(x, int) or isinstance(x, bool):
+    """A count: an integer of at least so many, NumPy's too, as an int."""
+    if type(x) is not int and (not isinstance(x, Integral) or isinstance(x, bool)):
         raise TypeError(f"{name} must be an int, got {type(x).__name__}")
-    if x < least:
-        raise ValueError(f"{name} must be at least {least}, got {x}")
-    return x
+    value = int(x)
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
 
 
 def whole(name: str, x: object, low: int, hint: str = "") -> int:

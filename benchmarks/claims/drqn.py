@@ -13,6 +13,7 @@ from lrnn_kernels.tasks import t_maze
 
 from . import pools, progress
 from .claim import Claim, Plain, by_setting, cpu_seconds, median, of, spread
+from .ppo import FIRST
 
 UNITS, LAYERS = 32, 2
 #: Episodes of random actions whose histories the warm-up reads: twice as many as it draws at once.
@@ -59,7 +60,8 @@ def run(setting: Plain, seed: int, state: Path) -> Plain:
     policy = agents.Policy(layer, 4, critic=False)
     maze = t_maze.Maze(setting["shortest"], setting["longest"])
     env = agents.PreviousActionReward(t_maze.TMaze(maze, BATCH, seed=1000 * seed))
-    agent = agents.DRQN(policy, env, agents.DRQNSettings(setting["episodes"]), seed=seed)
+    options = agents.DRQNSettings(setting["episodes"], probabilities=FIRST)
+    agent = agents.DRQN(policy, env, options, seed=seed)
     kept = torch.load(state, weights_only=True) if state.exists() else None
     if kept is not None:
         agent.load_state_dict(kept["agent"])

@@ -72,7 +72,7 @@ class ActorCriticSettings:
     def __post_init__(self) -> None:
         counts = ("iterations", "steps", "window", "epochs")
         for name in (*counts, "value_epochs", "value_batch", "value_walks"):
-            integer(name, getattr(self, name))
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
         for name, high, open_low in (
             ("lr", 1e6, True),
             ("value_lr", 1e6, True),

@@ -20,7 +20,7 @@ from .replay import Episode, Histories, Replay
 
 @dataclass(frozen=True)
 class DRQNSettings:
-    """How ``DRQN`` trains; the defaults are the lab's.
+    """How ``DRQN`` trains; the defaults are the lab's, but for ``probabilities``.
 
     Args:
         episodes: to walk in all.
@@ -29,8 +29,8 @@ class DRQNSettings:
         batch: episodes that an update learns from.
         capacity: steps of the episodes that are kept.
         target: episodes after which the target network is copied anew.
-        exploration: how often an action is drawn from ``probabilities``, one for each action; the
-            lab's are those of a T-maze: right, up, left, down. None: all alike.
+        exploration: how often an action is drawn from ``probabilities``, one for each action; None
+            for all alike. The lab's, in a T-maze, are (1/2, 1/6, 1/6, 1/6): right, up, left, down.
         lr: of Adam.
         gamma: discount.
 
@@ -43,13 +43,13 @@ class DRQNSettings:
     capacity: int = 8192
     target: int = 20
     exploration: float = 0.2
-    probabilities: tuple[float, ...] | None = (1 / 2, 1 / 6, 1 / 6, 1 / 6)
+    probabilities: tuple[float, ...] | None = None
     lr: float = 1e-3
     gamma: float = 0.98
 
     def __post_init__(self) -> None:
         for name in ("episodes", "updates", "batch", "capacity", "target"):
-            integer(name, getattr(self, name))
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
         for name in ("exploration", "gamma"):
             object.__setattr__(self, name, number(name, getattr(self, name), 0.0, 1.0))
         object.__setattr__(self, "lr", number("lr", self.lr, 0.0, 1.0, open_low=True))
@@ -144,6 +144,7 @@ class DRQN:
     def _begin_walk(self) -> None:
         none = torch.zeros(self.env.batch_size, dtype=torch.bool)
         self._observation = self.env.reset().to(self._like)
+        environment.finite("observations", self._observation)
         self._reset, self._begin = none, none
         self._state = None
         #: Steps of the episodes under way: observation, action, reward; and how many of these steps
@@ -193,6 +194,8 @@ class DRQN:
         action = self._chosen(values.cpu(), exploration)
         observation, reward, terminated, truncated = self.env.step(action, begin)
         self._observation = observation.to(self._like)
+        environment.finite("rewards", reward.masked_fill(begin, 0.0))
+        environment.finite("observations", observation)
         reward = reward.to(self._like)
         self._walked.append((seen, action, reward))
         self._own = torch.where(begin, 0, self._own + 1)
@@ -230,6 +233,11 @@ class DRQN:
         if len(self.replay) >= self.settings.batch:
             for _ in range(self.settings.updates):
                 loss = self.loss_of(self.replay.draw(self.settings.batch, self.generator))
+                if not bool(loss.isfinite()):
+                    raise RuntimeError(
+                        f"the loss must be finite, got {loss.item()} after episode {self.episode}; "
+                        "the weights are those before"
+                    )
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()

@@ -160,6 +160,11 @@ class Policy(nn.Module):
         return self.kind.greedy(logits)
 
     @property
+    def input_size(self) -> int:
+        """Channels of an observation, as layers call it."""
+        return self.observation_size
+
+    @property
     def kind(self) -> Actions:
         """What logits say of actions."""
         return REAL if hasattr(self, "action_size") else ONE_OF

@@ -62,7 +62,7 @@ class PPOSettings:
 
     def __post_init__(self) -> None:
         for name in ("iterations", "steps", "epochs", "minibatches"):
-            integer(name, getattr(self, name))
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
         for name, high in (
             ("last_lr", 1.0),
             ("gamma", 1.0),
@@ -147,7 +147,9 @@ class PPO:
     same bits. Source: Schulman, Wolski, Dhariwal, Radford and Klimov, "Proximal policy optimization
     algorithms", 2017.
 
-    Raises TypeError or ValueError, naming the argument, what was got and what was expected.
+    Raises TypeError or ValueError, naming the argument, what was got and what was expected. In
+    training, ValueError where env gives a number that is not finite, and RuntimeError where the
+    gradient is not: no weight has learned of it.
     """
 
     def __init__(
@@ -251,7 +253,12 @@ class PPO:
                 loss = surrogate + settings.value * value_loss - weight * entropy
                 self.optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.policy.parameters(), settings.max_norm)
+                norm = nn.utils.clip_grad_norm_(self.policy.parameters(), settings.max_norm)
+                if not bool(norm.isfinite()):
+                    raise RuntimeError(
+                        f"the gradient must be finite, got a norm of {norm.item()} in iteration "
+                        f"{self.iteration + 1}, epoch {epoch + 1}; the weights are those before"
+                    )
                 self.optimizer.step()
                 told = [kl, surrogate, value_loss, entropy]
         return _numbers(settings.epochs, told)

@@ -77,7 +77,7 @@ class Replay:
         return torch.stack([x[:steps] for x in found])
 
     def _some(self, count: int, generator: torch.Generator) -> list[Episode]:
-        integer("count", count)
+        count = integer("count", count)
         if not self.episodes:
             raise ValueError("replay must hold an episode before any is drawn, got none")
         chosen = torch.randint(len(self.episodes), (count,), generator=generator)

@@ -13,7 +13,7 @@ from ..cells.linear import linear_scan
 from ..nn.members import State
 from ..options import boolean
 from . import nested
-from .environment import Environment
+from .environment import Environment, finite
 from .policy import Policy
 from .reader import Actor
 
@@ -63,6 +63,7 @@ class Walker:
         #: After the steps so far: what is seen, whether it is an episode's first, whether the next
         #: step only begins one, and the recurrent state.
         self.observation = self.env.reset()
+        finite("observations", self.observation)
         self.reset, self.begin = none, none
         self.state: State | None = None
         #: Sum of rewards and steps of each episode so far, (2B,).
@@ -77,6 +78,8 @@ class Walker:
             logits, self.state = policy.step(seen, self.state, self.reset.to(like.device))
             action = policy.draw(logits.cpu(), self.generator)
             observation, reward, terminated, truncated = self.env.step(action, self.begin)
+            finite("rewards", reward.masked_fill(self.begin, 0.0))
+            finite("observations", observation)
             over = terminated | truncated
             found.append((seen, self.reset, self.begin, action, reward, terminated, over))
             self.observation, self.reset, self.begin = observation, self.begin, over

@@ -70,7 +70,7 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         for name in ("input_size", "output_size", "width", "depth", "expansion"):
-            integer(name, getattr(self, name))
+            object.__setattr__(self, name, integer(name, getattr(self, name)))
         if isinstance(self.cell, list):
             self._keep("cell", tuple(self.cell))
         parts = self.cell if isinstance(self.cell, tuple) else (self.cell,)
@@ -78,7 +78,7 @@ class BackboneConfig:
             raise ValueError("cell must hold at least one layer, got ()")
         found = tuple(layers.named("cell", part) for part in parts)
         for name in ("positions", "conv"):
-            integer(name, getattr(self, name), 0)
+            object.__setattr__(self, name, integer(name, getattr(self, name), 0))
         if self.positions % 2:
             raise ValueError(
                 f"positions must be even, a sine and a cosine each, got {self.positions}"

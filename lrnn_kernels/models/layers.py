@@ -50,7 +50,7 @@ class Layer:
         if name not in names():
             raise ValueError(f"name must be one of {', '.join(names())}, got {name!r}")
         if hidden_size is not None:
-            integer("hidden_size", hidden_size)
+            hidden_size = integer("hidden_size", hidden_size)
         known = inspect.signature(getattr(nn, name)).parameters
         for option in options:
             if option not in known or option in DECIDED:

@@ -45,8 +45,8 @@ def double(
             "layer must be a class of layers of lrnn_kernels.nn, or torch.nn.GRU, LSTM or RNN, "
             f"got {got}"
         )
-    integer("input_size", input_size)
-    integer("num_layers", num_layers)
+    input_size = integer("input_size", input_size)
+    num_layers = integer("num_layers", num_layers)
     if integer("hidden_size", hidden_size) % 2:
         raise ValueError(f"hidden_size must be even, for two cells, got {hidden_size}")
     for name in ("bidirectional", "dropout"):

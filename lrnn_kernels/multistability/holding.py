@@ -38,7 +38,7 @@ def hold(net: nn.Module, states: State, u: Tensor, steps: int) -> State:
     """
     network = Network(net)
     parts = network.split(states)
-    integer("steps", steps)
+    steps = integer("steps", steps)
     count = tensors(parts[0])[0].shape[1]
     arguments.tensor("u", u)
     size = net.input_size

@@ -47,8 +47,8 @@ def measure(
     """
     network = Network(net)
     network.check("sequences", sequences)
-    integer("steps", steps)
-    integer("draws", draws)
+    steps = integer("steps", steps)
+    draws = integer("draws", draws)
     chance.check(generator)
     T, N = sequences.shape[network.time], sequences.shape[1 - network.time]
     found = []

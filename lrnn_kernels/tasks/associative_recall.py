@@ -35,9 +35,9 @@ def draw(
     source   Arora et al., "Zoology: measuring and improving recall in efficient language models",
              2023: a vocabulary of 8192, half keys, half values
     """
-    integer("pairs", pairs)
-    integer("keys", keys, pairs)
-    integer("values", values, 2)
+    pairs = integer("pairs", pairs)
+    keys = integer("keys", keys, pairs)
+    values = integer("values", values, 2)
     if not isinstance(power, (int, float)) or not 0 < power <= 1:
         raise ValueError(f"power must be a number in (0, 1], got {power!r}")
     checks.sizes(batch_size, steps, generator, least=3 * pairs)

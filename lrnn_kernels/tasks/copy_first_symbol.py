@@ -34,8 +34,8 @@ def draw(
     one-hot, which is easier (a one-hot input seldom reaches a threshold).
     """
     checks.sizes(batch_size, steps, generator)
-    integer("symbols", symbols, 2)
-    integer("channels", channels)
+    symbols = integer("symbols", symbols, 2)
+    channels = integer("channels", channels)
     one_of("distractors", distractors, DISTRACTORS)
     symbol = draws.integers(symbols, (batch_size,), generator)
     inputs = torch.zeros(batch_size, steps, symbols + channels + 1)

@@ -29,8 +29,8 @@ def draw(
     source   Vecoven, Ernst and Drion, "A bio-inspired bistable recurrent cell allows for
              long-lasting memory", 2021: 400 steps, 5 values, padding 0 or 200
     """
-    integer("values", values)
-    integer("padding", padding, 0)
+    values = integer("values", values)
+    padding = integer("padding", padding, 0)
     checks.sizes(batch_size, steps, generator, least=2 * values + padding)
     asked = steps - values
     inputs = torch.zeros(batch_size, steps, 2)

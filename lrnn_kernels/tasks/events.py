@@ -149,7 +149,7 @@ def metric(outputs: Tensor, batch: Batch) -> dict[str, float]:
 
 def _places(times, units, size, steps, dt, duration) -> tuple[Tensor, int]:
     """Step * size + unit of every event that is kept, (n,), int64, and the number of steps."""
-    integer("size", size)
+    size = integer("size", size)
     dt, steps = _width(steps, dt, duration)
     times, units = _checked(torch.as_tensor(times), torch.as_tensor(units), size)
     bins = times / dt
@@ -164,7 +164,7 @@ def _places(times, units, size, steps, dt, duration) -> tuple[Tensor, int]:
 
 def _width(steps, dt, duration) -> tuple[float, int | None]:
     if steps is not None:
-        integer("steps", steps)
+        steps = integer("steps", steps)
     if (dt is None) == (duration is None):
         both = "both" if dt is not None else "neither"
         raise ValueError(f"exactly one of dt and duration must be given, got {both}")

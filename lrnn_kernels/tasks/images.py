@@ -46,7 +46,7 @@ def sequences(
              recurrent networks of rectified linear units", 2015
     """
     one_of("form", form, FORMS)
-    integer("padding", padding, 0)
+    padding = integer("padding", padding, 0)
     images, labels = _checked(torch.as_tensor(images), torch.as_tensor(labels))
     pixels = images.shape[1]
     x = images.float() / 255 - 0.5 if images.dtype == torch.uint8 else images.float()
@@ -99,7 +99,7 @@ def epoch(
 def permutation(pixels: int, seed: int = 0) -> Tensor:
     """An order of the pixels for ``sequences``, (pixels,), int64: always the same for a seed.
     Publications fix one order each, seldom the same."""
-    integer("pixels", pixels)
+    pixels = integer("pixels", pixels)
     return torch.randperm(pixels, generator=torch.Generator().manual_seed(seed))
 
 

@@ -57,9 +57,9 @@ def draw(
 
     Raises ValueError where no expression of such a length is found.
     """
-    integer("min_length", min_length)
-    integer("max_depth", max_depth)
-    integer("max_args", max_args, 2)
+    min_length = integer("min_length", min_length)
+    max_depth = integer("max_depth", max_depth)
+    max_args = integer("max_args", max_args, 2)
     checks.sizes(batch_size, steps, generator, least=max(min_length, 4))
     rng = draws.python(generator)
     inputs = torch.full((batch_size, steps), PADDING)

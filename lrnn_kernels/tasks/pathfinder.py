@@ -106,10 +106,10 @@ def scenes(
     distractor_dashes: int = 2,
 ) -> list[Scene]:
     """What the pictures of ``draw`` show, for the same arguments."""
-    integer("batch_size", batch_size)
-    integer("dashes", dashes, 3)
-    integer("distractors", distractors, 0)
-    integer("distractor_dashes", distractor_dashes)
+    batch_size = integer("batch_size", batch_size)
+    dashes = integer("dashes", dashes, 3)
+    distractors = integer("distractors", distractors, 0)
+    distractor_dashes = integer("distractor_dashes", distractor_dashes)
     checks.on_cpu(generator)
     rng = draws.python(generator)
     odd = draws.below(2, rng) if batch_size % 2 else 0

@@ -33,8 +33,8 @@ def draw(
              (4096 steps, 16 tokens, a vocabulary of 16), after Jing et al., "Gated orthogonal
              recurrent units", 2019
     """
-    integer("tokens", tokens)
-    integer("symbols", symbols, 2)
+    tokens = integer("tokens", tokens)
+    symbols = integer("symbols", symbols, 2)
     checks.sizes(batch_size, steps, generator, least=2 * tokens)
     asked = steps - tokens
     symbol = draws.integers(symbols, (batch_size, tokens), generator)

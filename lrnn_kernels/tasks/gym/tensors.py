@@ -168,5 +168,5 @@ def batched(
             f"make must be a function that returns an environment, got {type(make).__name__}; "
             "lambda: gymnasium.make('CartPole-v1'), for instance"
         )
-    integer("batch_size", batch_size)
+    batch_size = integer("batch_size", batch_size)
     return Tensors(SyncVectorEnv([lambda: Flat(make())] * batch_size), seed=seed)

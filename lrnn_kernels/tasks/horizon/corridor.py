@@ -31,7 +31,7 @@ class Cue:
     def __post_init__(self) -> None:
         _observations("inputs", self.inputs)
         _actions("actions", self.actions, len(self.inputs))
-        integer("answer", self.answer, 0)
+        object.__setattr__(self, "answer", integer("answer", self.answer, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Corridor:
                     f"cues[{number}].inputs must have {size} channels, as the corridor's have, got "
                     f"{cue.inputs.shape[1]}"
                 )
-        integer("shortest", self.shortest)
+        object.__setattr__(self, "shortest", integer("shortest", self.shortest))
         object.__setattr__(self, "cues", cues)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "actions", tuple(actions))

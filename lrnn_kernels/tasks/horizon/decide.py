@@ -54,7 +54,7 @@ def decide(policy: nn.Module, env: object, *, max_steps: int = 100_000) -> list[
     steps until all cues are decided. Raises TypeError or ValueError, naming the argument.
     """
     corridor = given(env)
-    integer("max_steps", max_steps, corridor.shortest)
+    max_steps = integer("max_steps", max_steps, corridor.shortest)
     with one_form(policy if isinstance(policy, nn.Module) else nn.Identity()):
         return _Decision(Walk(policy, corridor), max_steps).verdicts()
 

@@ -126,8 +126,8 @@ def basins(
     -extent to extent, ``steps`` steps of a constant corridor. extent: by default a quarter more
     than the cues' paths need, 1 at least. Raises as ``trace`` does."""
     corridor = given(env)
-    integer("steps", steps)
-    integer("points", points, 2)
+    steps = integer("steps", steps)
+    points = integer("points", points, 2)
     if extent is not None:
         extent = number("extent", extent, 0.0, 1e6, open_low=True)
     if len(corridor.inputs) != 1:

@@ -53,10 +53,10 @@ class Maze:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        integer("shortest", self.shortest)
-        integer("longest", self.longest, self.shortest)
+        object.__setattr__(self, "shortest", integer("shortest", self.shortest))
+        object.__setattr__(self, "longest", integer("longest", self.longest, self.shortest))
         one_of("cue", self.cue, CUES)
-        integer("corridors", self.corridors)
+        object.__setattr__(self, "corridors", integer("corridors", self.corridors))
         if self.corridors > 1 and self.cue != "shown":
             raise ValueError(f"corridors must be 1 where cue={self.cue!r}, got {self.corridors}")
         for name in ("right", "wrong", "bump", "late"):

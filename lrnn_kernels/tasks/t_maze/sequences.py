@@ -53,8 +53,8 @@ def draw(
     source   Bakker, "Reinforcement learning with long short-term memory", 2001; the flashes are
              this project's own
     """
-    integer("shortest", shortest)
-    integer("longest", longest, shortest)
+    shortest = integer("shortest", shortest)
+    longest = integer("longest", longest, shortest)
     checks.batches(batch_size, generator)
     kinds = cues(cue)
     arms = torch.tensor([arm for arm, _ in kinds])

@@ -161,12 +161,13 @@ def test_collecting_ends_where_the_replay_is_full():
 
 
 def test_exploration():
-    agent = made(count=1)
     values = torch.tensor([[0.0, 0, 0, 1]]).expand(30_000, 4)
-    counts = agent._chosen(values, 0.2).bincount() / 30_000
-    expected = torch.tensor([0.1, 0.2 / 6, 0.2 / 6, 0.8 + 0.2 / 6])
-    assert ((counts - expected).abs() < 0.01).all()
-    assert (agent._chosen(values, 0.0) == 3).all()
+    for given, each in (((1 / 2, 1 / 6, 1 / 6, 1 / 6),) * 2, (None, (1 / 4,) * 4)):
+        agent = made(count=1, probabilities=given)
+        counts = agent._chosen(values, 0.2).bincount() / 30_000
+        expected = 0.2 * torch.tensor(each) + torch.tensor([0, 0, 0, 0.8])
+        assert ((counts - expected).abs() < 0.01).all()
+        assert (agent._chosen(values, 0.0) == 3).all()
 
 
 @pytest.mark.parametrize("network", ["GRU", "LRU>BRC", "torch LSTM"])
@@ -248,7 +249,8 @@ def test_it_learns():
     policy = agents.Policy(nn.GRU(9, 24, batch_first=True), 4, critic=False)
     maze = t_maze.Maze(3, 3)
     env = agents.PreviousActionReward(t_maze.TMaze(maze, 8, seed=0))
-    agents.DRQN(policy, env, agents.DRQNSettings(150, lr=3e-3), seed=0).train()
+    settings = agents.DRQNSettings(150, lr=3e-3, probabilities=(1 / 2, 1 / 6, 1 / 6, 1 / 6))
+    agents.DRQN(policy, env, settings, seed=0).train()
     rewards, _ = agents.play(policy, agents.PreviousActionReward(t_maze.TMaze(maze, 40, seed=1)))
     assert rewards.mean() > 3.9
 
