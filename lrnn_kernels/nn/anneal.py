@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -10,9 +11,12 @@ from torch import Tensor, nn
 from ..options import number, whole
 
 
-class Annealed:
+class Annealed(nn.Module):
     """Layers whose update keeps a share ``eps`` of the old state, a plain number that training
-    may change."""
+    may change.
+
+    A state_dict has no entry for it, so that parameters go from one eps to another; but it says
+    with which it was made, and load_state_dict warns a layer that has another."""
 
     _eps: float
     _is_between: bool  # 0 < eps < 1: the kernels at the ends are others
@@ -31,6 +35,24 @@ class Annealed:
         # A new one: a backward pass to come, a copy of the layer or an exported program may hold
         # the one before.
         self._eps_tensor = torch.tensor(self._eps, dtype=torch.float64, device="cpu")
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, "_metadata"):  # which torch.save keeps
+            destination._metadata[prefix[:-1]]["eps"] = self._eps
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, *args: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        eps = local_metadata.get("eps", self._eps)
+        if eps != self._eps:
+            warnings.warn(
+                f"the parameters of {prefix[:-1] or 'this layer'} are of a {type(self).__name__} "
+                f"with eps = {eps:g}, and are loaded into one with eps = {self._eps:g}, which "
+                "computes something else; layer.eps = ... or EpsAnneal.load_state_dict sets it",
+                stacklevel=4,
+            )
 
     def _eps_option(self) -> float | Tensor:
         """eps for a scan: a tensor under torch.compile, which would compile anew for every

@@ -17,7 +17,7 @@ from .init import random_choice_
 from .surrogate import heaviside
 
 
-class FQBMRU(Recurrent, Annealed, Gated):
+class FQBMRU(Annealed, Recurrent, Gated):
     """First-quadrant BMRU: states 0 and alpha, switched by two positive thresholds, as the analog
     circuit does it.
 

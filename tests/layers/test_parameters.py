@@ -3,6 +3,7 @@ anneal of eps."""
 
 import math
 import re
+import warnings
 
 import pytest
 import torch
@@ -214,6 +215,24 @@ def test_the_schedule_resumes():
     other = nn.BMRU(2, 3)
     nn.EpsAnneal(other).load_state_dict(state)
     assert other.eps == layer.eps == 0.75
+
+
+@pytest.mark.parametrize("cls", [nn.BMRU, nn.FQBMRU])
+def test_parameters_of_another_eps_are_told(cls, tmp_path):
+    """Also through a file, and wherever a layer lies; the parameters are loaded all the same."""
+    trained = torch.nn.Sequential(torch.nn.Linear(2, 2), cls(2, 3, eps=0.25))
+    torch.save(trained.state_dict(), tmp_path / "net.pt")
+    state = torch.load(tmp_path / "net.pt", weights_only=True)
+    other = torch.nn.Sequential(torch.nn.Linear(2, 2), cls(2, 3))
+    told = f"parameters of 1 are of a {cls.__name__} with eps = 0.25, .* one with eps = 0,"
+    with pytest.warns(UserWarning, match=told):
+        other.load_state_dict(state)
+    assert all(map(torch.equal, trained.parameters(), other.parameters()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained.load_state_dict(state)
+        other.load_state_dict(dict(state))  # nothing is known of it
+        nn.CMRU(2, 3).bmru(eps=0.5)
 
 
 def test_the_schedule_of_a_run_and_of_no_decay():
