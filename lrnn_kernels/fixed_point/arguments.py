@@ -19,7 +19,8 @@ PLAIN = (np.ndarray, np.memmap, np.matrix)
 def array(name: str, x: object, ndim: int, axes: str) -> np.ndarray:
     """x, if it is a plain array of that many dimensions."""
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+        hint = ": give x.detach().cpu().numpy()" if hasattr(x, "detach") else ""
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}{hint}")
     if type(x) not in PLAIN:
         raise TypeError(
             f"{name} must be a plain NumPy array, got {type(x).__name__}: only its data would be "

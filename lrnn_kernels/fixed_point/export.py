@@ -106,8 +106,8 @@ def from_fq_bmru(
         read_out: a ``torch.nn.Linear`` on the layer's output, or None.
 
     Raises TypeError for what is no FQBMRU or Linear, ValueError for one that the hardware cannot
-    be: with eps that is not 0, two directions, an initial state that is not 0 or alpha, or numbers
-    that are not finite or need sums of more than 32 bits.
+    be: with eps that is not 0, two directions, an initial state that is not 0 or alpha, numbers
+    that are not finite or need sums of more than 32 bits, or weights all of which round to 0.
     """
     if not all(hasattr(layer, name) for name in _BISTABLE):
         raise TypeError(f"layer must be an nn.FQBMRU, got {type(layer).__name__}")
@@ -121,13 +121,15 @@ def from_fq_bmru(
     for name, x in (("input_step", step), ("input_offset", offset)):
         if not np.isfinite(x):
             raise ValueError(f"{name} must be finite, got {x}")
+    if step == 0:
+        raise ValueError("input_step must not be 0: every x would stand for the same number")
     for k in range(layer.num_layers):
         weights = _floats(layer, f"weight_ih_l{k}")
         bias = _floats(layer, f"bias_ih_l{k}") if layer.bias else np.zeros(len(weights))
         low, high = _thresholds(layer, k)
         layers.append(
             HysteresisLayer(
-                _rounded(f"weight_ih_l{k}", np.rint(weights * step * units[k])),
+                _weights(f"weight_ih_l{k}", weights * step, units[k]),
                 _rounded(f"bias_ih_l{k}", np.rint((bias + offset * weights.sum(1)) * units[k])),
                 _rounded(f"beta_lo of layer {k}", np.floor(low * units[k])),
                 _rounded(f"beta_hi of layer {k}", np.ceil(high * units[k])),
@@ -149,7 +151,7 @@ def from_fq_bmru(
             f"{weights.shape[1]}"
         )
     sums = ReadOut(
-        _rounded("read_out.weight", np.rint(weights * step * units[-1])),
+        _weights("read_out.weight", weights * step, units[-1]),
         _rounded("read_out.bias", np.rint(bias * units[-1])),
     )
     return HysteresisNetwork(layers, sums, input_bits=input_bits)
@@ -189,6 +191,17 @@ def _initial(layer: Any, k: int) -> np.ndarray | None:
             f"s0_l{k} must be 0 or 1 where quantize_initial_state is False, got {wrong[0]:g}"
         )
     return s0 >= 0.5
+
+
+def _weights(name: str, x: np.ndarray, unit: float) -> np.ndarray:
+    """Weights in units of 1/unit, of which some are left."""
+    found = _rounded(name, np.rint(x * unit))
+    if x.any() and not found.any():
+        raise ValueError(
+            f"fraction_bits must leave some of {name}, of {np.abs(x).max():.3g} at most: all are 0 "
+            f"in units of {1 / unit:g}"
+        )
+    return found
 
 
 def _rounded(name: str, x: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..extras import needs
-from ..nn import LRU, Recurrent, Stack, ranks
+from ..nn import LRU, IntegerSRC, Recurrent, Stack, ranks
 from ..options import number
 
 with needs("lrnn_kernels.integrations.nir", "nir", extra="nir"):
@@ -89,9 +89,12 @@ class _Graph:
         else:
             kind = type(module).__name__
             why = "its memory is not linear" if isinstance(module, Recurrent) else "not known here"
+            other = "which lrnn_kernels.integrations.onnx may export"
+            if isinstance(module, IntegerSRC):
+                why, other = "its memory is not linear", "of which write_vhdl makes a circuit"
             raise TypeError(
                 f"NIR can express torch.nn.Linear, LRU, and Stack and Sequential of them; {where} "
-                f"is {kind} ({why}), which lrnn_kernels.integrations.onnx may export"
+                f"is {kind} ({why}), {other}"
             )
         if width is None:
             self.nodes["input"] = nir.Input(np.array([read]))

@@ -53,7 +53,7 @@ class SRC(Recurrent):
             to compare with: docs/spiking.md has a measurement.
         leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint: the cell's constants.
         threshold, surrogate, width: of spikes and of what stands for their derivative;
-            threshold=0.5 is the paper's read-out.
+            threshold=0.5 is the paper's read-out, and at 1 no neuron could spike.
         memory: what is kept for the backward pass. All of these are as in ``lrnn_kernels.src``.
         max_bias: b acts up to here, -4 as in the paper; None for no limit. Its gradient is passed
             on as if there were none: a b above the limit still learns, and comes back. How far a b
@@ -95,6 +95,13 @@ class SRC(Recurrent):
     ) -> None:
         constants = (leak, rho, r, r_s, z, z_hyp, z_dep, slope, midpoint)
         self.options = src.src_options(gradient, *constants, threshold, surrogate, width, memory)
+        if threshold is not None and threshold >= 1:
+            raise ValueError(f"threshold must be below 1, as |h| is, got {threshold}")
+        if threshold is None and (surrogate, width) != ("atan", 1.0):
+            raise ValueError(
+                "threshold must be given with surrogate and width, which are of spikes, got None "
+                f"with {surrogate!r} and {width}; 0.5 is the paper's read-out"
+            )
         self.max_bias = (
             None if max_bias is None else number("max_bias", max_bias, -math.inf, math.inf)
         )

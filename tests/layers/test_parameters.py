@@ -326,6 +326,11 @@ def test_arguments_that_no_layer_takes_are_named():
 
 def test_eps_is_checked_where_it_is_set():
     layer = nn.BMRU(2, 3)
+    with pytest.raises(ValueError, match=r"threshold must be below 1, as .h. is, got 1.0"):
+        nn.SRC(2, 3, threshold=1.0)
+    for given in ({"surrogate": "sigmoid"}, {"width": 2.0}):
+        with pytest.raises(ValueError, match="threshold must be given with surrogate and width"):
+            nn.SRC(2, 3, **given)
     with pytest.raises(ValueError, match=r"eps must be in \[0, 1\], got 1.5"):
         layer.eps = 1.5
 

@@ -18,4 +18,5 @@ def kind_of(network: object) -> ModuleType:
         if isinstance(network, kind):
             return module
     names = " or a ".join(kind.__name__ for kind in KINDS)
-    raise TypeError(f"network must be a {names}, got {type(network).__name__}")
+    hint = ": give its network()" if hasattr(network, "network") else ""
+    raise TypeError(f"network must be a {names}, got {type(network).__name__}{hint}")

@@ -85,6 +85,8 @@ def write_circuit(
 
 def _clear(folder: Path) -> None:
     """An empty folder, where there was none or one of ours."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"directory must be a folder, got {folder}, which is a file")
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise FileExistsError(
             f"directory must be new, empty, or one that write_vhdl wrote, got {folder}, which has "

@@ -11,6 +11,8 @@ SHORTER = {
     "iterations=400": "iterations=2",
     "MovingTarget(100, seed=1)": "MovingTarget(100, seed=1, steps=50)",
     "episodes=300": "episodes=9",
+    "iterations=150, steps=200": "iterations=2, steps=20",
+    "iterations=20)": "iterations=2)",
     "collect(64)": "collect(9)",
 }
 
@@ -32,7 +34,7 @@ def test_at_once(monkeypatch):
 
 
 def test_the_guide(monkeypatch, tmp_path, capsys):
-    """All but the last example, which needs POPGym."""
+    """All but the last example."""
     monkeypatch.chdir(tmp_path)
     _, *found, popgym = blocks("docs/agents.md")
     scope = {}

@@ -189,6 +189,23 @@ def test_what_cannot_be_exported_says_so():
         fp.from_fq_bmru(layer, 6, input_bits=3, input_step=float("nan"))
 
 
+def test_a_network_without_weights_is_refused():
+    """Where rounding has left none; zeros that were trained are."""
+    layer, head = nn.FQBMRU(3, 4, 2), torch.nn.Linear(4, 2)
+    for weight in (layer.weight_ih_l0, layer.weight_ih_l1, head.weight):
+        torch.nn.init.uniform_(weight, 0.3, 0.4)
+    for alpha in (layer.alpha_l0, layer.alpha_l1):
+        torch.nn.init.ones_(alpha)
+    for k, name in enumerate(("weight_ih_l0", "weight_ih_l1", "read_out.weight")):
+        bits = [0 if i == k else 9 for i in range(3)]
+        with pytest.raises(ValueError, match=f"must leave some of {name}, of 0.[34]\\d* at most"):
+            fp.from_fq_bmru(layer, bits, input_bits=3, read_out=head)
+    with pytest.raises(ValueError, match="input_step must not be 0"):
+        fp.from_fq_bmru(layer, 6, input_bits=3, input_step=0.0)
+    torch.nn.init.zeros_(head.weight)
+    assert not fp.from_fq_bmru(layer, [9, 9, 0], input_bits=3, read_out=head).read_out.weights.any()
+
+
 def test_no_sum_needs_more_bits_than_it_is_said_to():
     """The largest inputs reach the widths; one bit more is refused."""
     weights, bias = np.array([[100, -3], [-100, 2]]), np.array([27, -28])

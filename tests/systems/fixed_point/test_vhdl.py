@@ -11,6 +11,7 @@ import pytest
 from benchmarks.claims import __main__ as claims
 from benchmarks.claims import fpga_digits, netlists
 from lrnn_kernels import fixed_point as fp
+from lrnn_kernels import nn
 from lrnn_kernels.fixed_point.__main__ import main
 from lrnn_kernels.fixed_point.check import random_network
 from lrnn_kernels.fixed_point.vhdl import cases, documents, generated, sizes, verify
@@ -259,6 +260,11 @@ def test_what_cannot_be_written_says_so(tmp_path):
         TypeError, match="network must be a Network or a HysteresisNetwork, got list"
     ):
         fp.write_vhdl(tmp_path / "x", [np.ones((3, 4))])
+    with pytest.raises(TypeError, match=r"got IntegerSRC: give its network\(\)"):
+        fp.write_vhdl(tmp_path / "x", nn.IntegerSRC(4, 3))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"directory must be a folder, got .*file, which"):
+        fp.write_vhdl(tmp_path / "file", small())
     with pytest.raises(ValueError, match=r"style must be one of 'serial', .*, got 'fast'"):
         fp.write_vhdl(tmp_path / "x", small(), style="fast")
     with pytest.raises(ValueError, match="traces must have 45 inputs, got 1"):

@@ -95,6 +95,11 @@ def test_what_nir_cannot_express_is_refused_by_name(layer):
         to_nir(network, dt=DT)
 
 
+def test_an_integer_network_is_for_vhdl():
+    with pytest.raises(TypeError, match=r"is IntegerSRC .*, of which write_vhdl makes a circuit"):
+        to_nir(nn.IntegerSRC(2, 3), dt=DT)
+
+
 def test_errors_name_what_is_wrong():
     with pytest.raises(TypeError, match="network is Tanh"):
         to_nir(torch.nn.Tanh(), dt=DT)
