@@ -142,19 +142,32 @@ def _of_extra(extra: str, wanted: list[tuple[str, str, list[str]]], package: str
     return list(dict.fromkeys(found))
 
 
+#: How many libraries of a cache are told one by one.
+_SHOWN = 8
+
+
 def cache() -> list[str]:
-    """Where compiled libraries are kept, and which."""
+    """Where compiled libraries are kept, and which are the newest."""
     try:
         folder = environment.cache()
     except (RuntimeError, ValueError) as error:
         return [f"none: {error}"]
     if not folder.is_dir():
         return [f"{folder}: nothing yet"]
-    libraries = sorted(folder.glob("*.so"))
+    libraries = sorted(folder.glob("*.so"), key=_time, reverse=True)
     objects = list((folder / "objects").glob("*.o"))
     size = sum(_bytes(path) for path in [*libraries, *objects]) / 2**20
     said = f"{folder}: {len(libraries)} libraries, {len(objects)} objects, {size:.0f} MiB"
-    return [said, *(path.name for path in libraries)]
+    older = len(libraries) - _SHOWN
+    told = [path.name for path in libraries[:_SHOWN]]
+    return [said, *told, *([f"and {older} older ones"] if older > 0 else [])]
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _bytes(path: Path) -> int:

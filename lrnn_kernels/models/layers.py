@@ -126,8 +126,15 @@ def named(what: str, value: object) -> Part:
         return Layer(value)
     if isinstance(value, type) and issubclass(value, nn.Recurrent):
         return Layer(value.__name__)
-    if isinstance(value, Layer | Stacked) or (callable(value) and not isinstance(value, type)):
+    built = isinstance(value, torch.nn.Module | type)  # these can be called, too
+    if isinstance(value, Layer | Stacked) or (callable(value) and not built):
         return value
+    if isinstance(value, nn.Recurrent):
+        name = type(value).__name__
+        raise TypeError(
+            f"{what} must be what layers are made by, got a {name} itself: {name!r}, or "
+            f"models.Layer({name!r}, {value.hidden_size}, ...) with its options"
+        )
     raise TypeError(
         f"{what} must be the name of a layer, a Layer, a Stacked or a factory, got {value!r}"
     )

@@ -1,6 +1,7 @@
 """``python -m lrnn_kernels``: the check finds what is wrong, the information is true."""
 
 import email
+import os
 import platform
 import re
 import subprocess
@@ -54,6 +55,17 @@ def test_info_tells_what_an_issue_needs(capsys, monkeypatch, tmp_path):
     assert said["cache"].endswith("1 libraries, 0 objects, 0 MiB")
     assert "kernels-of-old.so" in text
     assert {"package", "CUDA", "CUDA compiler", "extras", "torch"} <= said.keys()
+
+
+def test_of_a_full_cache_the_newest_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "cache", lambda: tmp_path)
+    for age in range(20):
+        (tmp_path / f"kernels-{age}.so").touch()
+        os.utime(tmp_path / f"kernels-{age}.so", (10**9 - age,) * 2)
+    first, *told, last = machine.cache()
+    assert "20 libraries" in first
+    assert told == [f"kernels-{age}.so" for age in range(8)]
+    assert last == "and 12 older ones"
 
 
 def test_the_revision_is_the_checkouts(tmp_path):

@@ -39,7 +39,10 @@ class Tensors:
             raise TypeError(f"envs must be a VectorEnv, got {type(envs).__name__}")
         mode = envs.metadata.get("autoreset_mode")
         if mode != AutoresetMode.NEXT_STEP:
-            raise ValueError(f"envs must have autoreset_mode NEXT_STEP, got {mode}")
+            raise ValueError(
+                f"envs must have autoreset_mode NEXT_STEP, got {mode}: gymnasium.make_vec(..., "
+                "vector_kwargs={'autoreset_mode': AutoresetMode.NEXT_STEP})"
+            )
         seen, acts = envs.single_observation_space, envs.single_action_space
         self._range: tuple[np.ndarray, ...] | None = None
         if isinstance(acts, Discrete) and acts.start == 0:

@@ -87,13 +87,13 @@ class Tail:
         corridor, root = self.structure.walk.corridor, self.structure.network.root
         walked = self.part(root, self.constant(corridor.inputs), self.walker)
         asked = self.part(root, self.constant(corridor.junction[None]), self.asked)
-        phases = set(corridor.actions)
+        phases = {action for action in corridor.actions if action is not None}
         answer = corridor.cues[self.walker].answer
         if not self._right(asked, self.asked, answer):
             return None
         if len(phases) > 1 and not walked.joint:
             return None  # which action is right depends on the phase, which boxes do not tell
-        if not self._right(walked, self.walker, min(phases)):
+        if phases and not self._right(walked, self.walker, min(phases)):
             return None
         periods = np.concatenate([states.periods for states in self.states.values()])
         whole = _lcm(periods, min(states.span for states in self.states.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -19,18 +20,20 @@ class Cue:
     Args:
         name: how verdicts call it.
         inputs: (n, in), n >= 1: all that is seen up to and with the cue, from a fresh state on.
-        actions: n whole numbers from 0 on: the right action after each of these inputs.
+        actions: n whole numbers from 0 on: the right action after each of these inputs; None where
+            any is.
         answer: the right action at the junction.
     """
 
     name: str
     inputs: Tensor
-    actions: Sequence[int]
+    actions: Sequence[int | None]
     answer: int
 
     def __post_init__(self) -> None:
         _observations("inputs", self.inputs)
-        _actions("actions", self.actions, len(self.inputs))
+        actions = _actions("actions", self.actions, len(self.inputs))
+        object.__setattr__(self, "actions", actions)
         object.__setattr__(self, "answer", integer("answer", self.answer, 0))
 
 
@@ -42,7 +45,8 @@ class Corridor:
     Args:
         cues: all that there are.
         inputs: (in,), or (P, in) where the corridor repeats P inputs, the first one first.
-        actions: the right action in the corridor; or P of them.
+        actions: the right action in the corridor, or P of them; None where any is, as where only
+            the answer counts.
         junction: (in,).
         shortest: the smallest horizon that counts.
 
@@ -51,7 +55,7 @@ class Corridor:
 
     cues: Sequence[Cue]
     inputs: Tensor
-    actions: int | Sequence[int]
+    actions: int | Sequence[int | None] | None
     junction: Tensor
     shortest: int = 1
 
@@ -64,9 +68,9 @@ class Corridor:
             inputs = inputs[None]
         _observations("inputs", inputs)
         actions = self.actions
-        if isinstance(actions, int) and not isinstance(actions, bool):
+        if actions is None or isinstance(actions, Integral):
             actions = (actions,) * len(inputs)
-        _actions("actions", actions, len(inputs))
+        object.__setattr__(self, "actions", _actions("actions", actions, len(inputs)))
         size = inputs.shape[1]
         if not isinstance(self.junction, Tensor) or tuple(self.junction.shape) != (size,):
             raise ValueError(f"junction must be a tensor of shape ({size},), got {self.junction!r}")
@@ -79,7 +83,6 @@ class Corridor:
         object.__setattr__(self, "shortest", integer("shortest", self.shortest))
         object.__setattr__(self, "cues", cues)
         object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "actions", tuple(actions))
 
 
 def given(env: object) -> Corridor:
@@ -105,8 +108,7 @@ def _observations(name: str, x: object) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 
-def _actions(name: str, actions: object, count: int) -> None:
+def _actions(name: str, actions: object, count: int) -> tuple[int | None, ...]:
     if not isinstance(actions, Sequence) or len(actions) != count:
         raise ValueError(f"{name} must be {count} actions, one for each input, got {actions!r}")
-    for action in actions:
-        integer(name, action, 0)
+    return tuple(None if action is None else integer(name, action, 0) for action in actions)

@@ -68,6 +68,8 @@ def judged(tail: Tail) -> Judgement | None:
         answer = corridor.cues[tail.walker].answer
         after = level + walked[place]
         for state, wanted, ahead in ((level + asked[place], answer, 1), (after, action, 2)):
+            if wanted is None:
+                continue
             rounds = _first_wrong(weight, bias, state, drift, wanted)
             if rounds is not None:
                 horizons.append(number + rounds * period + ahead)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...options import integer, number
 from .corridor import given
-from .walk import Walk, flat, one_form, rebuilt
+from .walk import ANY, Walk, flat, one_form, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,8 @@ class Trace:
     cues: their names.
     horizons: (K,).
     walking, asked: (K, B), margins in the corridor's last cell and at the junction: the right
-        action's logit less the largest other; the policy is right where it is above 0.
+        action's logit less the largest other; the policy is right where it is above 0. Infinite
+        where any action is.
     states: (K, B, D), all there are of a walker before the junction, complex ones as real and
         imaginary parts.
     """
@@ -173,9 +174,10 @@ def basins(
 
 
 def _margins(logits: Tensor, action: Tensor) -> Tensor:
+    free, action = action == ANY, action.clamp(min=0)
     own = logits.gather(1, action[:, None])[:, 0]
     others = logits.scatter(1, action[:, None], -torch.inf)
-    return own - others.amax(1)
+    return (own - others.amax(1)).masked_fill(free, torch.inf)
 
 
 def _numbers(walk: Walk, state) -> Tensor:

@@ -12,6 +12,9 @@ from ...multistability.orbit import bits
 from .corridor import Corridor
 from .verdict import Form
 
+#: In place of an action's number, where any is right.
+ANY = -1
+
 #: A policy's state: a tensor, or tuples and lists of them.
 State = object
 
@@ -45,10 +48,10 @@ class Walk:
         self.period = len(self.inputs)
         answers = torch.tensor([cue.answer for cue in corridor.cues])
         self.wanted = torch.stack(
-            [torch.cat([torch.full_like(answers, a), answers]) for a in corridor.actions]
+            [torch.cat([torch.full_like(answers, _number(a)), answers]) for a in corridor.actions]
         ).to(like.device)  # (P, 2B)
         highest = [*corridor.actions, *(a for cue in corridor.cues for a in cue.actions)]
-        self.highest = max(*highest, int(answers.max()))
+        self.highest = max(*map(_number, highest), int(answers.max()))
 
     @property
     def form(self) -> Form:
@@ -65,7 +68,7 @@ class Walk:
                 if state is None:
                     self._check(logits, after, x)
                 state = after
-                good = good and bool(chosen(logits[row], torch.tensor(action)))
+                good = good and bool(chosen(logits[row], torch.tensor(_number(action))))
             right.append(good)
             found.append(flat(state))
         parts = []
@@ -125,12 +128,18 @@ class Walk:
             self.batch.append(at[0])
 
 
+def _number(action: int | None) -> int:
+    return ANY if action is None else action
+
+
 def chosen(logits: Tensor, action: Tensor) -> Tensor:
-    """Whether an action's logit is above all others; a tie, and a NaN, is no choice."""
+    """Whether an action's logit is above all others; a tie, and a NaN, is no choice. True where
+    any action will do."""
     action = action.to(logits.device)[..., None]
+    free, action = action[..., 0] == ANY, action.clamp(min=0)
     own = logits.gather(-1, action)
     others = torch.ones_like(logits, dtype=torch.bool).scatter(-1, action, False)
-    return ((own > logits) | ~others).all(-1) & (own == own)[..., 0]
+    return free | ((own > logits) | ~others).all(-1) & (own == own)[..., 0]
 
 
 def identical(a: Tensor, b: Tensor) -> bool:

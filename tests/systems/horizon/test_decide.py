@@ -319,7 +319,7 @@ def test_t_mazes_have_their_corridors():
     assert [len(cue.inputs) for cue in flashes.cues] == [3, 4, 5, 8, 9, 10]
     left = t_maze.active(30).corridor()
     assert left.cues[1].inputs.argmax(1).tolist() == [t_maze.CORRIDOR, t_maze.DOWN_CUE]
-    assert left.cues[1].actions == [t_maze.LEFT, t_maze.RIGHT]
+    assert left.cues[1].actions == (t_maze.LEFT, t_maze.RIGHT)
     with pytest.raises(ValueError, match="corridors must be 1 to have one corridor, got 3"):
         t_maze.consecutive(3).corridor()
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from lrnn_kernels import models, nn
+from lrnn_kernels import agents, models, nn
 from lrnn_kernels.integrations.onnx import export_sequence, export_step
 from tests.layers.cases import LAYERS, make
 
@@ -97,6 +97,20 @@ def test_a_step_of_a_network(name, tmp_path):
     export_step(network, tmp_path / "step.onnx", x=torch.zeros(2, 3))
     out, after = network.step(x, state, reset)
     _compare(tmp_path / "step.onnx", _feed(x, reset, state), out, after)
+
+
+@pytest.mark.parametrize("acts", [{"actions": 4}, {"action_size": 2}], ids=["one of", "real"])
+def test_a_step_of_an_agents_policy(acts, tmp_path):
+    """Which says itself what it reads."""
+    torch.manual_seed(0)
+    encoder = torch.nn.Linear(3, 4)
+    memory = nn.CMRU(4, 5, batch_first=True)
+    policy = agents.Policy(memory, **acts, encoder=encoder, observation_size=3)
+    x, state = torch.randn(5, 3), _random_state(policy)
+    reset = torch.tensor([True, False, False, True, False])
+    export_step(policy, tmp_path / "step.onnx")
+    logits, after = policy.step(x, state, reset)
+    _compare(tmp_path / "step.onnx", _feed(x, reset, state), logits, after)
 
 
 BACKBONES = {

@@ -121,6 +121,11 @@ WRONG = {
     "a number": ({"cell": 3}, TypeError, "cell must be the name of a layer, .* got 3"),
     "a name": ({"cell": "bmru"}, ValueError, "name must be one of BMRU, .*, got 'bmru'"),
     "no layer": ({"cell": "EpsAnneal"}, ValueError, "name must be one of BMRU, .*, got 'EpsAnneal"),
+    "itself": (
+        {"cell": nn.GRU(2, 7)},
+        TypeError,
+        r"got a GRU itself: 'GRU', or .*\('GRU', 7, ",
+    ),
     "torch's": ({"cell": torch.nn.GRU}, TypeError, "cell must be the name of a layer, .* got <cl"),
 }
 
