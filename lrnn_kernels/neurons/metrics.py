@@ -6,8 +6,9 @@
     bursts              an ISI above (max ISI + min ISI) / 2 ends one; those of one spike are
                         dropped, then the first and the last of the rest
 
-Each takes ``Spikes``, or a ``Recorded`` or a ``Simulation`` that has them. Names are eFEL's where
-what they mean is the same.
+Each takes ``Spikes``, or a ``Recorded`` or a ``Simulation`` that has them, and looks at the spikes
+that were kept: of a neuron that had more than the ``max_spikes`` of its simulation (``overflow``)
+at the first of them. Names are eFEL's where what they mean is the same.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from .state import Kept, Record, Recording, State, begin, recorded, steps_of
 
 #: The default scheme is not accurate beyond (ms).
 LARGEST_DT = 0.05
-#: Spikes kept of a neuron, for every so many ms, by default.
+#: Spikes that a neuron has room for at first, for every so many ms, where max_spikes is not given.
 SLOTS, SLOTS_MS = 512, 6000.0
 
 
@@ -90,7 +90,9 @@ def simulate(
         noise: a noise current: its sigma in uA/cm^2, or a ``Noise``; drawn from ``seed``.
         discard: ms; earlier spikes, by the time from t = 0, are neither kept nor counted.
         threshold: (up, down) in mV.
-        max_spikes: slots per neuron; by default 512, or as many per 6 s where T is longer.
+        max_spikes: of a neuron the first so many are kept, and its status is OVERFLOW where it has
+            more; by default all are. Neurons above 85 Hz then run twice, the second time with as
+            many slots as they need.
         record: every how many ms to record V, from the start of this call on, or a ``Record`` of
             other states: as they are at multiples of its interval, the end of T not included.
         state: a state that ``simulate`` returned, to go on; or states (B, model.states) at t = 0.
@@ -127,14 +129,16 @@ def simulate(
     recording = None
     if names:
         recording = empty_recording(g, dtype, names, dt, every, (state.step, end))
-    slots = math.ceil(SLOTS * max(1.0, T / SLOTS_MS))
+    grows = max_spikes is None
+    slots = math.ceil(SLOTS * max(1.0, T / SLOTS_MS)) if grows else max_spikes
     runs = Run(
         model,
         choice.backend,
         scheme,
         g=g.to(dtype),
         values=values,
-        slots=slots if max_spikes is None else integer("max_spikes", max_spikes, 0),
+        slots=integer("max_spikes", slots, 0),
+        grows=grows,
         steps=(state.step, end),
         dt=dt,
         discard=number("discard", discard, 0, math.inf),

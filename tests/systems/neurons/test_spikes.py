@@ -1,5 +1,6 @@
 """Spikes, statuses, states and recordings: what comes out of a simulation, and what is refused."""
 
+import importlib
 import itertools
 import re
 import warnings
@@ -110,6 +111,44 @@ def test_overflow_keeps_the_first_and_counts_on(backend):
     none = simulate("stg", 60, backend, dt=0.05, max_spikes=0)
     assert len(none.spikes.times) == 0
     assert (none.spikes.status == Status.OVERFLOW).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_by_default_no_spike_is_lost(backend, monkeypatch):
+    """Whoever fires fast, among others that are silent, invalid or explode; with what is a neuron's
+    own: current, noise, state and recording."""
+    g = torch.cat((STG, STG[:1], STG))
+    g[3] = -1.0
+    options = {"dt": 0.05, "current": torch.linspace(0, 20, 7).double(), "discard": 5.0}
+    options |= {"noise": 2 * torch.ones(7), "seed": 3, "record": 1.0}
+    start = torch.cat((neurons.STG.start(6), neurons.STG.start(1) * torch.inf))
+    whole = simulate("stg", 60, backend, g, state=start, max_spikes=1000, **options)
+    assert not whole.spikes.overflow.any()
+    told = []
+    for slots in (0, 1, 4):
+        module = importlib.import_module("lrnn_kernels.neurons.simulate")  # not the function
+        monkeypatch.setattr(module, "SLOTS", slots)
+        run = simulate("stg", 60, backend, g, state=start, progress=told.append, **options)
+        assert not run.spikes.overflow.any()
+        assert torch.equal(run.spikes.status, whole.spikes.status)
+        assert torch.equal(run.record["V"][:3], whole.record["V"][:3])
+        if backend in COMPILED:
+            assert same(run, whole)
+        assert torch.equal(run.spikes.counts, whole.spikes.counts)
+        torch.testing.assert_close(run.spikes.times, whole.spikes.times, atol=1e-3, rtol=0)
+    assert [share for share in told if share == 1.0] == [1.0] * 3
+    rest = [simulate("stg", 60, backend, g, state=x.state, **options) for x in (run, whole)]
+    assert torch.equal(rest[0].spikes.counts, rest[1].spikes.counts)
+
+
+def test_slots_follow_from_what_neurons_do():
+    """A current makes the axon fire at rates to both sides of the slots that there are at first."""
+    for current, more in ((7.0, False), (20.0, True)):
+        for T in (6000, 9000):
+            spikes = neurons.simulate("hh", [[120, 36, 0.3]], T, current=current).spikes
+            assert len(spikes[0]) == spikes.counts.item()
+            assert (spikes.counts.item() > 512 * T / 6000) == more
+            assert spikes.status.item() == Status.FINE
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
