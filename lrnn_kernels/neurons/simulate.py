@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
+from ..calls.arguments import shape
 from ..options import integer, number
 from . import arguments
 from . import noise as noises
 from .choosing import Choice, choose
 from .engine import NoiseSettings
-from .given import Numbers
+from .given import Numbers, numbers
 from .model import Model
 from .noise import Noise
 from .progress import teller
@@ -59,15 +59,15 @@ def simulate(
     T: float,
     *,
     dt: float | None = None,
-    current: float | Tensor | None = None,
+    current: float | Numbers | None = None,
     current_dt: float | None = None,
-    noise: float | Tensor | Noise | None = None,
+    noise: float | Numbers | Noise | None = None,
     seed: int = 0,
     discard: float = 0.0,
     threshold: tuple[float, float] = (10.0, 0.0),
     max_spikes: int | None = None,
     record: float | Record | None = None,
-    state: State | Tensor | None = None,
+    state: State | Numbers | None = None,
     dtype: torch.dtype = torch.float32,
     scheme: str = "default",
     backend: str = "auto",
@@ -85,9 +85,11 @@ def simulate(
             tensor, an array, or lists of numbers, whose dtype is torch's default one.
         T: ms, a multiple of dt; time goes on from ``state``.
         dt: ms per step; the model's own by default. The default scheme takes up to 0.05.
-        current: injected, in uA/cm^2: a number, (B,), or with ``current_dt``, in ms, a waveform
-            (n,) or (B, n) from t = 0 on, linear between its samples.
-        noise: a noise current: its sigma in uA/cm^2, or a ``Noise``; drawn from ``seed``.
+        current: injected, in uA/cm^2, all the call long: a number, or (B,), one for each row of g;
+            or with ``current_dt``, in ms, a waveform (n,) or (B, n) from t = 0 on, linear between
+            its samples. Tensors, arrays or lists.
+        noise: a noise current: its sigma in uA/cm^2, a number or (B,), or a ``Noise``; drawn from
+            ``seed``.
         discard: ms; earlier spikes, by the time from t = 0, are neither kept nor counted.
         threshold: (up, down) in mV.
         max_spikes: of a neuron the first so many are kept, and its status is OVERFLOW where it has
@@ -154,7 +156,7 @@ def simulate(
     return Simulation(spikes, State(kept, end, values, noise, model.states), recording)
 
 
-def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) -> State:
+def _started(model: Model, state: State | Numbers | None, g: Tensor, kept: Kept) -> State:
     """The state to start from, checked."""
     if state is None:
         return begin(model, model.start(len(g)).to(g.device), kept)
@@ -169,7 +171,7 @@ def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) 
                 f"state must be on the device of g, {g.device}, got {state.values.device}"
             )
         return state
-    tensor("state", state)
+    state = numbers("state", state, ", or a State", torch.float64)
     if not state.is_floating_point():
         raise TypeError(f"state must be floating point, got {state.dtype}")
     expected = (len(g), len(model.states))

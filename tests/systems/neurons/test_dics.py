@@ -246,7 +246,10 @@ def test_monte_carlo_ranges():
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: neurons.dic("stg", STG, "rest"), "V must be a number, got str"),
+        (
+            lambda: neurons.dic("stg", STG, "rest"),
+            "V must be a tensor, an array or lists of nu",
+        ),
         (lambda: neurons.dic("stg", STG, torch.zeros(2).double()), "V must broadcast with (3,)"),
         (lambda: neurons.dic("stg", STG, calcium="fast"), "calcium must be one of"),
         (lambda: neurons.dic("stg", DA), "g must have shape (..., 8)"),
