@@ -23,7 +23,12 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green")
 
 
 def plot_voltage(ax: Axes, recording: Recording, neuron: int = 0, **style: Any) -> None:
-    """V(t) of one neuron of a recording."""
+    """V(t) of one neuron of a recording: the ``record`` of ``simulate(..., record=0.1)``."""
+    if not isinstance(recording, Recording):
+        raise TypeError(
+            "recording must be the record of simulate(..., record=0.1), every so many ms, got "
+            f"{type(recording).__name__}"
+        )
     V = recording["V"]
     if integer("neuron", neuron, 0) >= len(V):
         raise ValueError(f"neuron must be below {len(V)}, got {neuron}")

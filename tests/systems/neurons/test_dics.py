@@ -324,3 +324,8 @@ def test_plots_draw():
         assert c.lines[-1].get_xdata()[0] == pytest.approx(V.item())
     with pytest.raises(ValueError, match="neuron must be below 3, got 3"):
         neurons.plot_voltage(a, run.record, 3)
+    for given in (run._replace(record=None).record, run, run.spikes):  # what is at hand instead
+        with pytest.raises(
+            TypeError, match=r"recording must be the record of simulate\(..., record="
+        ):
+            neurons.plot_voltage(a, given)

@@ -286,6 +286,7 @@ def test_explain_says_who_runs():
     assert "compiled for float64 alone" in choice.reason
     choice = neurons.explain("stg", STG)
     assert choice.backend == (COMPILED[0] if COMPILED else "reference")
+    assert choice.reason == "g is on cpu, for which the cpu engine has stg compiled"
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         neurons.simulate("stg", STG, 0.1)
