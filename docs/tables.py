@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-from lrnn_kernels import nn  # noqa: E402
+from lrnn_kernels import neurons, nn  # noqa: E402
 from lrnn_kernels.cells import CELLS  # noqa: E402
+from lrnn_kernels.neurons.curves import Sigmoid  # noqa: E402
 
 
 def operators() -> str:
@@ -50,6 +51,53 @@ def layers(short: bool = False) -> str:
 def _table(left: str, right: str, rows: dict[str, str]) -> str:
     lines = [f"| {name} | {text.replace('|', chr(92) + '|')} |" for name, text in rows.items()]
     return "\n".join([f"| {left} | {right} |", "|---|---|", *lines])
+
+
+def models() -> str:
+    """Of each model of a neuron, a row for every channel and one for every gate, and what it has
+    beside them."""
+    return "\n\n".join(part for model in neurons.MODELS.values() for part in _model(model))
+
+
+def _model(model: neurons.Model) -> list[str]:
+    ends = model.recipe.monte_carlo if model.recipe else {}
+    channels = ["| channel | E | open | g |", "|---|---|---|---|"]
+    for channel in model.channels:
+        opened = " ".join(f"{gate}^{n}" if n > 1 else gate for gate, n in channel.gates) or "1"
+        upto = f"0 to {ends[channel.name]:g}" if channel.name in ends else ""
+        channels.append(f"| {channel.name} | {channel.E:g} | `{opened}` | {upto} |")
+    gates = ["| gate | x_inf | tau |", "|---|---|---|"]
+    for gate in model.gates:
+        steady = _curve(gate.x_inf)
+        if gate.calcium is not None:
+            steady += f" Ca / (Ca + {gate.calcium:g})"
+        pair = model.pair and gate.name in model.pair.names
+        tau = "of a pair" if pair else "0" if gate.tau is None else _curve(gate.tau)
+        gates.append(f"| `{gate.name}` | {steady} | {tau} |")
+    about = [f"`{model.name}`: {model.title}. {model.source}. It begins at {model.V_start:g} mV,"]
+    about.append(f"with dt = {model.dt:g} ms; its DICs are set at {model.V_threshold:g} mV.")
+    if calcium := model.calcium:
+        currents = " + ".join(f"I_{name}" for name in calcium.channels)
+        about.append(
+            f"dCa/dt = ({calcium.rest:g} - Ca - {calcium.factor:g} ({currents})) / {calcium.tau:g},"
+            f" Ca = {calcium.start:g} at first."
+        )
+    if model.pair:
+        o, i = model.pair.names
+        about.append(
+            f"{o} and {i}: do/dt = a0 (1 - o - i) + bi i - o (ai + b0), di/dt = ai o - bi i."
+        )
+    about.append(f"All of it: `lrnn_kernels/neurons/models/{model.name}.py`.")
+    return [textwrap.fill(" ".join(about), 100), "\n".join(channels), "\n".join(gates)]
+
+
+def _curve(curve: Callable) -> str:
+    """A sigmoid with its numbers, *: another function."""
+    if not isinstance(curve, Sigmoid):
+        return "*"
+    sign = "-" if curve.B < 0 else "+"
+    before = f"{curve.A:g} {sign} " if curve.A else "-" * (curve.B < 0)
+    return f"`{before}{abs(curve.B):g} / (1 + exp((V + {curve.D:g}) / {curve.C:g}))`"
 
 
 def claims() -> dict[str, Callable[[], str]]:
@@ -84,6 +132,7 @@ TABLES: dict[str, Callable[[], dict[str, Callable[[], str]]]] = {
     "README.md": lambda: {"operators": operators, "layers": partial(layers, short=True)},
     "docs/operators.md": lambda: {"operators": operators},
     "docs/layers.md": lambda: {"layers": layers},
+    "docs/neurons.md": lambda: {"models": models},
     "docs/claims.md": claims,
     "docs/performance.md": lambda: {"peers": peers},
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..calls.arguments import shape
 from ..options import number
-from .given import numbers
+from .given import numbers, one_row, real
 from .model import Model
 from .models import MODELS
 from .noise import Noise
@@ -53,11 +55,7 @@ def current(
         if current_dt is not None:
             raise ValueError("current_dt must be None where there is no current")
         return None, 1.0
-    if not isinstance(x, Tensor):
-        x = torch.tensor(number("current", x, -math.inf, math.inf), dtype=torch.float64)
-    if not x.is_floating_point():
-        raise TypeError(f"current must be floating point, got {x.dtype}")
-    x = x.to(g.device, dtype)
+    x = real("current", x).to(g.device, dtype)
     if not x.isfinite().all():
         raise ValueError("current must be finite, got NaN or an infinity")
     B = len(g)
@@ -65,7 +63,7 @@ def current(
         if x.shape not in ((), (B,)):
             raise ValueError(
                 f"current must be a number or have shape ({B},), or be a waveform (n,) or "
-                f"({B}, n) with current_dt, got {shape(x)}"
+                f"({B}, n) with current_dt, got {shape(x)}{one_row(x, B)}"
             )
         return x.reshape(1, -1), 1.0
     rate = dt / number("current_dt", current_dt, 0, math.inf, open_low=True)
@@ -86,9 +84,9 @@ def noise(x: object) -> Noise | None:
     """Noise, or its sigma."""
     if x is None or isinstance(x, Noise):
         return x
-    if isinstance(x, Tensor) or (not isinstance(x, bool) and isinstance(x, Real)):
-        return Noise(x)
-    raise TypeError(f"noise must be a Noise or its sigma in uA/cm^2, got {type(x).__name__}")
+    if isinstance(x, (str, bytes, bool)) or not isinstance(x, (Real, Tensor, np.ndarray, Sequence)):
+        raise TypeError(f"noise must be a Noise or its sigma in uA/cm^2, got {type(x).__name__}")
+    return Noise(x)
 
 
 def threshold(x: object) -> tuple[float, float]:
@@ -103,10 +101,9 @@ def threshold(x: object) -> tuple[float, float]:
 
 def of_neurons(name: str, x: object, g: Tensor) -> Tensor:
     """A number for all neurons of g (B, channels), or one of each, as (B,)."""
-    if not isinstance(x, Tensor):
-        return g.new_full((len(g),), number(name, x, -math.inf, math.inf))
+    x = real(name, x)
     if x.shape not in ((), (len(g),)):
-        raise ValueError(f"{name} must be a number or have shape ({len(g)},), got {shape(x)}")
-    if x.is_complex() or x.dtype == torch.bool:
-        raise TypeError(f"{name} must be real, got {x.dtype}")
+        raise ValueError(
+            f"{name} must be a number or have shape ({len(g)},), got {shape(x)}{one_row(x, len(g))}"
+        )
     return x.to(g).expand(len(g))

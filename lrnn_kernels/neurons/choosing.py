@@ -46,9 +46,11 @@ def choose(
     for name in engines:
         why = _refuses(name, model, dtype, scheme)
         if not why:
-            return Choice(name, "; ".join([*reasons, f"{name} serves {device.type}"]))
+            return Choice(name, "; ".join([*reasons, _fits(name, model, device)]))
         reasons.append(why)
-    return Choice("reference", "; ".join(reasons) or f"no engine serves {device.type}")
+    return Choice(
+        "reference", "; ".join(reasons) or f"nothing is compiled for g's device, {device}"
+    )
 
 
 def differs(model: Model) -> str:
@@ -61,6 +63,11 @@ def differs(model: Model) -> str:
         if getattr(model, part) != getattr(row, part):
             return f"the compiled model {model.name!r} has other {part}"
     return ""
+
+
+def _fits(backend: str, model: Model, device: torch.device) -> str:
+    """Why a backend was chosen."""
+    return f"g is on {device}, for which the {backend} engine has {model.name} compiled"
 
 
 def _refuses(backend: str, model: Model, dtype: torch.dtype, scheme: str) -> str:

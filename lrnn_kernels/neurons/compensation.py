@@ -20,12 +20,12 @@ def compensate(
     g: Numbers,
     *,
     solve: Sequence[str],
-    g_f: float | Tensor | None = None,
-    g_s: float | Tensor | None = None,
-    g_u: float | Tensor | None = None,
+    g_f: float | Numbers | None = None,
+    g_s: float | Numbers | None = None,
+    g_u: float | Numbers | None = None,
     V: float | None = None,
     iterations: int = 5,
-    guess: Mapping[str, float | Tensor] | None = None,
+    guess: Mapping[str, float | Numbers] | None = None,
     calcium: str = "tau",
 ) -> Tensor:
     """g with the channels ``solve`` set so that the DICs have the values that are given:

@@ -20,11 +20,11 @@ import math
 import torch
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
-from ..options import number, one_of
+from ..calls.arguments import shape
+from ..options import one_of
 from . import arguments
 from .curves import Curve, slope
-from .given import Numbers
+from .given import Numbers, real
 from .model import ULTRASLOW, Channel, Gate, Model
 
 #: How calcium is weighted where it gates channels: by its time constant, or wholly ultraslow, as an
@@ -36,13 +36,14 @@ ROWS = 8192  # neurons at a time, of each of which all of the grid is in memory
 
 
 def dic(
-    model: Model | str, g: Numbers, V: float | Tensor | None = None, *, calcium: str = "tau"
+    model: Model | str, g: Numbers, V: float | Numbers | None = None, *, calcium: str = "tau"
 ) -> Tensor:
     """DICs (..., 3), as (g_f, g_s, g_u), of conductances g (..., channels) in mS/cm^2.
 
-    V in mV is a number, or a tensor that broadcasts with g's leading dimensions; where it is None,
-    the threshold of each neuron (NaN where there is none). Differentiable in g, and in V where it
-    is given; a threshold that is looked for counts as a constant.
+    V in mV is a number, or a tensor, an array or lists of them that broadcast with g's leading
+    dimensions; where it is None, the threshold of each neuron (NaN where there is none).
+    Differentiable in g, and in V where it is given; a threshold that is looked for counts as a
+    constant.
     """
     model = arguments.model(model)
     g = arguments.conductances(g, model)
@@ -51,7 +52,7 @@ def dic(
 
 
 def sensitivities(
-    model: Model | str, g: Numbers, V: float | Tensor, *, calcium: str = "tau"
+    model: Model | str, g: Numbers, V: float | Numbers, *, calcium: str = "tau"
 ) -> Tensor:
     """S (..., 3, channels), dimensionless, with dic = S g / g_leak; it depends on g where calcium
     gates a channel. Differentiable in g and V."""
@@ -60,11 +61,11 @@ def sensitivities(
     return At(model, _voltage(V, g), calcium).sensitivities(g)
 
 
-def dic_curves(model: Model | str, g: Numbers, V: Tensor, *, calcium: str = "tau") -> Tensor:
+def dic_curves(model: Model | str, g: Numbers, V: Numbers, *, calcium: str = "tau") -> Tensor:
     """DICs over voltages V (n,), mV, of neurons g (..., channels): (..., n, 3)."""
     model = arguments.model(model)
     g = arguments.conductances(g, model)
-    tensor("V", V)
+    V = real("V", V)
     if V.dim() != 1:
         raise ValueError(f"V must have shape (n,), got {shape(V)}")
     return At(model, V.to(g), calcium).dics(g[..., None, :])
@@ -230,10 +231,7 @@ def _in_scales(q: Tensor, w_fs: Tensor, w_su: Tensor) -> Tensor:
 
 
 def _voltage(V: object, g: Tensor) -> Tensor:
-    if not isinstance(V, Tensor):
-        return torch.tensor(number("V", V, -math.inf, math.inf), dtype=g.dtype, device=g.device)
-    if not V.is_floating_point():
-        raise TypeError(f"V must be floating point, got {V.dtype}")
+    V = real("V", V)
     try:
         torch.broadcast_shapes(V.shape, g.shape[:-1])
     except RuntimeError:

@@ -1,13 +1,13 @@
 """What spike trains look like: silent, spiking or bursting, and how fast.
 
     intervals           ISI between consecutive spikes, ms
-    firing class        silent with fewer than 3 spikes; spiking where the coefficient of variation
-                        of the ISIs (ddof 0) is at most 0.15; else bursting
+    firing class        by how much the ISIs vary: see ``FiringClass``
     bursts              an ISI above (max ISI + min ISI) / 2 ends one; those of one spike are
                         dropped, then the first and the last of the rest
 
-Each takes ``Spikes``, or a ``Recorded`` or a ``Simulation`` that has them. Names are eFEL's where
-what they mean is the same.
+Each takes ``Spikes``, or a ``Recorded`` or a ``Simulation`` that has them, and looks at the spikes
+that were kept: of a neuron that had more than the ``max_spikes`` of its simulation (``overflow``)
+at the first of them. Names are eFEL's where what they mean is the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ MOST_VARIATION = 0.15
 
 
 class FiringClass(IntEnum):
+    """How a neuron fires, by its inter-spike intervals alone: silent with fewer than 3 spikes;
+    spiking where their coefficient of variation (ddof 0) is at most 0.15; else bursting.
+
+    So whatever is irregular is called bursting, as in the published data sets: a neuron that fires
+    irregularly, and a regular one of whose spikes a sorter missed more than 2 in a hundred (those
+    missed at random are doubled intervals: a share p of them makes a coefficient of sqrt(p)).
+    """
+
     SILENT = 0
     SPIKING = 1
     BURSTING = 2
@@ -67,7 +75,8 @@ def isi_cv(spikes: Spikes | Holder) -> Tensor:
 
 
 def firing_class(spikes: Spikes | Holder) -> Tensor:
-    """(B,) int64: 0 silent, 1 spiking, 2 bursting; by the spikes that were kept."""
+    """(B,) int64: 0 silent, with fewer than 3 spikes; 1 spiking, where the coefficient of variation
+    of the intervals (``isi_cv``) is at most 0.15; else 2, bursting. See ``FiringClass``."""
     spikes = held(spikes)
     found = torch.where(
         isi_cv(spikes) <= MOST_VARIATION, int(FiringClass.SPIKING), int(FiringClass.BURSTING)
@@ -80,6 +89,29 @@ def mean_frequency(spikes: Spikes | Holder) -> Tensor:
     spikes = held(spikes)
     isi, neurons = intervals(spikes)
     return _mean(1000 / isi, neurons, len(spikes))
+
+
+def with_gaps_filled(times: Tensor) -> Tensor | None:
+    """Of a train (N,), ms, that is called bursting: each interval divided by how many medians it
+    holds, as if the spikes between had been missed; None where it does not look so.
+
+    It does where most intervals of more than 1.5 medians are within 0.2 of twice the median, and
+    all so divided vary as a spiking neuron's do. (Within 0.2 of some whole multiple are the pauses
+    of a third of simulated bursters, too, by chance.)
+    """
+    isi = times.diff()
+    if len(times) < FEWEST_SPIKES or _variation(isi) <= MOST_VARIATION:
+        return None
+    ratio = isi / isi.median()
+    doubled = (ratio - 2).abs() <= 0.2
+    if doubled.sum() <= (ratio > 1.5).sum() / 2:
+        return None
+    filled = isi / ratio.round().clamp(min=1)
+    return filled if _variation(filled) <= MOST_VARIATION else None
+
+
+def _variation(isi: Tensor) -> float:
+    return (isi.std(correction=0) / isi.mean()).item()
 
 
 def metrics(spikes: Spikes | Holder) -> Metrics:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ..options import integer, number
 from .engine import NoiseSettings
+from .given import Numbers, one_row, real
 
 WARM_UP = 10.0  # ms
 TRANSIENTS = 8  # state numbers of the two filters, of four poles each
@@ -36,18 +38,21 @@ class Noise:
             population in pieces has the noise of the whole.
     """
 
-    sigma: float | Tensor
+    sigma: float | Numbers
     sampling: float | None = None
     cutoff: float = 1000.0
     first: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sigma, Tensor):
+        if isinstance(self.sigma, Real) and not isinstance(self.sigma, bool):
             number("noise.sigma", self.sigma, 0, math.inf)
-        elif self.sigma.is_complex() or self.sigma.dtype == torch.bool:
-            raise TypeError(f"noise.sigma must be real, got {self.sigma.dtype}")
-        elif not ((self.sigma >= 0) & (self.sigma < math.inf)).all():
-            raise ValueError("noise.sigma must be in [0, inf) for every neuron, got other numbers")
+        else:
+            sigma = real("noise.sigma", self.sigma)
+            if not ((sigma >= 0) & (sigma < math.inf)).all():
+                raise ValueError(
+                    "noise.sigma must be in [0, inf) for every neuron, got other numbers"
+                )
+            object.__setattr__(self, "sigma", sigma)
         if self.sampling is not None:
             number("noise.sampling", self.sampling, 0, math.inf, open_low=True)
         number("noise.cutoff", self.cutoff, 0, math.inf, open_low=True)
@@ -151,6 +156,7 @@ def settings(noise: Noise, sampling: float, dt: float, like: Tensor, seed: int) 
     if sigma.shape not in ((), (len(like),)):
         raise ValueError(
             f"noise.sigma must be a number or have shape ({len(like)},), got {tuple(sigma.shape)}"
+            f"{one_row(sigma, len(like))}"
         )
     if noise.first + len(like) > 2**63:
         raise ValueError(

@@ -6,12 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ..options import integer
 from . import arguments
 from .dic import dic_curves, threshold_voltage
-from .given import Numbers
+from .given import Numbers, numbers
 from .model import Model
 from .spikes import Holder, Spikes, held
 from .state import Recording
@@ -24,7 +23,12 @@ COLOURS = ("tab:blue", "tab:orange", "tab:green")
 
 
 def plot_voltage(ax: Axes, recording: Recording, neuron: int = 0, **style: Any) -> None:
-    """V(t) of one neuron of a recording."""
+    """V(t) of one neuron of a recording: the ``record`` of ``simulate(..., record=0.1)``."""
+    if not isinstance(recording, Recording):
+        raise TypeError(
+            "recording must be the record of simulate(..., record=0.1), every so many ms, got "
+            f"{type(recording).__name__}"
+        )
     V = recording["V"]
     if integer("neuron", neuron, 0) >= len(V):
         raise ValueError(f"neuron must be below {len(V)}, got {neuron}")
@@ -40,14 +44,14 @@ def plot_raster(ax: Axes, spikes: Spikes | Holder, **style: Any) -> None:
     ax.set(xlabel="t (ms)", ylabel="neuron", ylim=(-0.5, max(len(spikes), 1) - 0.5))
 
 
-def plot_dics(ax: Axes, model: Model | str, g: Numbers, V: Tensor | None = None) -> None:
+def plot_dics(ax: Axes, model: Model | str, g: Numbers, V: Numbers | None = None) -> None:
     """g_f, g_s and g_u of one neuron (channels,) over V, from -80 to -30 mV by default, and its
     threshold; symmetric logarithmic beyond 10."""
     model = arguments.model(model)
     g = arguments.conductances(g, model)
     if g.dim() != 1:
         raise ValueError(f"g must be of one neuron, ({len(g.T)},), got {tuple(g.shape)}")
-    V = torch.linspace(-80, -30, 401, dtype=g.dtype) if V is None else V
+    V = torch.linspace(-80, -30, 401, dtype=g.dtype) if V is None else numbers("V", V)
     curves = dic_curves(model, g.detach(), V)
     for values, name, colour in zip(curves.T, ("g_f", "g_s", "g_u"), COLOURS, strict=True):
         ax.plot(V.cpu().numpy(), values.cpu().numpy(), label=f"${name}$", color=colour)

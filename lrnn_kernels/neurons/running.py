@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,7 +37,8 @@ class Run:
     scheme: str
     g: Tensor  # (B, channels) in the dtype of the call
     values: Tensor  # (B, S)
-    slots: int
+    slots: int  # for spikes of a neuron
+    grows: bool  # whether neurons that have more spikes get more slots, and keep all
     steps: tuple[int, int]  # the first, and the one after the last
     dt: float
     discard: float
@@ -59,7 +60,7 @@ class Run:
         pieces = [self._batch(b, runs[b : b + rows]) for b in range(0, max(len(g), 1), rows)]
         spikes, exploded = Spikes.cat(pieces), ~self._finite()
         status = spikes.status
-        status[spikes.counts > self.slots] = Status.OVERFLOW
+        status[spikes.counts > spikes.offsets.diff()] = Status.OVERFLOW
         status[exploded] = Status.EXPLODED
         status[invalid] = Status.INVALID
         return spikes.without(exploded | invalid)
@@ -72,17 +73,45 @@ class Run:
         rows = first + runs.nonzero()[:, 0]
         new = self.g.new_zeros
         part = self.values[rows]
+        start = part.clone() if self.grows else None
         times = new((len(runs), self.slots), dtype=torch.float64)
         counts = new(len(runs), dtype=torch.int64)
         mine = (part, times[: len(rows)], counts[: len(rows)])
         self._steps(first, rows, *mine)
-        self._told(first + len(runs))
         self.values[rows] = part
         if len(rows) < len(runs):  # each to its place
             held, counted = times[: len(rows)].clone(), counts[: len(rows)].clone()
             counts.zero_()
             times[rows - first], counts[rows - first] = held, counted
-        return Spikes.from_padded(times, counts, new(len(runs), dtype=torch.int8))
+        found = Spikes.from_padded(times, counts, new(len(runs), dtype=torch.int8))
+        del times, mine  # the slots of all, which are not needed beside those of a few
+        if start is not None:
+            found = self._with_all(found, first, rows, start)
+        self._told(first + len(runs))
+        return found
+
+    def _with_all(self, found: Spikes, first: int, rows: Tensor, start: Tensor) -> Spikes:
+        """A batch's spikes, with all of those neurons that had more than slots: only they run
+        again, from ``start`` (the state of ``rows``), so that the others' memory stays small."""
+        missed = (found.counts[rows - first] > self.slots) & self._finite()[rows]
+        again = rows[missed]
+        if not len(again):
+            return found
+        run = replace(
+            self,
+            g=self.g[again],
+            values=start[missed],
+            slots=int(found.counts[again - first].max()),
+            current=self._current(again),
+            noise=self._noise(again),
+            recording=None,
+            tell=None,
+        )
+        whole = run.spikes()
+        self.values[again] = run.values
+        order = torch.arange(len(found), device=again.device)
+        order[again - first] = len(found) + torch.arange(len(again), device=again.device)
+        return Spikes.cat((found, whole))[order]
 
     def _told(self, neurons: float) -> None:
         """Tells how much is done: all steps of so many neurons."""

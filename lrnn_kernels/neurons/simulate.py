@@ -10,13 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
+from ..calls.arguments import shape
 from ..options import integer, number
 from . import arguments
 from . import noise as noises
 from .choosing import Choice, choose
 from .engine import NoiseSettings
-from .given import Numbers
+from .given import Numbers, numbers
 from .model import Model
 from .noise import Noise
 from .progress import teller
@@ -26,7 +26,7 @@ from .state import Kept, Record, Recording, State, begin, recorded, steps_of
 
 #: The default scheme is not accurate beyond (ms).
 LARGEST_DT = 0.05
-#: Spikes kept of a neuron, for every so many ms, by default.
+#: Spikes that a neuron has room for at first, for every so many ms, where max_spikes is not given.
 SLOTS, SLOTS_MS = 512, 6000.0
 
 
@@ -59,15 +59,15 @@ def simulate(
     T: float,
     *,
     dt: float | None = None,
-    current: float | Tensor | None = None,
+    current: float | Numbers | None = None,
     current_dt: float | None = None,
-    noise: float | Tensor | Noise | None = None,
+    noise: float | Numbers | Noise | None = None,
     seed: int = 0,
     discard: float = 0.0,
     threshold: tuple[float, float] = (10.0, 0.0),
     max_spikes: int | None = None,
     record: float | Record | None = None,
-    state: State | Tensor | None = None,
+    state: State | Numbers | None = None,
     dtype: torch.dtype = torch.float32,
     scheme: str = "default",
     backend: str = "auto",
@@ -85,12 +85,16 @@ def simulate(
             tensor, an array, or lists of numbers, whose dtype is torch's default one.
         T: ms, a multiple of dt; time goes on from ``state``.
         dt: ms per step; the model's own by default. The default scheme takes up to 0.05.
-        current: injected, in uA/cm^2: a number, (B,), or with ``current_dt``, in ms, a waveform
-            (n,) or (B, n) from t = 0 on, linear between its samples.
-        noise: a noise current: its sigma in uA/cm^2, or a ``Noise``; drawn from ``seed``.
+        current: injected, in uA/cm^2, all the call long: a number, or (B,), one for each row of g;
+            or with ``current_dt``, in ms, a waveform (n,) or (B, n) from t = 0 on, linear between
+            its samples. Tensors, arrays or lists.
+        noise: a noise current: its sigma in uA/cm^2, a number or (B,), or a ``Noise``; drawn from
+            ``seed``.
         discard: ms; earlier spikes, by the time from t = 0, are neither kept nor counted.
         threshold: (up, down) in mV.
-        max_spikes: slots per neuron; by default 512, or as many per 6 s where T is longer.
+        max_spikes: of a neuron the first so many are kept, and its status is OVERFLOW where it has
+            more; by default all are. Neurons above 85 Hz then run twice, the second time with as
+            many slots as they need.
         record: every how many ms to record V, from the start of this call on, or a ``Record`` of
             other states: as they are at multiples of its interval, the end of T not included.
         state: a state that ``simulate`` returned, to go on; or states (B, model.states) at t = 0.
@@ -127,14 +131,16 @@ def simulate(
     recording = None
     if names:
         recording = empty_recording(g, dtype, names, dt, every, (state.step, end))
-    slots = math.ceil(SLOTS * max(1.0, T / SLOTS_MS))
+    grows = max_spikes is None
+    slots = math.ceil(SLOTS * max(1.0, T / SLOTS_MS)) if grows else max_spikes
     runs = Run(
         model,
         choice.backend,
         scheme,
         g=g.to(dtype),
         values=values,
-        slots=slots if max_spikes is None else integer("max_spikes", max_spikes, 0),
+        slots=integer("max_spikes", slots, 0),
+        grows=grows,
         steps=(state.step, end),
         dt=dt,
         discard=number("discard", discard, 0, math.inf),
@@ -150,7 +156,7 @@ def simulate(
     return Simulation(spikes, State(kept, end, values, noise, model.states), recording)
 
 
-def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) -> State:
+def _started(model: Model, state: State | Numbers | None, g: Tensor, kept: Kept) -> State:
     """The state to start from, checked."""
     if state is None:
         return begin(model, model.start(len(g)).to(g.device), kept)
@@ -165,7 +171,7 @@ def _started(model: Model, state: State | Tensor | None, g: Tensor, kept: Kept) 
                 f"state must be on the device of g, {g.device}, got {state.values.device}"
             )
         return state
-    tensor("state", state)
+    state = numbers("state", state, ", or a State", torch.float64)
     if not state.is_floating_point():
         raise TypeError(f"state must be floating point, got {state.dtype}")
     expected = (len(g), len(model.states))

@@ -18,7 +18,7 @@ class Status(IntEnum):
     FINE = 0
     INVALID = 1  # a conductance is NaN, infinite or negative, or all are 0: not simulated
     EXPLODED = 2  # a state is NaN or infinite at the end: its spikes are dropped
-    OVERFLOW = 3  # more spikes than max_spikes: the first are kept, counts has them all
+    OVERFLOW = 3  # more spikes than the max_spikes asked for: the first are kept, counts has all
 
 
 @dataclass(frozen=True, eq=False)

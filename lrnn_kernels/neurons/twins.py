@@ -169,6 +169,8 @@ def matches(
         }
         its_rate, twin_rate = rate[b].item(), _median(twin_rates[b, whole[b]])
         share = same.sum().item() / n if kind != FiringClass.SILENT else torch.nan
+        doubts = outside(net, prediction, recorded, b)
+        doubts += _doubts(kind, whole[b], share, its_rate, twin_rate)
         match = Match(
             kind,
             share,
@@ -176,7 +178,7 @@ def matches(
             twin_rate,
             abs(twin_rate / its_rate - 1),
             compared,
-            outside(net, prediction, ours, b) + _doubts(kind, whole[b], share, its_rate, twin_rate),
+            doubts,
         )
         found.append(match)
     return found

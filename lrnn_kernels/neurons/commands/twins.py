@@ -54,9 +54,13 @@ def run(
             f"--weights must be given for --model {model}: the package has weights of {own} alone"
         )
     net = DICsNet.pretrained(model) if weights is None else DICsNet.load(weights)
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--out must be a folder, got the file {out}")
+    with files.folder(out, "--out") as folder:
+        return _twins(Path(recording), unit, folder, n, model, net, seed)
+
+
+def _twins(
+    recording: Path, unit: str | None, folder: Path, n: int, model: str, net: DICsNet, seed: int
+) -> int:
     recorded = recordings.read(recording, unit=unit)  # a large one takes a while
     for line in recorded.report.lines():
         print(line)
@@ -70,7 +74,6 @@ def run(
         print(_line(each))
     about = {"version": __version__, "model": model, "n": n, "seed": seed}
     about |= {"weights": net.provenance, "report": recorded.report.plain(), "units": units}
-    folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "twins.json", (json.dumps(about, indent=1) + "\n").encode())
     _write(folder / "conductances.csv", exports.conductances(found, recorded.names).encode())
     _write(folder / "spikes.csv", exports.of_twins(found, recorded.names).encode())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +32,34 @@ def write(path: Path, content: Callable[[BinaryIO], object], *, anew: bool = Fal
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def folder(path: Path | str, name: str = "folder") -> Iterator[Path]:
+    """A folder in which files can be made, which is made where it does not exist: before anything
+    is computed that is to be written there. What was made and is empty at the end is removed.
+    Raises ValueError, by the argument's name, where there can be none."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{name} must be a folder, got the file {path}")
+    new = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path, suffix=PART):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"{name} must be a folder in which files can be written, got {path}: "
+                f"{error.strerror or error}"
+            ) from None
+        yield path
+    finally:
+        for each in new:
+            try:
+                each.rmdir()
+            except OSError:  # it holds something, or was never made
+                break
 
 
 def _link(part: Path, path: Path) -> None:

@@ -54,8 +54,8 @@ def make(
     if integer("rank", rank, 0) >= world:
         raise ValueError(f"rank must be below world = {world}, got {rank}")
     shards.check(settings, backend)
-    folder = Path(folder)
-    _claim(settings, folder)
+    with files.folder(folder) as folder:
+        _claim(settings, folder)
     mine = shards.paths(settings, folder, rank, world)
     written = []
     for done, path in enumerate(mine):
@@ -83,7 +83,6 @@ def described(folder: Path | str) -> Settings:
 
 def _claim(settings: Settings, folder: Path) -> None:
     """Writes the manifest, or finds that it is this data set's."""
-    folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST
     if not manifest.exists():
         others = [path.name for path in folder.iterdir() if not _is_part(path)]

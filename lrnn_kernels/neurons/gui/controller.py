@@ -164,7 +164,7 @@ class Controller:
         """Why the prediction may be wrong, a sentence each."""
         if self.prediction is None:
             return []
-        return doubts(self.net, self.prediction, self.train, 0)
+        return outside(self.net, self.prediction, self.train, 0)
 
     # The twins
 
@@ -248,11 +248,6 @@ class Made(NamedTuple):
 
     targets: tuple[float, float]
     g: Tensor
-
-
-def doubts(net: DICsNet, prediction: Prediction, trains: Spikes, unit: int) -> list[str]:
-    """Why what is predicted of a unit may be wrong."""
-    return outside(net, prediction, metrics(trains), unit)
 
 
 def _within(value: float, ends: tuple[float, float]) -> float:

@@ -32,4 +32,4 @@ def spikes(name: str, model: str) -> Spikes:
     example = EXAMPLES[name]
     base = spiking_population(model, 8, seed=2026).g
     g = neuromodulate(model, base, g_s=example.g_s, g_u=example.g_u).g[:1]
-    return simulate(model, g, T, discard=DISCARD, max_spikes=4096).spikes
+    return simulate(model, g, T, discard=DISCARD).spikes

@@ -11,8 +11,9 @@ from ..exports import label
 from ..exports import spike_times as all_times
 from ..metrics import FiringClass, metrics
 from ..network import METRICS
+from ..network.known import outside
 from . import drawings, svg
-from .controller import Controller, doubts
+from .controller import Controller
 
 _METRIC_UNITS = ("Hz", "Hz", "Hz", "ms", "1")
 
@@ -46,7 +47,7 @@ def predictions(controller: Controller) -> bytes:
                 *map(_number, (g_s, sd_s, g_u, sd_u)),
                 *by,
                 *map(_number, said.metrics[b].tolist()),
-                "; ".join(doubts(controller.net, said, trains, b)),
+                "; ".join(outside(controller.net, said, trains, b)),
             ]
         )
     return _csv([*header, "reasons for doubt"], rows)

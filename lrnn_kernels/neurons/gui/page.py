@@ -165,7 +165,7 @@ class Page:
                 self.count.mark("twins").on_value_change(self._targets).classes("short")
                 self.back = ui.button("Back to the prediction", on_click=self._back)
                 self.back.props("flat no-caps").mark("back")
-            self.made = ui.label().classes("hint").mark("made")
+            self.made = ui.label().classes("hint made").props("role=status").mark("made")
             self.parallel = parts.Picture("parallel", "twin", self._twin_clicked)
             with ui.row().classes("side"):
                 self.scatter = parts.Picture("scatter", "twin", self._twin_clicked)
@@ -225,13 +225,21 @@ class Page:
         self.back.enabled = self.c.predicted
         known = self.c.net.provenance.get("known", {})
         self.plane.show(drawings.plane(self.c.model, self.c.prediction, self.c.targets, known))
-        found = int(self.c.found.sum())
-        few = (
-            f" Of {self.c.twins} that were asked for, the others would need a negative conductance."
-        )
-        self.made.text = f"{found} twins." + (few if found < self.c.twins else "")
+        self.made.text = self._said_of_twins()
         self._show_population()
         self._show_simulated()
+
+    def _said_of_twins(self) -> str:
+        """How many there are; before the first have been made, that they will be."""
+        wanted, found = self.c.twins, int(self.c.found.sum())
+        if not len(self.c.g):
+            return "" if self.error.text else "Computing the first twins \N{HORIZONTAL ELLIPSIS}"
+        if found == wanted:
+            return f"{found} twins."
+        return (
+            f"{found or 'No'} twin{'s' if found != 1 else ''}. Of {wanted} that were asked for, "
+            f"{'the others' if found else 'all'} would need a negative conductance."
+        )
 
     def _show_population(self) -> None:
         c = self.c

@@ -192,6 +192,8 @@ def prediction(c: Controller) -> None:
 
 def twin(c: Controller) -> None:
     """The conductances of the twin that is looked at."""
+    if not c.found.any():
+        return
     if c.chosen is None:
         ui.label("Click a line or a dot to look at one twin.").classes("hint")
         return

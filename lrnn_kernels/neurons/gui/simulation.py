@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,8 +17,6 @@ from ..spikes import Spikes, Status
 PIECE = 1000.0
 #: ms: V is kept this long, at these intervals.
 V_WINDOW, V_EVERY = 3000.0, 0.1
-#: Spikes that are kept of a neuron, for every second, more than any fires.
-RATE = 500
 
 
 class Cancelled(Exception):
@@ -59,7 +56,6 @@ def fired(
             round(piece / model.dt) * model.dt,
             state=state,
             discard=settle,
-            max_spikes=math.ceil(RATE * piece / 1000),
             record=V_EVERY if recorded else None,
         )
         pieces.append(spikes)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..metrics import FiringClass, Metrics
+from ..metrics import FiringClass, metrics, with_gaps_filled
+from ..spikes import Spikes
 from .dicsnet import METRICS, DICsNet, Prediction
 from .examples import Examples
 
@@ -45,10 +46,11 @@ def ranges(net: DICsNet, examples: Examples) -> dict[str, dict[str, list[float]]
     return said
 
 
-def outside(net: DICsNet, prediction: Prediction, recorded: Metrics, unit: int) -> list[str]:
+def outside(net: DICsNet, prediction: Prediction, trains: Spikes, unit: int) -> list[str]:
     """Why a unit's train is unlike those that the network was trained on, a sentence each; empty
-    where nothing says so, and where the weights do not say what they were trained on."""
-    kind = FiringClass(int(recorded.firing_class[unit]))
+    where nothing says so."""
+    recorded = metrics(trains[unit : unit + 1])
+    kind = FiringClass(int(recorded.firing_class))
     if kind == FiringClass.SILENT:
         return ["it has fewer than 3 spikes: nothing is predicted"]
     reasons = []
@@ -58,16 +60,22 @@ def outside(net: DICsNet, prediction: Prediction, recorded: Metrics, unit: int) 
             f"it is {kind.name.lower()} by its intervals, and the network calls it "
             f"{said.name.lower()}"
         )
+    filled = with_gaps_filled(trains[unit])
+    if filled is not None:
+        reasons.append(
+            "spikes may be missing: most of its long intervals are about twice the median, and "
+            f"with these gaps filled it would be spiking, every {filled.mean():.3g} ms"
+        )
     ranges = net.provenance.get("known", {}).get(kind.name.lower(), {})
     values = {
-        "g_s": prediction.g_s,
-        "g_u": prediction.g_u,
-        "uncertainty of g_s": prediction.uncertainty[:, 0],
-        "uncertainty of g_u": prediction.uncertainty[:, 1],
-        **{name: getattr(recorded, name) for name in OF_CLASS[kind]},
+        "g_s": prediction.g_s[unit],
+        "g_u": prediction.g_u[unit],
+        "uncertainty of g_s": prediction.uncertainty[unit, 0],
+        "uncertainty of g_u": prediction.uncertainty[unit, 1],
+        **{name: getattr(recorded, name)[0] for name in OF_CLASS[kind]},
     }
     for name, (low, high) in ranges.items():
-        value = values[name][unit].item()
+        value = values[name].item()
         if "uncertainty" in name:
             if value > high:
                 reasons.append(f"{name} is {value:.3g}, more than {high:.3g} in training")

@@ -116,7 +116,11 @@ class Training:
         self, progress: Callable[[float], object] | None = None, save_every: float = 60
     ) -> None:
         """Trains to the end of the budget. ``progress`` is told the share that is done after each
-        step, and may raise to stop: what was done is kept, as every ``save_every`` seconds."""
+        step, and may raise to stop: what was done is kept, as every ``save_every`` seconds. Raises
+        ValueError at once where it cannot be."""
+        if self.path is not None:
+            with files.folder(self.path.parent, "path's folder"):
+                pass
         self.net.train()
         per_pass = -(-len(self.examples) // self.schedule.batch)
         saved = time.monotonic()

@@ -27,13 +27,15 @@ _EXPECTED = (
 def found(data: bytes, source: str, unit: str | None) -> Found:
     """What a CSV holds."""
     text = decode(data, source)
-    first, line, body = _first(text, source)
+    first, line, body = _first(text, 0, 1, source)
+    comments = []
+    while _is_comment(line):
+        comments.append((first, line))
+        first, line, body = _first(text, body, first + 1, source)
     refuse_separators(line, source, first)
-    # A unit's line may be long, and is no header where it begins without a word of four letters.
-    worded = re.search(r"[^\W\d]{4}", line[:4096])
-    words = cells(line, source, first) if worded else []
-    header = [word.lower() for word in words]
-    if not any(cell in TIMES or cell in LISTS or cell in NAMES for cell in header):
+    words, header = _words(line, source, first)
+    if not _is_header(header):
+        _refuse_comments(comments, source)
         _refuse_unknown(words, source)
         chosen = agreed(source, unit, None, "a header unit,time_ms or spiking_times_ms")
         return found_lines(text, source, chosen)
@@ -46,18 +48,60 @@ def found(data: bytes, source: str, unit: str | None) -> Found:
     where = f"its column {kind}" if inside else f"name the column {kind}_ms or {kind}_s"
     chosen = agreed(source, unit, inside, where)
     build = found_lists if kind in LISTS else found_long
-    return build(text, body, first, source, header, column, name, chosen, origin(inside, where))
+    made = build(text, body, first, source, header, column, name, chosen, origin(inside, where))
+    if comments:
+        lines = f"{len(comments)} comment line{'s' if len(comments) > 1 else ''}"
+        made.notes.append(f"Not read: {lines} above the header")
+    return made
 
 
-def _first(text: str, source: str) -> tuple[int, str, int]:
-    """The first line that is not blank: its number, itself, and where the next begins."""
-    match = re.search(r"[^\s,]", text)
+def _words(line: str, source: str, number: int) -> tuple[list[str], list[str]]:
+    """The cells of a line that may be a header, and these in small letters; none of another."""
+    # A unit's line may be long, and is no header where it begins without a word of four letters.
+    worded = re.search(r"[^\W\d]{4}", line[:4096])
+    words = cells(line, source, number) if worded else []
+    return words, [word.lower() for word in words]
+
+
+def _is_header(words: list[str]) -> bool:
+    return any(cell in TIMES or cell in LISTS or cell in NAMES for cell in words)
+
+
+def _is_comment(line: str) -> bool:
+    """Whether a line begins with #, and is no header whose first column is named so."""
+    if not line.lstrip(' \t"').startswith("#"):
+        return False
+    cells = [cell.strip(' \t"').lower() for cell in line.split(",")]
+    names_and_times = any(x in NAMES for x in cells) and any(x in TIMES for x in cells)
+    return not names_and_times and not any(x in LISTS for x in cells)
+
+
+def _refuse_comments(comments: list[tuple[int, str]], source: str) -> None:
+    """Without a header below, the last comment may be one, as NumPy writes it, or a unit that is
+    not to be read: lines are units, which their numbers name."""
+    if not comments:
+        return
+    number, line = comments[-1]
+    bare = line.strip(' \t",').lstrip("# ")
+    said = f"{source}: line {number} is a comment, {quoted(line)}"
+    if _is_header([word.strip().lower() for word in bare.split(",")]):
+        raise RecordingError(
+            f"{said}: if it is the header, write it without # (np.savetxt with comments='')"
+        )
+    raise RecordingError(f"{said}: comment lines are read above a header alone; remove them")
+
+
+def _first(text: str, start: int, number: int, source: str) -> tuple[int, str, int]:
+    """The first line that is not blank, from the beginning of that of a number on: its number,
+    itself, and where the next begins."""
+    match = re.compile(r"[^\s,]").search(text, start)
     if match is None:
         raise RecordingError(f"{source}: it holds no entries")
-    start = text.rfind("\n", 0, match.start()) + 1
-    end = text.find("\n", start)
+    begin = text.rfind("\n", start, match.start()) + 1 or start
+    end = text.find("\n", begin)
     end = len(text) if end < 0 else end
-    return text.count("\n", 0, start) + 1, text[start:end], min(end + 1, len(text))
+    number += text.count("\n", start, begin)
+    return number, text[begin:end], min(end + 1, len(text))
 
 
 def _refuse_unknown(header: list[str], source: str) -> None:

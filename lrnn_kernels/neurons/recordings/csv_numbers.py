@@ -72,7 +72,7 @@ def _wrong(entry: str) -> str:
     if entry.startswith(("[", "(")):
         return f"{said}; lists in brackets need a header, spiking_times_ms or spiking_times_s"
     if entry.startswith("#"):
-        return f"{said}; comment lines are not read: remove them"
+        return f"{said}; comment lines are read above a header alone; remove them"
     if len(parts := entry.split()) > 1 and all(map(is_number, parts)):
         return f"{said}; {separated('blanks')}"
     if re.match(r"[^\W\d]", entry):

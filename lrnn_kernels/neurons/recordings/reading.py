@@ -93,12 +93,13 @@ def of(
     lists: Sequence[Sequence[float] | np.ndarray | Tensor],
     names: Sequence[str] | None = None,
     *,
-    unit: str = "ms",
+    unit: str | None = None,
 ) -> Recorded:
     """Units whose times are at hand: cleaned, refused and reported as those of a file. Names are
-    "1", "2", ... where none are given."""
-    if stated(unit) is None:
-        raise ValueError("unit must be 's' or 'ms', got None")
+    "1", "2", ... where none are given. Times are in the unit "s" or "ms"; where it is not stated in
+    ms, as all times of this package, and the report says that nobody stated it."""
+    unit_from = "as stated" if stated(unit) else "the default of recordings.of"
+    unit = unit or "ms"
     if isinstance(lists, (str, bytes)) or not hasattr(lists, "__len__"):
         raise TypeError(f"lists must be a list of lists of times, got {type(lists).__name__}")
     names = [str(n + 1) for n in range(len(lists))] if names is None else [str(n) for n in names]
@@ -108,7 +109,7 @@ def of(
         again = next(name for n, name in enumerate(names) if name in names[:n])
         raise ValueError(f"names must differ, got {quoted(again)} twice")
     rows = [_row(name, times) for name, times in zip(names, lists, strict=True)]
-    found = Found.of_rows(names, rows, "lists in memory", unit, "as stated", UNITS[unit])
+    found = Found.of_rows(names, rows, "lists in memory", unit, unit_from, UNITS[unit])
     return clean(found, "times")
 
 

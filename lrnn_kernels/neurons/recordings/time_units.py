@@ -1,4 +1,4 @@
-"""Seconds or milliseconds: stated by the file, or by who reads it, never guessed."""
+"""Seconds or milliseconds: stated by the file, or by who reads it, never guessed from the times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNITS = {"s": 1000.0, "ms": 1.0}
 def stated(unit: object) -> str | None:
     """The argument, checked."""
     if unit is not None and not (isinstance(unit, str) and unit in UNITS):
-        raise ValueError(f"unit must be 's' or 'ms' (or None: the file says it), got {unit!r}")
+        raise ValueError(f"unit must be 's' or 'ms' (or None: it is not stated), got {unit!r}")
     return unit
 
 

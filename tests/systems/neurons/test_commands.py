@@ -1,5 +1,6 @@
 """python -m lrnn_kernels.neurons twins: what it writes, and how it refuses; and docs/twins.md."""
 
+import contextlib
 import csv
 import json
 import re
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from lrnn_kernels import neurons
-from lrnn_kernels.neurons import __main__, exports
+from lrnn_kernels.neurons import __main__, exports, network
+from lrnn_kernels.neurons.datasets import files
 from lrnn_kernels.neurons.gui import __main__ as page
 from tests import ROOT
 
@@ -110,6 +112,55 @@ def test_a_folder_that_is_a_file_is_refused_at_once(tmp_path, capsys):
     assert run("twins", tmp_path / "none.csv", "--out", tmp_path / "out") == 2
     assert "--out must be a folder, got the file" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("where", ["/proc/none", "/proc", "file/within"])
+@pytest.mark.parametrize("command", ["twins", "dataset", "training"])
+def test_where_nothing_can_be_written_nothing_is_computed(
+    command, where, tmp_path, monkeypatch, capsys
+):
+    """Folders that nobody can make or write to: said at once, in a line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "cells.csv").write_text("1,2,3,4,5,6\n")
+
+    def computes(*arguments, **options):
+        raise AssertionError("it computes first")
+
+    monkeypatch.setattr("lrnn_kernels.neurons.commands.twins.twins", computes)
+    monkeypatch.setattr("lrnn_kernels.neurons.datasets.shards.made", computes)
+    monkeypatch.setattr("lrnn_kernels.neurons.network.training.training_loss", computes)
+    if command == "training":
+        spikes = neurons.Spikes.from_lists([[1.0, 2.0, 3.0]] * 2)
+        examples = network.Examples.of(spikes, torch.zeros(2, 2))
+        training = network.Training(
+            neurons.DICsNet(), examples, network.Schedule(samples=2), path=f"{where}/run.pt"
+        )
+        with pytest.raises(ValueError, match="path's folder must be a folder"):
+            training.run()
+        return
+    arguments = ["cells.csv", "--unit", "ms"] if command == "twins" else ["stg", "--pairs", 1]
+    assert run(command, *arguments, "--out", where) == 2
+    said = capsys.readouterr().err
+    assert re.match(r"error: (--out|folder) must be a folder in which files can be written", said)
+    assert said.count("\n") == 1
+    assert "Errno" not in said
+
+
+def test_a_folder_that_holds_nothing_in_the_end_is_not_left(tmp_path, monkeypatch):
+    """Whatever ended it, and those above it that were made for it; others stay."""
+    there = tmp_path / "there"
+    there.mkdir()
+    for path in (there, there / "a" / "b"):
+        for error in (ValueError, KeyboardInterrupt, None):
+            with contextlib.suppress(ValueError, KeyboardInterrupt), files.folder(path) as folder:
+                assert folder.is_dir()
+                if error is not None:
+                    raise error
+            assert list(there.iterdir()) == []
+    with files.folder(there / "a" / "b") as folder:
+        (folder / "mine").write_text("it is kept")
+    assert (there / "a" / "b" / "mine").exists()
 
 
 def test_models_are_named_in_any_case(recording, tmp_path, capsys):

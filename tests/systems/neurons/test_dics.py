@@ -246,7 +246,10 @@ def test_monte_carlo_ranges():
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: neurons.dic("stg", STG, "rest"), "V must be a number, got str"),
+        (
+            lambda: neurons.dic("stg", STG, "rest"),
+            "V must be a tensor, an array or lists of nu",
+        ),
         (lambda: neurons.dic("stg", STG, torch.zeros(2).double()), "V must broadcast with (3,)"),
         (lambda: neurons.dic("stg", STG, calcium="fast"), "calcium must be one of"),
         (lambda: neurons.dic("stg", DA), "g must have shape (..., 8)"),
@@ -321,3 +324,8 @@ def test_plots_draw():
         assert c.lines[-1].get_xdata()[0] == pytest.approx(V.item())
     with pytest.raises(ValueError, match="neuron must be below 3, got 3"):
         neurons.plot_voltage(a, run.record, 3)
+    for given in (run._replace(record=None).record, run, run.spikes):  # what is at hand instead
+        with pytest.raises(
+            TypeError, match=r"recording must be the record of simulate\(..., record="
+        ):
+            neurons.plot_voltage(a, given)

@@ -46,9 +46,69 @@ def test_conductances_are_taken_as_arrays_and_lists(name):
     plt.close("all")
 
 
-def test_whole_numbers_of_lists_are_conductances_too():
-    g = arguments.conductances([[120, 36, 1]], neurons.HH, batched=True)
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_whole_numbers_are_conductances_too(kind):
+    g = arguments.conductances(kind([[120, 36, 1]]), neurons.HH, batched=True)
     assert torch.equal(g, torch.tensor([[120.0, 36.0, 1.0]]))
+
+
+def _simulated(**options):
+    """The state after it, as the kept V says little."""
+    found = neurons.simulate("stg", STG, 3.0, dtype=torch.float64, **options)
+    return found.state.values[:, :13]
+
+
+#: Every argument but g that is a number or one for each neuron or voltage, called with it.
+TAKE_X = {
+    "current": lambda x: _simulated(current=x),
+    "waveform": lambda x: _simulated(current=x, current_dt=2.5),
+    "noise": lambda x: _simulated(noise=x, seed=1),
+    "sigma": lambda x: _simulated(noise=neurons.Noise(x), seed=1),
+    "dic": lambda x: neurons.dic("stg", STG, x),
+    "dic_curves": lambda x: neurons.dic_curves("stg", STG, x),
+    "sensitivities": lambda x: neurons.sensitivities("stg", STG, x),
+    "compensate": lambda x: neurons.compensate("stg", STG, solve=["A", "H"], g_s=x, g_u=x),
+    "guess": lambda x: neurons.compensate("stg", STG, solve=["CaS"], g_s=-3.0, guess={"CaS": x}),
+    "neuromodulate": lambda x: neurons.neuromodulate("stg", STG, g_s=x, g_u=x).g,
+    "plot_dics": lambda x: neurons.plot_dics(plt.figure().subplots(), "stg", STG[0], x),
+}
+
+
+@pytest.mark.parametrize("name", TAKE_X)
+def test_numbers_of_neurons_are_taken_as_arrays_and_lists(name):
+    """To the precision of the call: lists are not rounded to float32."""
+    call = TAKE_X[name]
+    array = np.array([0.1, 2.7, 3.0])
+    expected = call(torch.from_numpy(array))
+    for given in (array, np.flip(array[::-1], 0).astype(">f8"), array.tolist(), (*array,)):
+        torch.testing.assert_close(call(given), expected, rtol=0, atol=0, equal_nan=True)
+    whole = [1, 2, 3]
+    expected = call(torch.tensor(whole, dtype=torch.float64))
+    for kind in (list, tuple, np.array, torch.tensor):
+        torch.testing.assert_close(call(kind(whole)), expected, rtol=0, atol=0, equal_nan=True)
+    plt.close("all")
+
+
+def test_a_start_is_taken_as_arrays_and_lists():
+    start = neurons.STG.start(3)
+    expected = _simulated(state=start)
+    for given in (start.numpy(), start.tolist()):
+        assert torch.equal(_simulated(state=given), expected)
+
+
+def test_one_row_of_conductances_is_one_neuron():
+    """Whatever there are several of, the error says how to have a row for each."""
+    row = STG[:1]
+    for call in (
+        lambda x: neurons.simulate("stg", row, 1.0, current=x),
+        lambda x: neurons.simulate("stg", row, 1.0, noise=x),
+        lambda x: neurons.compensate("stg", row, solve=["A"], g_s=x),
+        lambda x: neurons.neuromodulate("stg", row, g_s=x, g_u=1.0),
+    ):
+        with pytest.raises(ValueError, match=r"got \(5,\): g has one row, .*\.repeat\(5, 1\)$"):
+            call(np.linspace(0, 20, 5))
+    many = torch.as_tensor(row.tolist()).repeat(5, 1)  # as it says
+    assert len(neurons.simulate("stg", many, 1.0, current=np.linspace(0, 20, 5)).spikes) == 5
 
 
 def test_an_array_is_copied():

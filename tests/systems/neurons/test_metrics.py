@@ -8,6 +8,7 @@ import torch
 
 from lrnn_kernels import neurons
 from lrnn_kernels.neurons import Spikes
+from lrnn_kernels.neurons.metrics import with_gaps_filled
 
 NAMES = neurons.Metrics._fields
 
@@ -60,6 +61,66 @@ def test_the_limit_of_spiking_is_a_variation_of_15_percent():
     spikes = Spikes.from_lists(trains)
     assert neurons.firing_class(spikes).tolist() == [1, 2]
     assert neurons.isi_cv(spikes).tolist() == pytest.approx([0.149, 0.151])
+
+
+def spread(model, n, g_s):
+    """Spike trains of a model's neurons whose DICs are over the published ranges, by class."""
+    base = neurons.spiking_population(model, n, seed=8).g
+    drawn = torch.rand(2, len(base), generator=torch.Generator().manual_seed(8)).double()
+    low, high = g_s
+    g = neurons.neuromodulate(model, base, g_s=low + (high - low) * drawn[0], g_u=20 * drawn[1]).g
+    spikes = neurons.simulate(model, g, 6000, discard=3000).spikes
+    kinds = neurons.firing_class(spikes)
+    return {kind: [spikes[int(b)] for b in (kinds == kind).nonzero()] for kind in range(3)}
+
+
+@pytest.mark.parametrize(("model", "g_s"), [("stg", (-20, 0)), ("da", (-10, 0))])
+def test_bursters_do_not_seem_to_miss_spikes(model, g_s):
+    """Though the pauses of a third of them are near whole multiples of the median."""
+    bursting = spread(model, 400, g_s)[neurons.FiringClass.BURSTING]
+    assert len(bursting) > 30
+    assert sum(with_gaps_filled(times) is not None for times in bursting) <= len(bursting) // 100
+
+
+@pytest.mark.parametrize("missed", [0.03, 0.1, 0.3])
+@pytest.mark.parametrize("kind", ["simulated", "a clock", "a clock with jitter"])
+def test_regular_trains_seem_to_miss_the_spikes_they_miss(kind, missed):
+    """And their intervals are found, in whichever class what is left of them is."""
+    generator = torch.Generator().manual_seed(1)
+    if kind == "simulated":
+        trains = spread("stg", 100, (3, 20))[neurons.FiringClass.SPIKING]
+    else:
+        grid = torch.arange(200.0, dtype=torch.float64) * 37
+        jitter = 0.05 * 37 * ("jitter" in kind)
+        noise = torch.randn(100, 200, generator=generator).double()
+        trains = list((grid + jitter * noise).sort(1).values)
+    trains = [times for times in trains if len(times) > 40]
+    assert len(trains) > 20
+    thin = [t[torch.rand(len(t), generator=generator) > missed] for t in trains]
+    called = neurons.firing_class(Spikes.from_lists(thin)).tolist()
+    found = []
+    for whole, left, kind in zip(trains, thin, called, strict=True):
+        filled = with_gaps_filled(left)
+        if kind == neurons.FiringClass.SPIKING:
+            assert filled is None
+        else:
+            found.append(filled is not None)
+            if found[-1]:
+                assert filled.mean().item() == pytest.approx(whole.diff().mean().item(), rel=0.05)
+    assert len(found) > len(trains) // 2
+    assert sum(found) > 0.8 * len(found)
+
+
+def test_short_trains_do_not_seem_to_miss_spikes():
+    for times in ([], [1.0], [1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 0.0, 5.0], burst(0, 5, 5, 300)):
+        assert with_gaps_filled(torch.tensor(times, dtype=torch.float64)) is None
+
+
+def test_the_rule_is_where_the_class_is_looked_up():
+    for place in (neurons.FiringClass, neurons.firing_class):
+        assert "coefficient of variation" in " ".join(place.__doc__.split())
+        assert "at most 0.15" in place.__doc__
+        assert "fewer than 3 spikes" in place.__doc__
 
 
 def test_intervals_and_frequencies():

@@ -45,7 +45,7 @@ def test_every_change_is_counted():
         ("pair", 2, 0, 0, True, 0, 0, 2),
     ]
     assert recorded.report.lines() == [
-        "times: lists in memory; times in ms, as stated.",
+        "times: lists in memory; times in ms, the default of recordings.of.",
         "3 units with 9 spikes kept, of 5 units with 14 entries.",
         "Dropped, for they are empty: units empty, of NaN.",
         "Dropped: 3 NaN in units messy, of NaN.",
@@ -59,12 +59,22 @@ def test_every_change_is_counted():
     assert len(recorded) == 3
 
 
-def test_a_tidy_recording_has_nothing_to_tell():
-    report = recordings.of([[0.0, 1.0, 2.0]]).report
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({}, "ms, the default of recordings.of"),
+        ({"unit": None}, "ms, the default of recordings.of"),
+        ({"unit": "ms"}, "ms, as stated"),
+        ({"unit": "s"}, "s, as stated"),
+    ],
+)
+def test_a_tidy_recording_has_nothing_to_tell_but_who_stated_its_unit(stated, said):
+    report = recordings.of([[0.0, 1.0, 2.0]], **stated).report
     assert report.lines() == [
-        "times: lists in memory; times in ms, as stated.",
+        f"times: lists in memory; times in {said}.",
         "1 unit with 3 spikes kept, of 1 unit with 3 entries.",
     ]
+    assert f"{report.plain()['unit']}, {report.plain()['unit_from']}" == said
 
 
 def test_the_report_is_plain():
@@ -148,8 +158,8 @@ def test_the_latest_time_is_read():
     ("kind", "expected", "call"),
     [
         (ValueError, "unit must be 's' or 'ms' (or None", lambda: read("1,2,3", unit="min")),
-        (ValueError, "unit must be 's' or 'ms', got None", lambda: recordings.of([], unit=None)),
-        (ValueError, "(or None: the file says it), got 1", lambda: recordings.of([], unit=1)),
+        (ValueError, "unit must be 's' or 'ms' (or None", lambda: recordings.of([], unit="min")),
+        (ValueError, "(or None: it is not stated), got 1", lambda: recordings.of([], unit=1)),
         (TypeError, "lists must be a list of lists of times, got str", lambda: recordings.of("1")),
         (TypeError, "lists must be a list of lists", lambda: recordings.of(iter([]))),
         (TypeError, "unit 1 must be a list of numbers, got 0 dim", lambda: recordings.of([1, 2])),

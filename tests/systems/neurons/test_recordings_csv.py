@@ -106,6 +106,37 @@ def test_what_spreadsheets_do_to_a_csv_is_fine():
     assert recorded.report.empty == ["2", "3"]
 
 
+@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize(
+    "comments", ["# recorded 2026\n", "#\n\n # a; b, time_s\n,,\n#x\n", '"# 1,2",,\n']
+)
+def test_comments_above_a_header_are_not_read(comments, size, monkeypatch):
+    """They say nothing, nor of the unit of time; lines are still told by their numbers."""
+    monkeypatch.setattr(csv_text, "PIECE", size)
+    lists = written([("id", "spiking_times"), *CELLS.items()])
+    for table, unit in ((written([("unit", "time_ms"), *LONG]), None), (lists, "ms")):
+        plain, found = read(table, unit=unit), read(comments + table, unit=unit)
+        assert found.names == plain.names
+        assert found.spikes.to_lists() == plain.spikes.to_lists()
+        assert found.report.unit_from == plain.report.unit_from
+        (note,) = found.report.notes
+        count = comments.count("#")
+        assert note == f"Not read: {count} comment line{'s' if count > 1 else ''} above the header"
+    number = (comments + table).count("\n") + 1
+    refused(f"{comments}{table}x,3\n", f"line {number}: '3' is no list in brackets, as [1.2, 3.4]",
+            unit="ms")  # fmt: skip
+    with pytest.raises(RecordingError, match="are its times in s or in ms"):
+        read(comments + lists)
+
+
+def test_a_column_may_be_named_as_a_comment_begins():
+    numbered = [("#", "unit", "time_ms"), *((k, n, t) for k, (n, t) in enumerate(LONG))]
+    lists = [("#", "id", "spiking_times_ms"), *((k, *x) for k, x in enumerate(CELLS.items()))]
+    for options in ({}, {"quoting": csv.QUOTE_ALL}):
+        assert same(read(written(numbered, **options)), CELLS)
+        assert same(read(written(lists, **options)), CELLS)
+
+
 @pytest.mark.parametrize(
     ("header", "stated", "outcome"),
     [
@@ -261,7 +292,24 @@ BROKEN = {
     "a list of no unit": ("id,spiking_times_ms\nNA,[1]\n", "line 2 does not name its unit"),
     "comments": (
         "# of cell 3\n1,2,3\n",
-        "line 1: '# of cell 3' is no number; comment lines are not read: remove them",
+        "line 1 is a comment, '# of cell 3': comment lines are read above a header alone; remove "
+        "them",
+    ),
+    "a comment and prose": (
+        "# of cell 3\nspikes\n1,2,3\n",
+        "line 1 is a comment, '# of cell 3': comment lines are read above a header alone; remove "
+        "them",
+    ),
+    "a header that is a comment": (
+        "# 2026\n# unit,time_ms\n1,1.5,0.2\n1,2.5,0.3\n",
+        "line 2 is a comment, '# unit,time_ms': if it is the header, write it without # (np.savetxt"
+        " with comments='')",
+    ),
+    "comments alone": ("# unit,time_ms\n# 1,2\n", "it holds no entries"),
+    "comments among units": (
+        "1,2,3\n# of cell 3\n1,2,3\n",
+        "line 2: '# of cell 3' is no number; comment lines are read above a header alone; remove "
+        "them",
     ),
     "a time each line": (
         "1.5\n2.5\n3.5\n",

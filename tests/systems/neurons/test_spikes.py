@@ -1,5 +1,6 @@
 """Spikes, statuses, states and recordings: what comes out of a simulation, and what is refused."""
 
+import importlib
 import itertools
 import re
 import warnings
@@ -110,6 +111,44 @@ def test_overflow_keeps_the_first_and_counts_on(backend):
     none = simulate("stg", 60, backend, dt=0.05, max_spikes=0)
     assert len(none.spikes.times) == 0
     assert (none.spikes.status == Status.OVERFLOW).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_by_default_no_spike_is_lost(backend, monkeypatch):
+    """Whoever fires fast, among others that are silent, invalid or explode; with what is a neuron's
+    own: current, noise, state and recording."""
+    g = torch.cat((STG, STG[:1], STG))
+    g[3] = -1.0
+    options = {"dt": 0.05, "current": torch.linspace(0, 20, 7).double(), "discard": 5.0}
+    options |= {"noise": 2 * torch.ones(7), "seed": 3, "record": 1.0}
+    start = torch.cat((neurons.STG.start(6), neurons.STG.start(1) * torch.inf))
+    whole = simulate("stg", 60, backend, g, state=start, max_spikes=1000, **options)
+    assert not whole.spikes.overflow.any()
+    told = []
+    for slots in (0, 1, 4):
+        module = importlib.import_module("lrnn_kernels.neurons.simulate")  # not the function
+        monkeypatch.setattr(module, "SLOTS", slots)
+        run = simulate("stg", 60, backend, g, state=start, progress=told.append, **options)
+        assert not run.spikes.overflow.any()
+        assert torch.equal(run.spikes.status, whole.spikes.status)
+        assert torch.equal(run.record["V"][:3], whole.record["V"][:3])
+        if backend in COMPILED:
+            assert same(run, whole)
+        assert torch.equal(run.spikes.counts, whole.spikes.counts)
+        torch.testing.assert_close(run.spikes.times, whole.spikes.times, atol=1e-3, rtol=0)
+    assert [share for share in told if share == 1.0] == [1.0] * 3
+    rest = [simulate("stg", 60, backend, g, state=x.state, **options) for x in (run, whole)]
+    assert torch.equal(rest[0].spikes.counts, rest[1].spikes.counts)
+
+
+def test_slots_follow_from_what_neurons_do():
+    """A current makes the axon fire at rates to both sides of the slots that there are at first."""
+    for current, more in ((7.0, False), (20.0, True)):
+        for T in (6000, 9000):
+            spikes = neurons.simulate("hh", [[120, 36, 0.3]], T, current=current).spikes
+            assert len(spikes[0]) == spikes.counts.item()
+            assert (spikes.counts.item() > 512 * T / 6000) == more
+            assert spikes.status.item() == Status.FINE
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -247,6 +286,7 @@ def test_explain_says_who_runs():
     assert "compiled for float64 alone" in choice.reason
     choice = neurons.explain("stg", STG)
     assert choice.backend == (COMPILED[0] if COMPILED else "reference")
+    assert choice.reason == "g is on cpu, for which the cpu engine has stg compiled"
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         neurons.simulate("stg", STG, 0.1)
@@ -273,7 +313,7 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong(f"g must hold numbers, in rows of one length{ORDER}", TypeError, g=[[1.0], [1, 2]]),
         wrong("g must be floating point, got torch.bool", TypeError, g=[[True] * 8]),
         wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (2, 1)", g=[[1], [2]]),
-        wrong("g must be floating point, got torch.int64", TypeError, g=STG.long()),
+        wrong("g must have shape (B, 8)", g=STG[:, :7].long()),
         wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (2, 7)", g=DA),
         wrong("g must have shape (B, 8), for Na Kd CaT CaS KCa A H leak, got (8,)", g=STG[0]),
         wrong("g must not require a gradient", g=STG.clone().requires_grad_()),
@@ -285,7 +325,9 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong("current must be a number or have shape (3,)", current=torch.zeros(4)),
         wrong("current must be finite", current=torch.tensor(torch.nan)),
         wrong("current must be in (-inf, inf), got nan", current=torch.nan),
-        wrong("current must be floating point", TypeError, current=torch.zeros(3).int()),
+        wrong("current must be real, got torch.bool", TypeError, current=torch.zeros(3).bool()),
+        wrong("current must be a tensor, an array or lists of numbers, or", TypeError, current="3"),
+        wrong("current must hold numbers, in rows of one length", TypeError, current=[1.0, "a"]),
         wrong("current_dt must be None where there is no current", current_dt=1.0),
         wrong("current must be a waveform (n,) or (3, n)", current=1.0, current_dt=1.0),
         wrong("must have at least 11 samples", current=torch.zeros(10), current_dt=0.1),
@@ -294,7 +336,11 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong("noise.sigma must be a number or have shape (3,)", noise=torch.zeros(2)),
         wrong("noise.sigma must be in [0, inf) for every", noise=torch.tensor([0.0, -1, 1])),
         wrong("noise.sigma must be in [0, inf) for every n", noise=torch.tensor(torch.nan)),
-        wrong("noise.sigma must be real, got torch.comp", TypeError, noise=torch.ones(3).cfloat()),
+        wrong(
+            "noise.sigma must be real, got torch.comp",
+            TypeError,
+            noise=torch.ones(3).cfloat(),
+        ),
         wrong("noise.first must be at most 2^63 - 3", noise=neurons.Noise(1.0, first=2**63 - 2)),
         wrong("noise.first must be at most 2^63 - 3,", noise=neurons.Noise(1.0, first=2**64)),
         wrong("noise.sampling must be a multiple of dt", noise=neurons.Noise(1.0, sampling=0.06)),
@@ -310,7 +356,11 @@ def wrong(expected: str, kind=ValueError, model="stg", g=STG, T=1.0, **options):
         wrong("record.states must be a tuple", TypeError, record=neurons.Record(0.1, "V")),
         wrong("record.states must be a tuple of", TypeError, record=neurons.Record(0.1, 3)),
         wrong("state must be a State or have shape (3, 13)", state=torch.zeros(3, 12)),
-        wrong("state must be a tensor, got int", TypeError, state=0),
+        wrong(
+            "state must be a tensor, an array or lists of numbers, or a State, got int",
+            TypeError,
+            state=0,
+        ),
         wrong("state must be floating point", TypeError, state=torch.zeros(3, 13).cfloat()),
         wrong("dtype must be torch.float32 or torch.float64", TypeError, dtype=torch.float16),
         wrong("scheme must be one of 'default', 'exponential_euler', got 's0'", scheme="s0"),

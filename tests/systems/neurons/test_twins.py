@@ -119,6 +119,19 @@ def test_the_model_itself_hardly_has_another_rate():
     assert len(said) > 40
 
 
+def test_spikes_that_may_be_missing_are_said(found, recorded):
+    """Of a regular unit of whose spikes some were missed, not of bursters nor of the whole one."""
+    keep = torch.rand(len(recorded[1]), generator=torch.Generator().manual_seed(0)) > 0.1
+    thin = neurons.Spikes.from_lists([recorded[1][keep]])
+    (match,) = neurons.twins(thin, 2, **SHORT).matches
+    assert match.firing_class == neurons.FiringClass.BURSTING
+    (doubt,) = [doubt for doubt in match.outside if doubt.startswith("spikes may be missing")]
+    every = float(doubt.removesuffix(" ms").split()[-1])
+    assert every == pytest.approx(recorded[1].diff().mean().item(), rel=0.02)
+    for match in found.matches:
+        assert not [doubt for doubt in match.outside if "missing" in doubt]
+
+
 def test_bad_arguments_are_named(recorded):
     with pytest.raises(TypeError, match=r"spikes must be neurons.Spikes, .*, got list"):
         neurons.twins([[1.0, 2.0]])

@@ -151,6 +151,7 @@ def test_the_whole_flow(page, browser, tmp_path):
     process, address = page
     driver = browser.driver
     driver.get(address)
+    _first_twins(browser)
     browser.sees("button", "Load a file")
     browser.sees(".step", "Recording")
     wide = "return document.documentElement.scrollWidth <= window.innerWidth"
@@ -204,6 +205,15 @@ def test_the_whole_flow(page, browser, tmp_path):
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=LIMIT)
     assert (process.returncode, out.strip(), error) == (0, "", "")
+
+
+def _first_twins(browser: Browser) -> None:
+    """Until they are there, nothing is said of how many there are."""
+    said = []
+    browser.until(lambda: said.append(browser.text(".made")) or said[-1] == "32 twins.", "twins")
+    assert {text for text in said[:-1] if text} <= {
+        "Computing the first twins \N{HORIZONTAL ELLIPSIS}"
+    }
 
 
 def _said(value: torch.Tensor) -> str:

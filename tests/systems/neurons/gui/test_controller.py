@@ -170,9 +170,7 @@ def test_pieces_are_one_simulation(T):
     shares = []
     fired = simulation.fired(model, g, T, shares.append)
     settle = model.recipe.protocol[1]
-    whole = neurons.simulate(
-        model, g, settle + T, discard=settle, record=simulation.V_EVERY, max_spikes=5000
-    )
+    whole = neurons.simulate(model, g, settle + T, discard=settle, record=simulation.V_EVERY)
     assert torch.equal(fired.spikes.times, whole.spikes.times - settle)
     assert torch.equal(fired.spikes.counts, whole.spikes.counts)
     assert torch.equal(fired.spikes.offsets, whole.spikes.offsets)

@@ -8,6 +8,7 @@ import threading
 import weakref
 
 import pytest
+import torch
 from nicegui import ElementFilter, core, ui
 from nicegui.elements.upload_files import SmallFileUpload
 from nicegui.testing.user_simulation import user_simulation
@@ -103,6 +104,49 @@ async def test_from_a_file_to_twins(user, page):
     user.find(marker="raster").trigger("click", 0)
     await until(lambda: page.c.unit == 0 and "cell A" in texts(user, "facts"))
     assert units.value == 0
+
+
+class Held(Controller):
+    """Makes no twins before it is let."""
+
+    def __init__(self, error: str = "") -> None:
+        super().__init__()
+        self.go, self.error = threading.Event(), error
+
+    def back_to_prediction(self) -> None:
+        assert self.go.wait(LIMIT)
+        if self.error:
+            raise RuntimeError(self.error)
+        super().back_to_prediction()
+
+
+@pytest.mark.parametrize("error", ["", "there is no memory left"])
+def test_while_the_first_twins_are_made_the_page_says_so(error):
+    async def flow():
+        pages = []
+        async with user_simulation(lambda: pages.append(Page(Held(error)))) as user:
+            await user.open("/")
+            (page,) = pages
+            assert texts(user, "made").startswith("Computing the first twins")
+            assert texts(user, "twin") == ""
+            page.c.go.set()
+            await until(lambda: texts(user, "error") == error and page.c.found.any() == (not error))
+            assert texts(user, "made") == ("" if error else "32 twins.")
+
+    asyncio.run(flow())
+
+
+@simulated
+async def test_how_many_twins_there_are_is_said(user, page):
+    for lack, said in (
+        (0, "32 twins."),
+        (31, "1 twin. Of 32 that were asked for, the others would need a negative conductance."),
+        (32, "No twins. Of 32 that were asked for, all would need a negative conductance."),
+    ):
+        page.c.g[:lack] = torch.nan
+        with user:
+            page._show_twins()
+        assert texts(user, "made") == said
 
 
 @simulated
