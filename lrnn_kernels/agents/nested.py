@@ -67,7 +67,7 @@ def end_of_run(done: int, total: int, name: str, more: int | None) -> int:
     Raises ValueError where nothing is left of it."""
     if more is None:
         return total
-    integer(name, more)
+    more = integer(name, more)
     if done >= total:
         raise ValueError(
             f"{name} must be None, as all {total} of the settings are done, got {more}: to go on, "

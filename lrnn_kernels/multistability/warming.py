@@ -95,8 +95,8 @@ def warm_up(
     finite.
     """
     network = Network(net)
-    for name, value in (("steps", steps), ("longest", longest), ("batch_size", batch_size)):
-        integer(name, value)
+    steps, longest = integer("steps", steps), integer("longest", longest)
+    batch_size = integer("batch_size", batch_size)
     lr = number("lr", lr, 0.0, 1.0, open_low=True)
     target = number("target", target, 0.0, 1.0)
     boolean("partial", partial)

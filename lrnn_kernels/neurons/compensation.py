@@ -53,7 +53,7 @@ def compensate(
     g = arguments.conductances(g, model, batched=True)
     if g.dtype not in arguments.DTYPES:
         raise TypeError(f"g must be float32 or float64, got {g.dtype}")
-    integer("iterations", iterations, 0)
+    iterations = integer("iterations", iterations, 0)
     targets = {"g_f": g_f, "g_s": g_s, "g_u": g_u}
     rows = [row for row, value in enumerate(targets.values()) if value is not None]
     wanted = [arguments.of_neurons(name, x, g) for name, x in targets.items() if x is not None]

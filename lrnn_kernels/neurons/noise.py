@@ -56,7 +56,7 @@ class Noise:
         if self.sampling is not None:
             number("noise.sampling", self.sampling, 0, math.inf, open_low=True)
         number("noise.cutoff", self.cutoff, 0, math.inf, open_low=True)
-        integer("noise.first", self.first, 0)
+        object.__setattr__(self, "first", integer("noise.first", self.first, 0))
 
 
 def sections(cutoff: float, sampling: float) -> Tensor:

@@ -49,7 +49,7 @@ def spiking_population(
     solved for so that the DICs at V (mV; the model's own by default) are the recipe's.
     """
     model, recipe = _recipe(model)
-    integer("n", n, 0)
+    n = integer("n", n, 0)
     _floating(dtype)
     rng = np.random.default_rng(integer("seed", seed, 0))
     g = torch.zeros(n, len(model.channels), dtype=torch.float64)
@@ -117,7 +117,7 @@ def monte_carlo(
     """Conductances (n, channels), mS/cm^2, drawn independently over the recipe's ranges: from
     uniform laws, or from gamma laws of the same mean and variance."""
     model, recipe = _recipe(model)
-    integer("n", n, 0)
+    n = integer("n", n, 0)
     one_of("law", law, LAWS)
     _floating(dtype)
     rng = np.random.default_rng(integer("seed", seed, 0))

@@ -99,7 +99,7 @@ def twins(
     Raises TypeError and ValueError for a bad argument. Silent units have no twins.
     """
     spikes = held(spikes)
-    integer("n", n)
+    n = integer("n", n)
     model = arguments.model(model)
     net = DICsNet.pretrained(model) if net is None else net
     prediction = net.predict(spikes)

@@ -46,8 +46,8 @@ def run(
     weights: str | None,
     seed: int,
 ) -> int:
-    integer("--n", n)
-    integer("--seed", seed, 0)
+    n = integer("--n", n)
+    seed = integer("--seed", seed, 0)
     if weights is None and model not in known():
         own = ", ".join(known())
         raise ValueError(

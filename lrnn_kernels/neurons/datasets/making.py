@@ -50,7 +50,7 @@ def make(
     """
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be datasets.Settings, got {type(settings).__name__}")
-    integer("world", world)
+    world = integer("world", world)
     if integer("rank", rank, 0) >= world:
         raise ValueError(f"rank must be below world = {world}, got {rank}")
     shards.check(settings, backend)

@@ -63,12 +63,12 @@ class Settings:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got another {model!r}")
         if model.recipe is None:
             raise ValueError(f"model must have a recipe for populations, and {model.name} has none")
-        integer("pairs", self.pairs)
-        integer("neurons", self.neurons)
+        object.__setattr__(self, "pairs", integer("pairs", self.pairs))
+        object.__setattr__(self, "neurons", integer("neurons", self.neurons))
         one_of("law", self.law, LAWS)
         one_of("dtype", self.dtype, DTYPES)
         one_of("format", self.format, FORMATS)
-        integer("seed", self.seed, 0)
+        object.__setattr__(self, "seed", integer("seed", self.seed, 0))
         T, discard = model.recipe.protocol
         given = {
             "model": model.name,

@@ -131,7 +131,7 @@ class DICsNet(torch.nn.Module):
         Runs in evaluation mode, whatever the mode.
         """
         spikes = held(spikes)
-        integer("batch", batch)
+        batch = integer("batch", batch)
         like, was_training = self.mean, self.training
         self.eval()
         try:
