@@ -39,7 +39,8 @@ def layers(short: bool = False) -> str:
     rows = {}
     for name in nn.__all__:
         layer = getattr(nn, name)
-        if issubclass(layer, torch.nn.Module) and layer is not nn.Recurrent:
+        kind = layer if isinstance(layer, type) else object
+        if issubclass(kind, torch.nn.Module) and layer is not nn.Recurrent:
             first = inspect.getdoc(layer).split("\n\n")[0]
             says = " ".join(first.split()).rstrip(":")
             rows[f"`nn.{name}`"] = (

@@ -101,6 +101,8 @@ class Cell:
     #: The operator of a step of its layer, where that makes its parameters of others, and an output
     #: of C channels: see OWN_STEPS in backends/operators.py. By default the kernel's.
     layer_step: str = ""
+    #: Of its params, those that may change with time: another row has them as streams.
+    per_step: tuple[str, ...] = ()
     #: Options as the kernel's plain numbers.
     numbers: Callable[[Mapping[str, Any]], list[float]] = lambda options: []
     dtypes: tuple[torch.dtype, ...] = REAL

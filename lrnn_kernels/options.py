@@ -4,7 +4,7 @@ what was expected."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ def varying(option: Varying, x: object) -> float | Tensor:
 
 def one_of(name: str, value: str, known: Collection[str]) -> str:
     """The value, one of those known; raises ValueError that names the option if it is another."""
-    if value not in known:
+    if not isinstance(value, Hashable) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     return value
 
@@ -105,7 +105,9 @@ def one_of(name: str, value: str, known: Collection[str]) -> str:
 def boolean(name: str, x: object) -> bool:
     """An option that is on or off, checked."""
     if not isinstance(x, bool):
-        raise TypeError(f"{name} must be a bool, got {type(x).__name__}")
+        kind = type(x)
+        got = kind.__name__ if kind.__name__ != "bool" else f"{kind.__module__}.bool"  # NumPy's
+        raise TypeError(f"{name} must be a bool, got {got}")
     return x
 
 

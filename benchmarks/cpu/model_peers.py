@@ -242,4 +242,5 @@ def _rotations(streams, params, options, h0) -> Tensor:
 
 LOOPS: dict[Cell, Scan] = {hysteresis.BMRU: _latch, lru.LRU: _rotations}
 GATES: dict[Cell, Gates] = {min_gru.MIN_GRU: _min_gru, fq_bmru.FQ_BMRU: _first_quadrant}
-CUMULATIVE: dict[Cell, Scan] = {hysteresis.BMRU: _staircase, hysteresis.ALPHA_CMRU: _staircase}
+_ADDING = (hysteresis.BMRU, hysteresis.CMRU, hysteresis.ALPHA_CMRU)  # with eps = 1
+CUMULATIVE: dict[Cell, Scan] = {row: _staircase for row in _ADDING}

@@ -37,7 +37,7 @@ def _cases(B: int, H: int) -> dict:
     cases = {PEER: lambda: cell(x, h)}
     for name in nn.__all__:
         layer = getattr(nn, name)
-        if issubclass(layer, nn.Recurrent) and layer is not nn.Recurrent:
+        if name != "Recurrent" and isinstance(layer, type) and issubclass(layer, nn.Recurrent):
             one = layer(H, H)
             _, state = one.step(x)
             cases[f"nn.{name}"] = lambda one=one, state=state: one.step(x, state)

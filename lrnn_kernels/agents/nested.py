@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
+from ..nn.states import mapped
 from ..options import integer
-
-
-def mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The same, with every tensor changed."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, dict):
-        return {key: mapped(change, value) for key, value in tree.items()}
-    if isinstance(tree, (tuple, list)):
-        return type(tree)(mapped(change, value) for value in tree)
-    return tree
 
 
 def copied(tree: Any) -> Any:

@@ -101,6 +101,8 @@ class Policy(nn.Module):
     def forward(
         self, x: Tensor, state: State | None = None, reset: Tensor | None = None
     ) -> tuple[Tensor, State]:
+        """(logits, state) of x (B,T,observation_size), reset bool (B,T): (B,T,actions), and the
+        state after the last step."""
         y, state = self.features(x, state, reset)
         return self.answer(y), state
 

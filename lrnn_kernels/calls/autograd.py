@@ -223,7 +223,7 @@ class TransformedScan(Function):
             # torch has forward mode off in here, for every jvp around: the result would be wrong.
             # _dual_scan comes before this wherever the innermost transform is jvp.
             raise NotImplementedError(
-                f"{ctx.static.kernel}: forward mode works two deep; use reverse mode (jacrev, "
+                f"{ctx.static.public}: forward mode works two deep; use reverse mode (jacrev, "
                 "vjp) for all inner derivatives"
             )
         return (*_jvp(ctx, *tangents), None)
@@ -241,12 +241,12 @@ class OnceDifferentiable(Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.kernel = Static(*inputs[:_FIXED]).kernel
+        ctx.public = Static(*inputs[:_FIXED]).public
 
     @staticmethod
     def backward(ctx, *_):
         raise NotImplementedError(
-            f"{ctx.kernel}: second derivatives exist only for linear recurrences; use "
+            f"{ctx.public}: second derivatives exist only for linear recurrences; use "
             "backend='reference' for this cell"
         )
 
@@ -287,7 +287,7 @@ def _linear_scan(
 ) -> tuple[Tensor, Tensor]:
     """A linear scan on the backend of another, differentiable; a broadcasts against b."""
     return apply(
-        Static(static.operators, static.linear, [], "y", static.linear, 2, reverse),
+        Static(static.operators, static.linear, [], "y", static.linear, 2, reverse, static.public),
         reset,
         h0,
         h_reset,
@@ -299,7 +299,8 @@ def _jvp(ctx, _, t_h0, t_h_reset, *t_tensors):
     static: Static = ctx.static
     if not static.linear:
         raise NotImplementedError(
-            f"{static.kernel}: forward-mode derivatives exist only for linear recurrences"
+            f"{static.public}: forward-mode derivatives exist only for linear recurrences; use "
+            "reverse mode, or backend='reference' for a cell without surrogate gradients"
         )
     y, reset, h0, h_reset, *tensors = ctx.saved_tensors
     y = y.transpose(0, 1) if ctx.time_first else y

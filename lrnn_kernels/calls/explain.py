@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 
 from ..backends.choose import BACKENDS
 from ..cell import Cell, Kernel
+from ..options import boolean
 from . import arguments, distributed
-from .run import Call, prepare
+from .run import Call, prepare, strided
 
 READS = {
     "bits": "one bit per element is saved for the backward pass",
@@ -73,10 +74,12 @@ def explain_call(row: Cell, *args, **kwargs) -> Explanation:
 def _prepared(row: Cell, given: dict) -> tuple[Cell, Call]:
     """The row, which shapes may decide, and the checked call that a public function would run."""
     names = ("reset", "reverse", "process_group", "backend")
-    reset, _, group, backend = (given.pop(name) for name in names)
+    reset, reverse, group, backend = (given.pop(name) for name in names)
+    boolean("reverse", reverse)
     if group is not None:
         distributed.check(row, group, backend)
     several, first = len(row.states) > 1, given.get(row.inputs[0])
+    arguments.refuse(row.function.__name__, row, given.pop("unknown", {}))
     h0, h_reset = given.pop("state" if several else "h0"), given.pop("h_reset")
     if row.arguments is not None:
         row, inputs, params, options = row.arguments(**given)
@@ -86,6 +89,7 @@ def _prepared(row: Cell, given: dict) -> tuple[Cell, Call]:
     if several:
         h0 = arguments.joined("state", h0, first, row, shared=False)
         h_reset = arguments.joined("h_reset", h_reset, first, row, shared=True)
+    strided(row, inputs, params, h0, reset, h_reset)
     return row, prepare(row, inputs, params, options, h0, reset, h_reset, backend)
 
 

@@ -17,7 +17,7 @@ from ..backends.operators import NAMESPACE as CPU
 from ..backends.tracing import untraced
 from ..backends.varying import SUFFIX
 from ..cell import Cell, Kernel
-from ..options import constant
+from ..options import boolean, constant
 from . import arguments, autograd, distributed, linear, reference
 from .static import Static
 
@@ -64,9 +64,10 @@ def prepare(
     backend: str,
     packed: bool = False,
     signature: arguments.Signature | None = None,
+    state: str = "h0",
 ) -> Call:
     """Checks a call, brings its tensors to the dtypes that kernels take, and chooses kernel and
-    backend. signature: that of the call, where it is known."""
+    backend. signature: that of the call, where it is known; state: what users call h0."""
     if torch.compiler.is_compiling():
         # Numbers are constants of what is compiled. Dynamo may hold them as symbols, and two scans
         # of one symbol fail in it.
@@ -76,7 +77,9 @@ def prepare(
     layout = _layouts.get(signature)
     if layout is None:
         given = [*inputs, *params, h0, h_reset]
-        layout, inputs, params, h0, h_reset = check(row, inputs, params, h0, reset, h_reset, packed)
+        layout, inputs, params, h0, h_reset = check(
+            row, inputs, params, h0, reset, h_reset, packed, state
+        )
         if signature is not None and all(map(operator.is_, given, [*inputs, *params, h0, h_reset])):
             _remember(signature, layout)
     kernel = row.kernel(options, reset is not None)
@@ -100,6 +103,7 @@ def run(
     process_group: distributed.ProcessGroup | None = None,
     time_first: bool = False,
     reached: Tensor | None = None,
+    state: str = "h0",
 ) -> tuple[Tensor, Tensor]:
     """Runs a cell over time and returns (y, h_last).
 
@@ -108,7 +112,10 @@ def run(
     time_first: y is (T, B, C), a transposed view of the memory but no view to autograd.
     reached: where there is no reset, a state that the scan does not read and a backward pass
         reaches, without a gradient.
+    state: what users call h0, where they see errors.
     """
+    if reverse is not False:
+        boolean("reverse", reverse)
     if process_group is not None:
         states = {"h0": h0, "reset": reset, "h_reset": h_reset}
         others = {"time_first": time_first, "reached": reached}
@@ -125,29 +132,47 @@ def run(
                 y, h_last, _ = known(inputs, params, numbers, h0, reset, h_reset, reverse, False)
             except RuntimeError:
                 interrupts.reraise()
+                strided(row, inputs, params, h0, reset, h_reset, packed, state)
                 raise
             return (y.transpose_(0, 1) if time_first else y), h_last
     signature = None if key is None else key[0]
     kernel, choice, layout, inputs, params, options, h0, h_reset = prepare(
-        row, inputs, params, options, h0, reset, h_reset, backend, packed, signature
+        row, inputs, params, options, h0, reset, h_reset, backend, packed, signature, state
     )
-    if choice.backend == "reference":
-        if reached is not None and reset is None:
-            h0 = torch.where(
-                torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype)
-            )
-        y, h = _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
-        return (autograd.owned(y.transpose(0, 1)) if time_first else y), h
-    name, varying = kernel.name, kernel.varying
-    if varying is not None and isinstance(value := options[varying.name], Tensor):
-        name, params = name + SUFFIX, [*params, value]
-    if signature in _layouts:
-        namespace = choose.BACKENDS[choice.backend].NAMESPACE
-        _operators[key] = getattr(getattr(torch.ops, namespace), name).default
-    static = _static(row, choice, name, kernel, options, len(inputs), reverse)
-    return autograd.apply(
-        static, reset, h0, h_reset if reset is not None else reached, [*inputs, *params], time_first
-    )
+    try:
+        if choice.backend == "reference":
+            if reached is not None and reset is None:
+                h0 = torch.where(
+                    torch.ones((), dtype=torch.bool, device=layout.device), h0, reached.to(h0.dtype)
+                )
+            y, h = _reference(row, layout, inputs, params, options, h0, reset, h_reset, reverse)
+            return (autograd.owned(y.transpose(0, 1)) if time_first else y), h
+        name, varying, taken = kernel.name, kernel.varying, params
+        if varying is not None and isinstance(value := options[varying.name], Tensor):
+            name, taken = name + SUFFIX, [*params, value]
+        if signature in _layouts:
+            namespace = choose.BACKENDS[choice.backend].NAMESPACE
+            _operators[key] = getattr(getattr(torch.ops, namespace), name).default
+        static = _static(row, choice, name, kernel, options, len(inputs), reverse)
+        after = h_reset if reset is not None else reached
+        return autograd.apply(static, reset, h0, after, [*inputs, *taken], time_first)
+    except RuntimeError:
+        strided(row, inputs, params, h0, reset, h_reset, packed, state)
+        raise
+
+
+def strided(
+    row: Cell, inputs, params, h0, reset, h_reset, packed: bool = False, state: str = "h0"
+) -> None:
+    """Raises where a tensor does not lie as kernels read it: of calls that are not checked anew, as
+    one of their kind was right, after an operator has said it in torch's words."""
+    if torch.compiler.is_compiling():
+        return
+    state = state if len(row.states) == 1 else "state"
+    names = [*(("packed",) if packed else row.inputs), *row.params, state, "reset", "h_reset"]
+    for name, x in zip(names, [*inputs, *params, h0, reset, h_reset], strict=True):
+        if x is not None:
+            arguments.strided(name, x)
 
 
 @untraced  # processes meet in it
@@ -184,7 +209,14 @@ def _run_piece(
 def _static(row: Cell, choice, name: str, kernel: Kernel, options, inputs: int, reverse) -> Static:
     namespace = choose.BACKENDS[choice.backend].NAMESPACE
     return Static(
-        namespace, name, row.numbers(options), kernel.saves, kernel.linear, inputs, reverse
+        namespace,
+        name,
+        row.numbers(options),
+        kernel.saves,
+        kernel.linear,
+        inputs,
+        reverse,
+        row.function.__name__,
     )
 
 
@@ -219,7 +251,9 @@ def run_driven(
     if bias is None:
         bias = weight.new_zeros(weight.shape[0])
     numbers = row.numbers(options)
-    static = Static(CPU, kernel.driven, numbers, kernel.saves, kernel.linear, 1, reverse)
+    static = Static(
+        CPU, kernel.driven, numbers, kernel.saves, kernel.linear, 1, reverse, row.function.__name__
+    )
     h_reset = h_reset if reset is not None else others.get("reached")
     return autograd.apply(static, reset, h0, h_reset, [x, weight, bias, *params], time_first)
 
@@ -246,14 +280,14 @@ def _key(row: Cell, inputs, params, options, h0, reset, h_reset, backend: str, p
     return None if signature is None or varies else (signature, kernel, backend)
 
 
-def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
+def check(row: Cell, inputs, params, h0, reset, h_reset, packed, state="h0"):
     """Checks all tensors of a call and brings them to the dtypes that its kernels take."""
     inputs = arguments.streams(row, inputs, packed)
     first = inputs[0]
     for name, x in zip(row.params, params, strict=True):
-        arguments.tensor(name, x)
+        arguments.strided(name, x)
     layout = arguments.Layout(row, inputs, params, packed)
-    arguments.dtypes(row, layout)
+    arguments.dtypes(row, layout, first)
     named = zip(row.params, params, strict=True)
     if row.matrices:
         shapes = row.param_shapes(layout.C)
@@ -262,16 +296,18 @@ def check(row: Cell, inputs, params, h0, reset, h_reset, packed):
             for (name, x), expected in zip(named, shapes, strict=True)
         ]
     else:
-        params = [arguments.vector(name, x, layout, first) for name, x in named]
-    return layout, inputs, params, *_check_states(layout, first, h0, reset, h_reset)
+        params = [arguments.vector(row, name, x, layout, first) for name, x in named]
+    return layout, inputs, params, *_check_states(layout, first, h0, reset, h_reset, state)
 
 
-def _check_states(layout, first: Tensor, h0, reset, h_reset) -> tuple[Tensor | None, Tensor | None]:
+def _check_states(
+    layout, first: Tensor, h0, reset, h_reset, state: str = "h0"
+) -> tuple[Tensor | None, Tensor | None]:
     """Checks h0, reset and h_reset against a call's first stream; returns h0 and h_reset, widened
     to the dtype of states."""
     if h0 is not None:
         h0 = arguments.per_sequence(
-            "h0", h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False
+            state, h0, layout, first, layout.width, layout.carry, per_batch=True, shared=False
         )
     if reset is not None:
         arguments.reset_mask(reset, layout, first)
@@ -321,6 +357,7 @@ def run_step(
     for name, x in zip(row.inputs, inputs, strict=True):
         arguments.tensor(name, x)
         if x.dim() != 2:
+            arguments.strided(name, x)
             raise ValueError(f"{name} must have shape (B, C), got {arguments.shape(x)}")
     if reset is not None:
         arguments.tensor("reset", reset)
@@ -336,5 +373,6 @@ def run_step(
         reset=reset,
         h_reset=h_reset,
         backend=backend,
+        state="h",
     )
     return y.squeeze(1), h

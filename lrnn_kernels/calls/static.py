@@ -15,6 +15,7 @@ class Static(NamedTuple):
     linear: str  # of a linear recurrence: the kernel of its derivatives
     inputs: int  # how many of the tensors are streams; the rest are parameters
     reverse: bool
+    public: str  # what its users call it, where it raises
 
 
 class Leaf:

@@ -14,12 +14,16 @@ slice of a GEMM's output or a permuted (T,B,C) tensor goes in without a copy. St
 dtypes are brought to the widest. States and parameters are float32 for 16-bit streams, else of the
 streams' own dtype; narrower ones are widened. Any B, T >= 0 and C >= 1.
 
+A parameter of one value per channel is (C,), or (B,C) for one per channel and sequence. Matrices,
+and the bias beside them, are the same for all sequences.
+
 Keyword arguments:
-    h0: (B,C), the state before the first step; zero by default.
+    h0: (B,C), the state before the first step; zero by default. Of the cells with several states,
+        ``src`` and ``lstm``, ``state``: a tuple of them.
     reset: (B,T) bool. Where set, the state before that step is ``h_reset`` and nothing flows
         across: the start of an episode, or of a sequence in a packed batch.
-    h_reset: (C,) or (B,C), the state at resets; zero by default. It is not h0: a state carried in
-        and a learned start differ.
+    h_reset: (C,) or (B,C), the state at resets, or a tuple of them; zero by default. It is not h0:
+        a state carried in and a learned start differ.
     reverse: run from t = T-1 down to 0; ``h_last`` is then the state at t = 0.
     process_group: of torch.distributed, whose ranks hold contiguous pieces of the sequences, in
         the order of time and of any lengths: see below. Of the affine family alone.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
+from ..calls.arguments import shape, strided, tensor
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Heaviside, Kernel, Sign, affine, magnitude, share
@@ -79,8 +79,10 @@ def bmru(
 
     Args:
         c: (B,T,C), the candidate, any sign.
-        beta: (B,T,C), the threshold; its magnitude counts, and |c| = |beta| updates.
-        alpha: (C,), the state's magnitude, any sign; or (B,T,C), a magnitude per step.
+        beta: (B,T,C), the threshold; its magnitude counts, and |c| = |beta| updates. Or (C,), one
+            that does not change, which takes no memory.
+        alpha: (C,), the state's magnitude, any sign; or (B,C), one per sequence; or (B,T,C), a
+            magnitude per step.
         eps: how much of the old state an update keeps: 0 is the BMRU (states -alpha and +alpha,
             "last write wins"), 1 the CMRU, in between the anneal of training. Under torch.compile,
             for which every number is a constant, a float64 tensor () on the CPU may change without
@@ -118,7 +120,7 @@ def bmru_step(
     h_reset: Tensor | None = None,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """One step of ``bmru``: c, beta (B,C), alpha (C,) or (B,C), h (B,C) or None for zero.
+    """One step of ``bmru``: c (B,C), beta and alpha (B,C) or (C,), h (B,C) or None for zero.
     Returns (y, h), both (B,C)."""
     row, inputs, params, options = _given(c, beta, alpha, eps, width, 2)
     return run_step(row, inputs, params, options, h, reset=reset, h_reset=h_reset, backend=backend)
@@ -143,12 +145,12 @@ def cmru(
     Arguments as in ``bmru``; alpha of shape (B,T,C) is the alpha-CMRU. Its backward pass needs no
     saved state.
     """
-    return bmru(
-        c,
-        beta,
-        alpha,
-        eps=1.0,
-        width=width,
+    row, inputs, params, options = _given(c, beta, alpha, 1.0, width, cumulative=True)
+    return run(
+        row,
+        inputs,
+        params,
+        options,
         h0=h0,
         reset=reset,
         h_reset=h_reset,
@@ -170,30 +172,43 @@ def cmru_step(
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """One step of ``cmru``; see ``bmru_step``."""
-    return bmru_step(
-        c, beta, alpha, h, eps=1.0, width=width, reset=reset, h_reset=h_reset, backend=backend
-    )
+    row, inputs, params, options = _given(c, beta, alpha, 1.0, width, 2, cumulative=True)
+    return run_step(row, inputs, params, options, h, reset=reset, h_reset=h_reset, backend=backend)
 
 
 def _given(
-    c: Tensor, beta: Tensor, alpha: Tensor, eps: float | Tensor, width: float, dims: int = 3
+    c: Tensor,
+    beta: Tensor,
+    alpha: Tensor,
+    eps: float | Tensor,
+    width: float,
+    dims: int = 3,
+    cumulative: bool = False,
 ) -> tuple[Cell, list[Tensor], list[Tensor], dict[str, Any]]:
-    """What runs: alpha changes with time (the alpha-CMRU) or is one value per channel."""
+    """What runs: alpha changes with time (the alpha-CMRU) or is one value per channel. cumulative:
+    whether its users call it cmru."""
     tensor("alpha", alpha)
-    if beta.__class__ is Tensor and beta.dim() == 1 and c.dim() == dims:
-        beta = _for_all_steps(beta, c)
+    if isinstance(beta, Tensor) and beta.dim() != dims:
+        tensor("c", c)
+        if c.dim() == dims:
+            beta = _for_all_steps(beta, c)
     if alpha.dim() == dims:
-        return ALPHA_BMRU, [c, beta, alpha], [], eps_and_width(eps, width)
+        row = ALPHA_CMRU if cumulative else ALPHA_BMRU
+        return row, [c, beta, alpha], [], eps_and_width(eps, width)
     if alpha.dim() not in (1, 2):
+        strided("alpha", alpha)
         raise ValueError(
-            f"alpha must have shape (C,), or that of c for the alpha-CMRU, got {shape(alpha)}"
+            "alpha must have shape (C,) or (B, C), or that of c for the alpha-CMRU, got "
+            f"{shape(alpha)}"
         )
-    return BMRU, [c, beta], [alpha], eps_and_width(eps, width)
+    row = CMRU if cumulative else BMRU
+    return row, [c, beta], [alpha], eps_and_width(eps, width)
 
 
 def _for_all_steps(beta: Tensor, c: Tensor) -> Tensor:
     """Thresholds that do not change, (C,), as a stream of c's shape that takes no memory."""
-    if beta.shape[0] != c.shape[-1]:
+    if beta.dim() != 1 or beta.shape[0] != c.shape[-1]:
+        strided("beta", beta)
         raise ValueError(
             f"beta must have the shape of c, {shape(c)}, or ({c.shape[-1]},), got {shape(beta)}"
         )
@@ -272,6 +287,7 @@ LATCH = Kernel("bmru", streams=2, reads=("c", "beta"), engine="latch", saves="bi
 _PER_CHANNEL: dict[str, Any] = {
     "inputs": ("c", "beta"),
     "params": ("alpha",),
+    "per_step": ("alpha",),
     "kernels": (KERNEL, ADDING, LATCH),
     "kernel": _kernel,
 }
@@ -292,7 +308,7 @@ _BMRU: dict[str, Any] = {
 _CMRU: dict[str, Any] = {
     "function": cmru,
     "streaming": cmru_step,
-    "arguments": partial(_given, eps=1.0),
+    "arguments": partial(_given, eps=1.0, cumulative=True),
     "options": {"eps": 1.0, "width": 1.0},
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..calls.arguments import shape, tensor
+from ..calls.arguments import shape, strided, tensor
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import COMPLEX, REAL, Cell, Kernel, affine
@@ -29,8 +29,12 @@ def linear_scan(
     """h[t] = a[t] h[t-1] + b[t], real or complex.
 
     Args:
-        a: (B,T,C), or (C,) for one factor per channel (never expanded in memory).
-        b: (B,T,C).
+        a: (B,T,C), or (C,) for one factor per channel, (B,C) for one per channel and sequence
+            (never expanded in memory).
+        b: (B,T,C). A real b and an a of (B,T,C) that is complex are both taken for complex. Beside
+            a complex a of (C,) or (B,C) a real b is split storage, as of ``lru``: (B,T,2C), C real
+            parts, then C imaginary parts, and y, h0, h_reset and h_last alike; b.to(a.dtype) there
+            for values that are real.
 
     Shapes, states, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any
     number of times, in both modes; for complex values da[t] = conj(h[t-1]) g[t] with g the total
@@ -67,12 +71,13 @@ def linear_scan_step(
 
 
 def _given(a: Tensor, b: Tensor, dims: int = 3) -> tuple[Cell, list[Tensor], list[Tensor], dict]:
-    """What runs: a is a stream, or one value per channel."""
+    """What runs: a is a stream, or one value per channel, or per channel and sequence."""
     tensor("a", a)
     if a.dim() == dims:
         return LINEAR_SCAN, [a, b], [], {}
-    if dims == 3 and a.dim() != 1:
-        raise ValueError(f"a must have shape (B, T, C) or (C,), got {shape(a)}")
+    if dims == 3 and a.dim() not in (1, 2):
+        strided("a", a)
+        raise ValueError(f"a must have shape (B, T, C), (C,) or (B, C), got {shape(a)}")
     return PER_CHANNEL, [b], [a], {}
 
 
@@ -104,6 +109,7 @@ PER_CHANNEL = Cell(
     "linear_scan_per_channel",
     inputs=("b",),
     params=("a",),
+    per_step=("a",),
     step=affine(lambda h, b, a: step(h, a, b)),
     kernels=(KERNEL_PER_CHANNEL,),
     function=linear_scan,

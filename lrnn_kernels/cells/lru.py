@@ -32,7 +32,7 @@ def lru(
         u: (B,T,C) complex64 or complex128; or split storage, real (B,T,2C): C real parts, then C
             imaginary parts, as one real GEMM writes them. y, h0, h_reset and h_last are then stored
             in the same way.
-        lam: (C,) complex.
+        lam: (C,) complex, or (B,C), one per channel and sequence.
 
     States, resets, gradients and errors: see ``lrnn_kernels.cells``. Differentiable any number of
     times, in both modes.

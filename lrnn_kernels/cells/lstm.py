@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from ..calls.arguments import joined
+from ..calls.arguments import joined, refuse
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel
@@ -44,6 +44,7 @@ def lstm(
     reverse: bool = False,
     process_group: ProcessGroup | None = None,
     backend: str = "auto",
+    **unknown: NoReturn,
 ) -> tuple[Tensor, States]:
     """Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of Gers,
     Schmidhuber and Cummins 2000), as torch.nn.LSTM has it.
@@ -66,6 +67,8 @@ def lstm(
     For the backward pass the gates, the candidate and both states before it are saved, 24 bytes per
     element in float32. Matrix products, gradients and errors: see ``lrnn_kernels.cells``.
     """
+    if unknown:
+        refuse("lstm", LSTM, unknown)
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
     after = joined("h_reset", h_reset, p_i, LSTM, shared=True)
@@ -87,9 +90,12 @@ def lstm_step(
     reset: Tensor | None = None,
     h_reset: States | None = None,
     backend: str = "auto",
+    **unknown: NoReturn,
 ) -> tuple[Tensor, States]:
     """One step of ``lstm``: p_i, p_f, p_g, p_o (B,C), state (h, c) or None for zero. Returns (y,
     state)."""
+    if unknown:
+        refuse("lstm_step", LSTM, unknown)
     inputs = [p_i, p_f, p_g, p_o]
     h0 = joined("state", state, p_i, LSTM, shared=False)
     after = joined("h_reset", h_reset, p_i, LSTM, shared=True)

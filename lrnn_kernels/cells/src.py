@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from ..calls.arguments import joined
+from ..calls.arguments import joined, refuse
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run, run_step
 from ..cell import Cell, Kernel, share
@@ -163,6 +163,7 @@ def src(
     width: float = 1.0,
     memory: str | int = "states",
     backend: str = "auto",
+    **unknown: NoReturn,
 ) -> tuple[Tensor, States]:
     """The spiking recurrent cell (Geeter, Ernst and Drion 2024), its leaky synaptic current fused
     in.
@@ -211,6 +212,8 @@ def src(
     better. So it is between two runs of the loop whose inputs differ in the last place. Where a
     single lane matters, use float64.
     """
+    if unknown:
+        refuse("src", SRC, unknown)
     options = src_options(
         gradient,
         leak,
@@ -249,7 +252,7 @@ def src_step(
     """One step of ``src``: u (B,C), state (i, h, h_s) or None for zero; options are those of
     ``src``. Returns (y, state)."""
     if unknown := options.keys() - OPTIONS.keys():
-        raise TypeError(f"src_step got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        refuse("src_step", SRC, sorted(unknown))
     checked = src_options(**{**OPTIONS, **options}) if options else OPTIONS
     h0 = joined("state", state, u, SRC, shared=False)
     after = joined("h_reset", h_reset, u, SRC, shared=True)
@@ -385,11 +388,7 @@ SRC = Cell(
             for at in (None, 0.5)
         ),
         {**GENTLE, "gradient": "full", "memory": 5},
-        *(
-            {**_SPIKES, "surrogate": name}
-            for name in SPIKE_SURROGATES
-            if name != OPTIONS["surrogate"]
-        ),
+        *({**_SPIKES, "surrogate": s} for s in SPIKE_SURROGATES if s != OPTIONS["surrogate"]),
     ),
     compiled=_compiled(),
     measured={

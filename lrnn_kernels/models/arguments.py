@@ -3,11 +3,18 @@ expected. ``network`` is a ``backbone.Backbone``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Integral
+
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from ..calls import arguments
 from ..nn import checks
+
+#: Types of lengths; x's ids are int64, as torch.nn.Embedding takes them.
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
 
 _STATES = "a tuple (position, windows, cells, total), as a call returns it"
 
@@ -17,9 +24,9 @@ def call(
     x: Tensor,
     states: tuple | None,
     reset: Tensor | None,
-    lengths: Tensor | None,
-) -> None:
-    """Of a sequence."""
+    lengths: Tensor | Sequence[int] | None,
+) -> Tensor | None:
+    """Of a sequence; returns lengths as int64 where x is."""
     _input(network, x, ["B", "T"])
     checks.reset(reset, tuple(x.shape[:2]))
     if network.config.head in ("last", "mean") and x.shape[1] == 0:
@@ -31,8 +38,7 @@ def call(
         raise ValueError(
             "states must be None where a cell is bidirectional: it needs the steps to come"
         )
-    if lengths is not None:
-        _lengths(lengths, x)
+    return None if lengths is None else _lengths(lengths, x)
 
 
 def step(network: torch.nn.Module, x: Tensor, states: tuple | None, reset: Tensor | None) -> None:
@@ -47,7 +53,12 @@ def step(network: torch.nn.Module, x: Tensor, states: tuple | None, reset: Tenso
 
 
 def _input(network: torch.nn.Module, x: Tensor, dims: list[str]) -> None:
-    arguments.tensor("x", x)
+    if isinstance(x, PackedSequence):
+        raise TypeError(
+            "x must be a tensor, got PackedSequence: torch.nn.utils.rnn.pad_packed_sequence(x, "
+            "batch_first=True) makes x and lengths of it, which is an argument too"
+        )
+    checks.sequence(x, f"{arguments.PADDED}, with lengths,")
     tokens = network.config.head == "tokens"
     sizes = dims if tokens else [*dims, str(network.input_size)]
     if x.dim() != len(sizes):
@@ -86,10 +97,15 @@ def _states(network: torch.nn.Module, states: tuple | None, batch: int) -> None:
         raise TypeError(f"states' position must be int64, got {position.dtype}")
 
 
-def _lengths(lengths: Tensor, x: Tensor) -> None:
+def _lengths(lengths: Tensor | Sequence[int], x: Tensor) -> Tensor:
+    if isinstance(lengths, list | tuple):
+        for length in lengths:
+            if not isinstance(length, Integral) or isinstance(length, bool):
+                raise TypeError(f"lengths must hold ints, got {type(length).__name__}")
+        lengths = torch.tensor(lengths, dtype=torch.int64)
     arguments.tensor("lengths", lengths)
-    if lengths.dtype != torch.int64:
-        raise TypeError(f"lengths must be int64, got {lengths.dtype}")
+    if lengths.dtype not in _WHOLE:
+        raise TypeError(f"lengths must be of an integer type, got {lengths.dtype}")
     B, T = x.shape[:2]
     if tuple(lengths.shape) != (B,):
         raise ValueError(f"lengths must have shape ({B},), got {arguments.shape(lengths)}")
@@ -98,3 +114,4 @@ def _lengths(lengths: Tensor, x: Tensor) -> None:
         low, high = (int(length) for length in lengths.aminmax())
         if low < 1 or high > T:
             raise ValueError(f"lengths must be from 1 to {T}, got {low if low < 1 else high}")
+    return lengths.to(x.device, torch.int64)

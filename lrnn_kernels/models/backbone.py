@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..nn import signature
 from ..nn.init import lecun_normal_
 from . import arguments, checkpoint, pooling, positions
 from .blocks import Block
@@ -40,24 +43,7 @@ class Backbone(torch.nn.Module):
         config: sizes and choices; kept as ``config``.
         device, dtype: of the parameters.
 
-    Arguments of the call, batch first:
-        x: (B,T,input_size), of the parameters' dtype; for head="tokens" ids (B,T), int64.
-        states: what the call on the piece before returned; a new sequence if None.
-        reset: bool (B,T), True where an episode starts: positions, convolutions and cells begin
-            anew there.
-        lengths (keyword): int64 (B,), from 1 to T, where sequences are padded at their ends: the
-            last step, the mean and the reverse direction of cells are then those of the valid
-            steps. States are those after the padding all the same.
-
-    Returns (out, states):
-        out: (B,output_size) for head="last", of the last step, and "mean", over the steps of the
-            last step's episode, those of earlier pieces included; (B,T,output_size) for "steps" and
-            "tokens".
-        states: a tuple (position, windows, cells, total): steps since the episode began, int64
-            (B,); of each block the convolution's window (B,conv-1,D), or () without convolutions;
-            of each block the state of its cell, as that returns it; the sum over steps (B,D) for
-            head="mean", else None. A sequence in pieces, each with the states of the one before,
-            is the sequence as a whole.
+    The call is described at ``forward``, one step at ``step``.
 
     Everything is differentiable, states included, as far as the cell is; works under torch.compile,
     torch.export, autocast.
@@ -146,9 +132,35 @@ class Backbone(torch.nn.Module):
         states: States | None = None,
         reset: Tensor | None = None,
         *,
-        lengths: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        **unknown: Any,
     ) -> tuple[Tensor, States]:
-        arguments.call(self, x, states, reset, lengths)
+        """Runs the network over a sequence: (out, states).
+
+        Args, batch first:
+            x: (B,T,input_size), of the parameters' dtype; for head="tokens" ids (B,T), int64.
+            states: what the call on the piece before returned; a new sequence if None.
+            reset: bool (B,T), True where an episode starts: positions, convolutions and cells begin
+                anew there.
+            lengths (keyword): whole numbers (B,) from 1 to T, a tensor or a list, where sequences
+                are padded at their ends: the last step, the mean and the reverse direction of cells
+                are then those of the valid steps. States are those after the padding all the same.
+
+        Returns:
+            out: (B,output_size) for head="last", of the last step, and "mean", over the steps of
+                the last step's episode, those of earlier pieces included; (B,T,output_size) for
+                "steps" and "tokens".
+            states: a tuple (position, windows, cells, total): steps since the episode began, int64
+                (B,); of each block the convolution's window (B,conv-1,D), or () without
+                convolutions; of each block the state of its cell, as that returns it; the sum over
+                steps (B,D) for head="mean", else None. A sequence in pieces, each with the states
+                of the one before, is the sequence as a whole.
+
+        Raises TypeError or ValueError, naming the argument, what was got and what was expected.
+        """
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(Backbone.forward))
+        lengths = arguments.call(self, x, states, reset, lengths)
         if self.bidirectional and lengths is not None:
             # Where padding starts, another episode does, which no direction looks into.
             end = torch.arange(x.shape[1], device=x.device) == lengths[:, None]
@@ -156,7 +168,11 @@ class Backbone(torch.nn.Module):
         return self._run(x, states, reset, lengths, streaming=False)
 
     def step(
-        self, x: Tensor, states: States | None = None, reset: Tensor | None = None
+        self,
+        x: Tensor,
+        states: States | None = None,
+        reset: Tensor | None = None,
+        **unknown: Any,
     ) -> tuple[Tensor, States]:
         """One time step, for streaming; the values are those of the whole sequence, up to rounding.
 
@@ -168,6 +184,8 @@ class Backbone(torch.nn.Module):
         Returns (out, states), out (B,output_size); for head="mean" of the steps so far. Raises
         RuntimeError where a cell is bidirectional.
         """
+        if unknown:
+            signature.refuse(type(self), unknown, signature.keywords(Backbone.step))
         arguments.step(self, x, states, reset)
         mask = None if reset is None else reset.unsqueeze(1)
         out, states = self._run(x.unsqueeze(1), states, mask, None, streaming=True)

@@ -25,7 +25,9 @@ def names() -> list[str]:
     """Layers that a config may name: what lrnn_kernels.nn exports, but for compositions."""
     found = ((name, getattr(nn, name)) for name in nn.__all__)
     return [
-        name for name, cls in found if issubclass(cls, nn.Recurrent) and cls is not nn.Recurrent
+        name
+        for name, cls in found
+        if isinstance(cls, type) and issubclass(cls, nn.Recurrent) and cls is not nn.Recurrent
     ]
 
 

@@ -106,6 +106,8 @@ class NMDNet(_Net):
     def forward(
         self, x: Tensor, context: Tensor, state: State | None = None, reset: Tensor | None = None
     ) -> tuple[Answer, State]:
+        """(out, state) of x (B,T,input_size), context (B,T,modulator.input_size), a state as the
+        modulator returns it and reset, bool (B,T): (B,T,output_size), or a tuple of them."""
         _shape("x", x, self.input_size, 3)
         _shape("context", context, self.context_size, 3)
         if x.shape[:2] != context.shape[:2]:
@@ -219,6 +221,8 @@ class RecurrentNet(_Net):
     def forward(
         self, x: Tensor, state: State | None = None, reset: Tensor | None = None
     ) -> tuple[Answer, State]:
+        """(out, state) of x (B,T,input_size), a state as rnn returns it and reset, bool (B,T):
+        (B,T,output_size), or a tuple of them."""
         _shape("x", x, self.input_size, 3)
         y, state = members.run(self.rnn, x, state, reset)
         return self._answer(y), state

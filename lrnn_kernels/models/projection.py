@@ -75,6 +75,7 @@ class Projection(torch.nn.Module):
         return self._decode(z, modulation)[0].to(x.dtype)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """``project``."""
         return self.project(x, c)
 
     def jvp(self, x: Tensor, v: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor]:

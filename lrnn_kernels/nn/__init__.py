@@ -22,6 +22,7 @@ from .mgu import MGU
 from .min_gru import MinGRU
 from .modulated import ModulatedLinear
 from .src import SRC
+from .states import detach
 
 __all__ = [
     "BMRU",
@@ -44,4 +45,5 @@ __all__ = [
     "Parallel",
     "Recurrent",
     "Stack",
+    "detach",
 ]

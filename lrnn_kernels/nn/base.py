@@ -16,7 +16,7 @@ from ..calls.autograd import owned
 from ..calls.distributed import ProcessGroup
 from ..calls.run import run
 from ..cell import Cell
-from ..options import integer, number, one_of
+from ..options import integer, one_of
 from . import checks, directions, final, packed, ranks, signature, stepping, storage
 from .checks import State
 from .directions import Watch
@@ -49,36 +49,8 @@ class Recurrent(nn.Module):
             a PackedSequence, nor with return_sequence=False.
         backend (keyword): as in ``lrnn_kernels.cells``.
 
-    Arguments of the call, with D = 2 if bidirectional, else 1:
-        x: (T,B,input_size), (B,T,input_size) if batch_first, (T,input_size) without a batch, or a
-            PackedSequence.
-        h_0: (num_layers*D,B,hidden_size), the states before the first step (in the reverse
-            direction: before the last), layer by layer and forward first;
-            (num_layers*D,hidden_size) without a batch. The layer's initial state if None.
-        reset: bool, (T,B), (B,T) if batch_first, (T,) without a batch: True where an episode
-            starts. Before such a step every layer and direction has its initial state, also where
-            h_0 is given. The reverse direction enters an episode at its last step, so for it the
-            mask acts one step earlier; where a sequence itself ends, h_0 holds.
-        return_sequence (keyword): False for out after the last step alone, (B,D*hidden_size), of
-            each direction after its own last step. Without gradients memory is then that of a piece
-            of the sequence.
-
-    A cell that carries several states takes h_0 and returns h_n as a tuple of such tensors, as
-    torch.nn.LSTM does.
-
-    Returns:
-        out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit under
-            autocast.
-        h_n: the shape of h_0, each direction's state after its last step, in the dtype of states:
-            float32 for 16-bit activations, else that of the activations.
-
-    A PackedSequence is padded once, all layers run on the padded tensor, and the result is packed
-    again. Every direction starts and ends at each sequence's own ends, h_0 and h_n are in the order
-    of the original batch, and so is ``reset``, given as for the padded tensor. Its h_n are read
-    from the outputs, so in 16 bits they carry the rounding of these; a cell with several states,
-    which its output does not tell, runs one scan for every length that occurs. One combination is
-    refused with a ValueError: a bidirectional layer, sequences of several lengths, h_0 and reset at
-    once.
+    The call, with its shapes, resets and results, is described at ``forward``, one step at
+    ``step``.
 
     Raises TypeError or ValueError, naming the argument, what was got and what was expected.
     """
@@ -128,7 +100,7 @@ class Recurrent(nn.Module):
         self.num_layers = integer("num_layers", num_layers)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
-        self.dropout = number("dropout", dropout, 0.0, 1.0)
+        self.dropout = checks.dropout(dropout, self.num_layers)
         self.bidirectional = bool(bidirectional)
         self.initial_state = one_of("initial_state", initial_state, INITIAL_STATES)
         self.backend = backend
@@ -324,6 +296,41 @@ class Recurrent(nn.Module):
         return_sequence: bool = True,
         **unknown: Any,
     ) -> tuple[Tensor | PackedSequence, State]:
+        """Runs all layers over a sequence: (out, h_n).
+
+        Args, with D = 2 if bidirectional, else 1:
+            x: (T,B,input_size), (B,T,input_size) if batch_first, (T,input_size) without a batch, or
+                a PackedSequence.
+            h_0: (num_layers*D,B,hidden_size), the states before the first step (in the reverse
+                direction: before the last), layer by layer and forward first;
+                (num_layers*D,hidden_size) without a batch. The layer's initial state if None.
+            reset: bool, (T,B), (B,T) if batch_first, (T,) without a batch: True where an episode
+                starts. Before such a step every layer and direction has its initial state, also
+                where h_0 is given. The reverse direction enters an episode at its last step, so for
+                it the mask acts one step earlier; where a sequence itself ends, h_0 holds.
+            return_sequence (keyword): False for out after the last step alone, (B,D*hidden_size),
+                of each direction after its own last step. Without gradients memory is then that of
+                a piece of the sequence.
+
+        Returns:
+            out: (T,B,D*hidden_size), or in the form of x; in the dtype of the GEMM, so 16 bit under
+                autocast.
+            h_n: the shape of h_0, each direction's state after its last step, in the dtype of
+                states: float32 for 16-bit activations, else that of the activations.
+
+        A cell that carries several states takes h_0 and returns h_n as a tuple of such tensors, as
+        torch.nn.LSTM does.
+
+        A PackedSequence is padded once, all layers run on the padded tensor, and the result is
+        packed again. Every direction starts and ends at each sequence's own ends, h_0 and h_n are
+        in the order of the original batch, and so is ``reset``, given as for the padded tensor. Its
+        h_n are read from the outputs, so in 16 bits they carry the rounding of these; a cell with
+        several states, which its output does not tell, runs one scan for every length that occurs.
+        One combination is refused with a ValueError: a bidirectional layer, sequences of several
+        lengths, h_0 and reset at once.
+
+        Raises TypeError or ValueError, naming the argument, what was got and what was expected.
+        """
         if unknown:
             signature.refuse(type(self), unknown, signature.keywords(Recurrent.forward))
         if not return_sequence:
@@ -338,31 +345,18 @@ class Recurrent(nn.Module):
         checks.shape(self, x, "TB", "T")
         if x.dim() == 3:
             B, T = (x.shape[0], x.shape[1]) if self.batch_first else (x.shape[1], x.shape[0])
-            h_0 = checks.stored(self, "h_0", h_0, (B,))
+            h_0 = checks.stored(self, "h_0", h_0, (B,), x)
             checks.reset(reset, (B, T) if self.batch_first else (T, B))
             if reset is not None and not self.batch_first:
                 reset = reset.transpose(0, 1)
             out, states = directions.stack(self, x, h_0, reset, None, self.batch_first, watch)
             return owned(out), self._load(states, torch.stack)
-        h_0 = checks.stored(self, "h_0", h_0, ())
+        h_0 = checks.stored(self, "h_0", h_0, (), x)
         checks.reset(reset, (x.shape[0],))
         h_0 = None if h_0 is None else h_0.unsqueeze(1)
         reset = None if reset is None else reset.unsqueeze(0)
         out, states = directions.stack(self, x.unsqueeze(0), h_0, reset, None, True, watch)
         return owned(out.squeeze(0)), self._load(states, torch.cat)
-
-    def _watched(
-        self, x: Tensor, h_0: State | None, reset: Tensor | None, what: Watch
-    ) -> tuple[Tensor, ...]:
-        """What a function says of each layer's parameters and drive in a call, (B,T,C), in the form
-        of out, directions side by side."""
-        found: list[Tensor] = []
-        self._sequence(x, h_0, reset, lambda p, drive: found.append(what(p, drive)))
-        count = 2 if self.bidirectional else 1
-        layers = [torch.cat(found[i : i + count], -1) for i in range(0, len(found), count)]
-        if x.dim() == 2:
-            return tuple(y.squeeze(0) for y in layers)
-        return tuple(y if self.batch_first else y.transpose(0, 1) for y in layers)
 
     def step(
         self,

@@ -96,6 +96,22 @@ class _Container(nn.Module):
         return_sequence: bool = True,
         **unknown: Any,
     ) -> tuple[Tensor | PackedSequence, tuple[State, ...]]:
+        """Runs all layers over a sequence: (out, states).
+
+        Args:
+            x: as any of the layers takes it, see ``Recurrent.forward``; also a PackedSequence, or
+                without a batch.
+            states: a tuple with the state of each layer, as that layer takes it, or None for its
+                own start.
+            reset: as of ``Recurrent.forward``; all layers start anew there. A layer of torch has no
+                reset within a sequence: its sequence is run in pieces, which waits for the mask to
+                arrive at the CPU.
+            return_sequence (keyword): False for out after the last step alone, which without
+                gradients takes the memory of a piece of the sequence.
+
+        Returns (out, states): what the layers give, mapped; a tuple with each layer's last state,
+        which the call on the next piece of the sequence, and ``step``, take.
+        """
         if unknown:
             signature.refuse(type(self), unknown, signature.keywords(_Container.forward))
         if return_sequence:
@@ -139,18 +155,7 @@ class Stack(_Container):
         output_size (keyword): channels of out = W_o y, a linear map without bias of the last
             layer's outputs, as the papers have; by default out = y.
 
-    Arguments of the call:
-        x: as any of the layers takes it, see ``Recurrent``; also a PackedSequence, or without a
-            batch.
-        states: a tuple with the state of each layer, as that layer takes it, or None for its own
-            start.
-        reset: as of ``Recurrent``; all layers start anew there. A layer of torch has no reset
-            within a sequence: its sequence is run in pieces, which waits for the mask to arrive at
-            the CPU.
-        return_sequence (keyword): False for out after the last step alone, which without gradients
-            takes the memory of a piece of the sequence.
-
-    Returns (out, states): the last layer's outputs, mapped; a tuple with each layer's last state.
+    The call is described at ``forward``, one step at ``step``.
 
     state_dict: layers.{i}.* for layer i, output.weight (output_size, width).
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..calls import arguments
-from . import checks, ranks
+from . import checks, ranks, states
 
 #: Bytes of one piece's outputs: what stays in a second-level cache.
 PIECE_BYTES = 1 << 18
@@ -53,15 +53,8 @@ def _is_recorded(layer: nn.Module, x: Tensor, h_0) -> bool:
     the call."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return True
-    tensors = [x, *_tensors(h_0), *layer.parameters()]
+    tensors = [x, *states.tensors(h_0), *layer.parameters()]
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-
-
-def _tensors(states) -> list[Tensor]:
-    """All tensors in nested states."""
-    if isinstance(states, (tuple, list)):
-        return [h for part in states for h in _tensors(part)]
-    return [states] if isinstance(states, Tensor) else []
 
 
 def _ends(layer: nn.Module, out: Tensor, time: int) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from .checks import State
+from .directions import Watch
 
 
 class Gated:
@@ -24,6 +26,19 @@ class Gated:
         lower. It runs the layers as a call does.
         """
         return self._watched(x, h_0, reset, self._gate)
+
+    def _watched(
+        self, x: Tensor, h_0: State | None, reset: Tensor | None, what: Watch
+    ) -> tuple[Tensor, ...]:
+        """What a function says of each layer's parameters and drive in a call, (B,T,C), in the form
+        of out, directions side by side."""
+        found: list[Tensor] = []
+        self._sequence(x, h_0, reset, lambda p, drive: found.append(what(p, drive)))
+        count = 2 if self.bidirectional else 1
+        layers = [torch.cat(found[i : i + count], -1) for i in range(0, len(found), count)]
+        if x.dim() == 2:
+            return tuple(y.squeeze(0) for y in layers)
+        return tuple(y if self.batch_first else y.transpose(0, 1) for y in layers)
 
     def _gate(self, p: Mapping[str, Tensor], drive: Tensor) -> Tensor:
         """z of one layer and direction, (B,T,H), from ``_drive``'s output."""

@@ -142,6 +142,8 @@ class CMRU(_Hysteresis, Drifting):
     lowered; to do so in training from the start, take ``BMRU(..., eps=1.0)``.
     """
 
+    cell = hysteresis.CMRU
+
     def bmru(self, eps: float = 1.0) -> BMRU:
         """A BMRU with copies of these parameters: with eps = 1 it computes what this layer does,
         and ``EpsAnneal`` lowers eps to 0."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .. import fixed_point
+from ..calls import arguments
 from ..cells.linear import linear_scan
 from ..options import boolean, integer, number
 from . import checks
@@ -134,7 +135,7 @@ class IntegerSRC(nn.Module):
     def _checked(self, x: Tensor) -> Tensor:
         weight = self.weight_ih_l0
         order = "(B,T" if self.batch_first else "(T,B"
-        checks.sequence(x)
+        checks.sequence(x, arguments.PADDED)
         if x.dim() != 3 or x.shape[2] != self.input_size:
             raise ValueError(f"x must have shape {order},{self.input_size}), got {list(x.shape)}")
         if weight.device.type != "cpu" or x.device.type != "cpu":

@@ -187,6 +187,7 @@ class Hyperbolic(torch.nn.Module):
     """
 
     def forward(self, x: Tensor, theta: Tensor | float) -> Tensor:
+        """sigma_-(x), of the shape of x + theta."""
         return self._apply_to(sigma, x, theta, -1)
 
     def inverse(self, x: Tensor, theta: Tensor | float) -> Tensor:
@@ -278,6 +279,7 @@ class Biorthogonal(torch.nn.Module):
         self.max_condition = max_condition
 
     def forward(self, X: Tensor, D: Tensor) -> Tensor:
+        """E (r,n) of X (r,n) and D (n,r), as torch.nn.utils.parametrize calls it."""
         wide = _solving(X)
         product = X.to(wide) @ D.to(wide)
         E, singular = torch.linalg.solve_ex(product, X.to(wide))

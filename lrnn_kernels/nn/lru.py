@@ -116,8 +116,6 @@ class LRU(Recurrent):
         return y.addcmul_(x, skip) if skip.dim() == 1 else y
 
     def _store(self, h: Tensor) -> Tensor:
-        if not h.is_complex():
-            raise TypeError(f"h_0 must be complex for the LRU, got {h.dtype}")
         return to_split(h)
 
     def _load(self, states: list[Tensor], join: Callable[[list[Tensor]], Tensor]) -> Tensor:

@@ -213,6 +213,8 @@ class ModulatedLinear(torch.nn.Module):
                 torch.nn.init.trunc_normal_(p, std=0.1, a=-0.2, b=0.2)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(..., out_features) of x (..., in_features) under a signal z, whose first dimensions are
+        x's and whose last is modulators."""
         self._check(x, z)
         leading, shared = x.shape[:-1], z.dim() - 1
         # (M,L,in) and (M,k): L rows of x share a row of z.

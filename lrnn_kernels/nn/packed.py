@@ -27,7 +27,7 @@ def forward(
         PackedSequence(data, batch_sizes)
     )  # longest first, as the data lie
     T, B, _ = padded.shape
-    h_0 = checks.stored(layers, "h_0", h_0, (B,))
+    h_0 = checks.stored(layers, "h_0", h_0, (B,), data)
     checks.reset(reset, (B, T) if layers.batch_first else (T, B))
     if reset is not None:
         reset = reset if layers.batch_first else reset.transpose(0, 1)

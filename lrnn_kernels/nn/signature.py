@@ -9,6 +9,14 @@ from typing import NoReturn
 
 _STATE = ("h0", "h_0", "hx", "hidden", "mem", "state", "states", "initial_state")
 
+#: A mask of what is padding, as torch's and others' attention has it.
+_PADDING = ("mask", "padding_mask", "key_padding_mask", "src_key_padding_mask", "attention_mask")
+_PACKED = (
+    "sequences of several lengths are a PackedSequence, as "
+    "torch.nn.utils.rnn.pack_padded_sequence makes it of x and lengths"
+)
+_RESET = "True where a sequence starts anew is reset"
+
 #: Names that users of snnTorch, SpikingJelly and torch bring; the argument of ours, of which it is
 #: said where a layer has it; and what is said.
 COUNTERPARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -37,13 +45,14 @@ COUNTERPARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (_STATE, "h_0", "a layer's initial state is h_0"),
     (_STATE, "state", "the state before a step is state"),
     (_STATE, "states", "the states of all layers are states"),
-    (("mask", "done", "dones"), "reset", "True where a sequence starts anew is reset"),
     (
-        ("lengths", "seq_lengths", "batch_sizes"),
-        "return_sequence",
-        "sequences of several lengths are a PackedSequence, as "
-        "torch.nn.utils.rnn.pack_padded_sequence makes it of x and lengths",
+        (*_PADDING, "seq_lengths", "batch_sizes"),
+        "lengths",
+        f"sequences of several lengths are padded at their ends, with lengths; {_RESET}",
     ),
+    (_PADDING, "return_sequence", f"{_PACKED}; {_RESET}"),
+    (("lengths", "seq_lengths", "batch_sizes"), "return_sequence", _PACKED),
+    (("mask", "done", "dones"), "reset", _RESET),
 )
 
 

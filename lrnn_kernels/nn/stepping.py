@@ -82,6 +82,7 @@ def by_operator(
             done = operator(x, *tensors, numbers, states, layer, count, reset, initial)
         except RuntimeError:
             step.reraise()
+            checks.sequence(x)
             raise
         if not done:
             return None
@@ -137,7 +138,7 @@ def by_parts(
         )
     checks.shape(layers, x, "B", "")
     batch = tuple(x.shape[:-1])
-    checks.state(layers, "state", state, batch)
+    checks.state(layers, "state", state, batch, x)
     checks.reset(reset, batch)
     _, (forward, *_) = type(layers)._step_parts
     plain = type(layers).forward is forward and "forward" not in vars(layers)

@@ -14,7 +14,9 @@ from lrnn_kernels.cells import brc, fq_bmru, gru, hysteresis, lstm, min_gru, nbr
 PLAIN = {
     name: layer
     for name in nn.__all__
-    if (layer := getattr(nn, name)) is not nn.Recurrent and issubclass(layer, nn.Recurrent)
+    if isinstance(layer := getattr(nn, name), type)
+    and issubclass(layer, nn.Recurrent)
+    and layer is not nn.Recurrent
 }
 
 #: The keyword options of a layer, beside defaults, that reach each of its forms; the name of a form

@@ -1,12 +1,16 @@
 """What layers say of arguments that other libraries have, and of what is nearly right."""
 
+import inspect
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.utils import parametrizations
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from lrnn_kernels import nn, src
+import lrnn_kernels
+from lrnn_kernels import agents, models, nn, src
 from lrnn_kernels.nn import signature
 from tests.layers.cases import PLAIN, plain_layers
 
@@ -15,6 +19,10 @@ X = torch.randn(6, 3, 5)
 
 def stack() -> nn.Stack:
     return nn.Stack(nn.SRC(5, 4), nn.LRU(4, 4))
+
+
+def backbone() -> models.Backbone:
+    return models.Backbone(models.BackboneConfig(5, 2, "GRU", width=4))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,21 @@ def stack() -> nn.Stack:
         (lambda: nn.GRU(5, 4)(X, hx=None), "GRU takes no argument 'hx': .* is h_0"),
         (lambda: nn.GRU(5, 4)(X, lengths=[6]), "'lengths': .*pack_padded_sequence"),
         (
+            lambda: nn.GRU(5, 4)(X, mask=None),
+            "'mask': sequences of several lengths are a PackedSequence, as .* makes it of x and "
+            "lengths; True where a sequence starts anew is reset; arguments",
+        ),
+        (lambda: stack()(X, attention_mask=None), "'attention_mask': .* are a PackedSequence"),
+        (lambda: nn.GRU(5, 4)(X, done=None), "'done': True where a sequence starts anew is reset;"),
+        (lambda: nn.GRU(5, 4).step(X[0], mask=None), "'mask': True where a sequence starts anew"),
+        (
+            lambda: backbone()(X, mask=None),
+            "Backbone takes no argument 'mask': sequences of several lengths are padded at their "
+            "ends, with lengths; True where a sequence .* is reset; arguments are x, states, reset",
+        ),
+        (lambda: backbone()(X, hx=None), "Backbone takes no argument 'hx': .* are states; arg"),
+        (lambda: backbone().step(X[0], mask=None), "Backbone takes no argument 'mask': True wh"),
+        (
             lambda: nn.GRU(5, 4).step(X[0], h_0=None),
             "GRU takes no argument 'h_0': the state before a step is state; arguments are x, state",
         ),
@@ -60,7 +83,7 @@ def test_keywords_that_others_take_are_named_with_ours(call, words):
 
 
 def test_the_counterparts_are_arguments_that_some_layer_takes():
-    taken = {"h_0", "state", "states", "reset", "return_sequence"}
+    taken = {"h_0", "state", "states", "reset", "return_sequence", "lengths"}
     for layer in PLAIN.values():
         taken |= signature.constructor(layer, nn.Recurrent).parameters.keys()
     assert {ours for _, ours, _ in signature.COUNTERPARTS} <= taken
@@ -175,3 +198,74 @@ def test_masks_and_operators_too():
         nn.IntegerSRC(5, 4)(np.zeros((6, 3, 5), bool))
     with pytest.raises(TypeError, match=r"nn\.Stack passes out alone"):
         torch.nn.Sequential(nn.SRC(5, 4, threshold=0.5), nn.IntegerSRC(4, 4))(X)
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "Stack", "IntegerSRC", "Backbone"])
+def test_tensors_that_are_stored_in_another_way_are_told_what_is_taken(name):
+    """A sequence and a step, with gradients and without."""
+    made = {"Stack": stack, "Backbone": backbone}
+    layer = made[name]() if name in made else getattr(nn, name)(5, 4)
+    calls = [layer, *([lambda x: layer.step(x)] if hasattr(layer, "step") else [])]
+    instead = {"Backbone": "to_padded_tensor", "IntegerSRC": "to_padded_tensor"}
+    words = rf"got a nested one; .*{instead.get(name, 'pack_sequence')}\(.* of several lengths$"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nested = [
+            torch.nested.nested_tensor([X[:2, 0], X[:4, 0]], layout=layout)
+            for layout in (torch.jagged, torch.strided)
+        ]
+        for grad in (True, False):
+            with torch.set_grad_enabled(grad):
+                for x in nested:
+                    for call in calls:
+                        with pytest.raises(TypeError, match=words):
+                            call(x)
+                for call, x in zip(calls, (X, X[0]), strict=False):
+                    with pytest.raises(TypeError, match=r"got one of torch\..*x\.to_dense\(\) is"):
+                        call(x.to_sparse())
+
+
+def test_what_is_said_to_take_the_place_of_a_nested_one_does():
+    pieces = [X[:2, 0], X[:6, 1], X[:4, 2]]
+    x = torch.nested.nested_tensor(pieces, layout=torch.jagged)
+    layer = nn.MinGRU(5, 4)
+    with pytest.raises(TypeError, match="pack_sequence") as raised:
+        layer(x)
+    call = str(raised.value).split("; ")[1].split(" for sequences")[0]
+    out, _ = layer(eval(call, {"torch": torch, "list": list, "x": x}))
+    for got, piece in zip(torch.nn.utils.rnn.unpack_sequence(out), pieces, strict=True):
+        torch.testing.assert_close(got, layer(piece)[0])
+
+
+def test_a_packed_sequence_for_a_backbone_is_told_of_lengths():
+    packed = pack_padded_sequence(X, [6, 4, 4])
+    with pytest.raises(TypeError, match=r"got PackedSequence: .*pad_packed_sequence\(x, .*leng"):
+        backbone()(packed)
+
+
+@plain_layers
+def test_a_dropout_that_does_nothing_warns_as_torchs_does(name):
+    with pytest.warns(UserWarning, match="got dropout=0.1 and num_layers=1") as caught:
+        PLAIN[name](5, 4, dropout=0.1)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PLAIN[name](5, 4, num_layers=2, dropout=0.1)
+        PLAIN[name](5, 4, dropout=0.0)
+
+
+def test_every_public_forward_says_what_it_takes_and_returns():
+    """Not torch.nn.Module's words, which stand where a class has none of its own."""
+    found = {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in (nn, models, agents, lrnn_kernels.neurons)
+        for name in module.__all__
+        if inspect.isclass(getattr(module, name))
+        and issubclass(getattr(module, name), torch.nn.Module)
+    }
+    assert len(found) > 20
+    silent = [name for name, cls in found.items() if not cls.forward.__doc__]
+    assert silent == []
+    for layer in PLAIN.values():
+        said = inspect.getdoc(layer.forward)
+        assert all(f"{word}:" in said for word in ("x", "h_0", "reset", "out", "h_n")), said

@@ -101,6 +101,8 @@ class DICsNet(torch.nn.Module):
             self.sigma_head.weight.mul_(0.01)
 
     def forward(self, features: Features) -> Outputs:
+        """What is predicted of B trains, for training: ``Outputs`` of (B,...) for ``Features`` of
+        trains with at least one interval each."""
         x = (features.x - self.mean) / self.std
         x = self.input(x) + blocks.positions(x.shape[1], blocks.WIDTH, x)
         x = self.dropout(x) * features.mask[..., None]

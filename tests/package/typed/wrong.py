@@ -11,6 +11,7 @@ lrnn_kernels.min_gru(x, "v")  # error: arg-type
 lrnn_kernels.min_gru(x)  # error: call-arg
 lrnn_kernels.min_gru_step(x, x, reset=True)  # error: arg-type
 lrnn_kernels.bmru(x, x, x, backend=None)  # error: arg-type
+lrnn_kernels.lstm(x, x, x, x, x, h0=(x, x))  # error: arg-type
 lrnn_kernels.maxi_gru(x, x)  # error: attr-defined
 nn.BMRU("28", 256)  # error: arg-type
 nn.Recurrent(4, 8, device=3.5)  # error: arg-type

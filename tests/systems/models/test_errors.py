@@ -55,7 +55,27 @@ CALLS = {
     "lengths' type": (
         lambda n: n(_x(n), lengths=torch.ones(2)),
         TypeError,
-        "lengths must be int64, got torch.float32",
+        "lengths must be of an integer type, got torch.float32",
+    ),
+    "lengths that are a mask": (
+        lambda n: n(_x(n), lengths=torch.ones(2, dtype=torch.bool)),
+        TypeError,
+        "lengths must be of an integer type, got torch.bool",
+    ),
+    "lengths in a list": (
+        lambda n: n(_x(n), lengths=[1.0, 2]),
+        TypeError,
+        "lengths must hold ints, got float",
+    ),
+    "lengths in a long list": (
+        lambda n: n(_x(n), lengths=[1, 2, 3]),
+        ValueError,
+        r"lengths must have shape \(2,\), got \(3,\)",
+    ),
+    "a length in a list": (
+        lambda n: n(_x(n), lengths=(5, 1)),
+        ValueError,
+        "lengths must be from 1 to 4, got 5",
     ),
     "a tensor of states": (
         lambda n: n(_x(n), torch.ones(2)),

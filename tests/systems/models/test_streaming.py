@@ -129,6 +129,20 @@ def test_padding_is_as_if_it_were_not(head, bidirectional, with_reset):
         assert_same(got, alone, **CLOSE)
 
 
+@every_head
+def test_lengths_are_what_pack_padded_sequence_takes(head):
+    """A list, a tuple, or a tensor of any integer type."""
+    cell = (Layer("LRU", 4, bidirectional=True), "MinGRU")
+    network = Backbone(BackboneConfig(3, 2, cell, width=4, head=head, dropout=0.0))
+    x = sequence(network, 4, 9)
+    x, lengths = x if head == "tokens" else x.float(), [9, 1, 4, 8]
+    expected, _ = network(x, lengths=torch.tensor(lengths))
+    for dtype in (torch.int32, torch.int16, torch.int8, torch.uint8):
+        assert torch.equal(network(x, lengths=torch.tensor(lengths, dtype=dtype))[0], expected)
+    for given in (lengths, tuple(lengths)):
+        assert torch.equal(network(x, lengths=given)[0], expected)
+
+
 def test_padding_after_pieces():
     """A mean over valid steps goes on where the piece before ended."""
     network = make("MinGRU", head="mean")
