@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,14 +12,14 @@ def needs(user: str, *packages: str, extra: str | None = None) -> Iterator[None]
     """Around imports of ``packages``: says, where one is not installed, what needs it and how to
     install it, by an extra of this package or by itself.
 
-    Raises ImportError then. Where another module is missing, one of those that an installed package
-    itself imports, its own error is raised.
+    Raises ImportError then. Where a part of an installed package is missing, or a module that it
+    imports itself, its own error is raised.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         name = (error.name or "").split(".")[0]
-        if name not in packages:
+        if name not in packages or sys.modules.get(name) is not None:  # a part of it is missing
             raise
         known_as = _DISTRIBUTIONS.get(name, name)
         what = f"'lrnn-kernels[{extra}]'" if extra else known_as

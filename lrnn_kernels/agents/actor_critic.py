@@ -335,6 +335,9 @@ class ActorCritic:
                 loss = self._value_loss(*batches[k])
                 self.value_optimizer.zero_grad()
                 loss.backward()
+                gradients = [p.grad for p in self.critic.parameters() if p.grad is not None]
+                norm = nn.utils.get_total_norm(gradients)
+                nested.finite(norm, f"of the critic in iteration {self.iteration + 1}")
                 self.value_optimizer.step()
         with torch.no_grad():
             _, self.value_state = self.critic(window.observation, self.value_state, window.reset)

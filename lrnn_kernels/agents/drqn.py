@@ -193,10 +193,10 @@ class DRQN:
         values, self._state = self.policy.step(seen, self._state, self._reset.to(self._like.device))
         action = self._chosen(values.cpu(), exploration)
         observation, reward, terminated, truncated = self.env.step(action, begin)
-        self._observation = observation.to(self._like)
-        environment.finite("rewards", reward.masked_fill(begin, 0.0))
+        observation, reward = observation.to(self._like), reward.to(self._like)
+        environment.finite("rewards", reward.masked_fill(begin.to(reward.device), 0.0))
         environment.finite("observations", observation)
-        reward = reward.to(self._like)
+        self._observation = observation
         self._walked.append((seen, action, reward))
         self._own = torch.where(begin, 0, self._own + 1)
         self._reset, self._begin = begin, terminated | truncated
@@ -233,13 +233,11 @@ class DRQN:
         if len(self.replay) >= self.settings.batch:
             for _ in range(self.settings.updates):
                 loss = self.loss_of(self.replay.draw(self.settings.batch, self.generator))
-                if not bool(loss.isfinite()):
-                    raise RuntimeError(
-                        f"the loss must be finite, got {loss.item()} after episode {self.episode}; "
-                        "the weights are those before"
-                    )
                 self.optimizer.zero_grad()
                 loss.backward()
+                gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
+                norm = torch.nn.utils.get_total_norm(gradients)
+                nested.finite(norm, f"after episode {self.episode}")
                 self.optimizer.step()
             self.loss = loss.item()
         if self.episode % self.settings.target == 0:

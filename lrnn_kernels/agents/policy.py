@@ -86,7 +86,9 @@ class Policy(nn.Module):
         width = members.width(rnn)
         like = next(rnn.parameters())
         like = {"device": like.device, "dtype": like.dtype}
-        last = nn.Linear(width if hidden is None else integer("hidden", hidden), count, **like)
+        if hidden is not None:
+            hidden = integer("hidden", hidden)
+        last = nn.Linear(width if hidden is None else hidden, count, **like)
         self.head = last
         if hidden is not None:
             self.head = nn.Sequential(nn.Linear(width, hidden, **like), nn.ReLU(), last)

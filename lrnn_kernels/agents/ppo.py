@@ -254,11 +254,7 @@ class PPO:
                 self.optimizer.zero_grad()
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self.policy.parameters(), settings.max_norm)
-                if not bool(norm.isfinite()):
-                    raise RuntimeError(
-                        f"the gradient must be finite, got a norm of {norm.item()} in iteration "
-                        f"{self.iteration + 1}, epoch {epoch + 1}; the weights are those before"
-                    )
+                nested.finite(norm, f"in iteration {self.iteration + 1}, epoch {epoch + 1}")
                 self.optimizer.step()
                 told = [kl, surrogate, value_loss, entropy]
         return _numbers(settings.epochs, told)
@@ -293,8 +289,8 @@ class PPO:
         after = self.policy.critic(out)[:, 0, 0]
         gain = advantages(window, values, after, self.settings.gamma, self.settings.lam)
         valid = (~window.begins).to(gain.dtype)
-        kind, gain_of = self.policy.kind, standardized(gain, valid)
-        return _Batch(kind, window.action, valid, acted, gain_of, gain + values)
+        kind, relative = self.policy.kind, standardized(gain, valid)
+        return _Batch(kind, window.action, valid, acted, relative, gain + values)
 
     def state_dict(self, *, env: bool = True) -> dict[str, Any]:
         """All that the future depends on; a copy, which torch.save takes. Without the environment

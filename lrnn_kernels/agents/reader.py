@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.members import State
-from ..nn.states import detach
+from ..nn.states import mapped
 from .actions import REAL
 from .policy import without_dropout
 
@@ -69,7 +69,7 @@ class Reader:
         for first in range(0, x.shape[1], x.shape[1] if window is None else window):
             steps = slice(first, None if window is None else first + window)
             if first:
-                state = detach(state)
+                state = mapped(Tensor.detach, state)  # of whatever else it holds
             starts = None if reset is None else reset[:, steps]
             answer, state = self.net(*self._split(x[:, steps]), state, starts)
             outs.append(_joined(answer))

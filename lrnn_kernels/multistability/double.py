@@ -47,7 +47,8 @@ def double(
         )
     input_size = integer("input_size", input_size)
     num_layers = integer("num_layers", num_layers)
-    if integer("hidden_size", hidden_size) % 2:
+    hidden_size = integer("hidden_size", hidden_size)
+    if hidden_size % 2:
         raise ValueError(f"hidden_size must be even, for two cells, got {hidden_size}")
     for name in ("bidirectional", "dropout"):
         if options.get(name):

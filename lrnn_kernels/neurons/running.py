@@ -105,13 +105,18 @@ class Run:
             current=self._current(again),
             noise=self._noise(again),
             recording=None,
-            tell=None,
+            tell=None if self.tell is None else lambda _: self._told_again(first + len(rows)),
         )
         whole = run.spikes()
         self.values[again] = run.values
         order = torch.arange(len(found), device=again.device)
         order[again - first] = len(found) + torch.arange(len(again), device=again.device)
         return Spikes.cat((found, whole))[order]
+
+    def _told_again(self, neurons: int) -> None:
+        """Tells whoever may want to stop, while some of so many neurons run again: all but done."""
+        if self.tell is not None:
+            self.tell(math.nextafter(neurons / len(self.g), 0.0))
 
     def _told(self, neurons: float) -> None:
         """Tells how much is done: all steps of so many neurons."""

@@ -56,6 +56,8 @@ def check(name: str, states: object) -> None:
 
 def tensors(states: Any) -> list[Tensor]:
     """All tensors in nested states."""
+    if isinstance(states, dict):
+        states = tuple(states.values())
     if isinstance(states, (tuple, list)):
         return [h for part in states for h in tensors(part)]
     return [states] if isinstance(states, Tensor) else []

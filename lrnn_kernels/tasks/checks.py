@@ -20,14 +20,14 @@ def on_cpu(generator: object) -> None:
 
 def sizes(batch_size: object, steps: object, generator: object, least: int = 2) -> None:
     """What every generated batch is given; fewer than ``least`` steps have no room for the task."""
-    batch_size = integer("batch_size", batch_size)
-    steps = integer("steps", steps, least)
+    integer("batch_size", batch_size)
+    integer("steps", steps, least)
     on_cpu(generator)
 
 
 def batches(batch_size: object, generator: object) -> None:
     """What a batch that is drawn from data is given."""
-    batch_size = integer("batch_size", batch_size)
+    integer("batch_size", batch_size)
     on_cpu(generator)
 
 

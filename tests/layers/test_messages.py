@@ -225,6 +225,18 @@ def test_tensors_that_are_stored_in_another_way_are_told_what_is_taken(name):
                         call(x.to_sparse())
 
 
+@pytest.mark.parametrize("name", ["MinGRU", "GRU", "SRC", "LSTM", "LRU"])
+def test_states_that_are_stored_in_another_way_are_called_as_they_were_given(name):
+    layer = getattr(nn, name)(5, 4)
+    h = nn.detach(layer(X)[1])
+    sparse = tuple(q.to_sparse() for q in h) if isinstance(h, tuple) else h.to_sparse()
+    for call, given in ((layer, X), (layer.step, X[0])):
+        with pytest.raises(
+            TypeError, match=r"^(h_0|state)( \w+)? must be a strided tensor, got one"
+        ):
+            call(given, sparse)
+
+
 def test_what_is_said_to_take_the_place_of_a_nested_one_does():
     pieces = [X[:2, 0], X[:6, 1], X[:4, 2]]
     x = torch.nested.nested_tensor(pieces, layout=torch.jagged)

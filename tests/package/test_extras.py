@@ -31,6 +31,12 @@ def test_what_a_package_itself_lacks_is_its_own_error(monkeypatch):
     assert raised.value.name == "colorsys"
 
 
+def test_a_part_that_a_package_lacks_is_its_own_error():
+    with pytest.raises(ModuleNotFoundError) as raised, needs("a file", "json"):
+        import json.parts  # noqa: F401
+    assert raised.value.name == "json.parts"
+
+
 def test_other_errors_pass():
     with pytest.raises(ImportError, match="its library is too old"), needs("a file", "h5py"):
         raise ImportError("its library is too old")

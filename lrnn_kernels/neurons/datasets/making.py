@@ -51,7 +51,8 @@ def make(
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be datasets.Settings, got {type(settings).__name__}")
     world = integer("world", world)
-    if integer("rank", rank, 0) >= world:
+    rank = integer("rank", rank, 0)
+    if rank >= world:
         raise ValueError(f"rank must be below world = {world}, got {rank}")
     shards.check(settings, backend)
     with files.folder(folder) as folder:

@@ -27,7 +27,8 @@ class Tensors:
         seed: of its first ``reset``; a random one if None.
 
     Real actions are given from -1 to 1, which is from the lowest to the highest of the Box, and cut
-    where they are beyond; those without such limits as they are.
+    where they are beyond; those without such limits as they are; all rounded where the Box is of
+    integers.
 
     ``get_state`` is the environment's own, where it has one; else SyncVectorEnv's environments are
     pickled, so that a saved state must come from whom one trusts. TypeError for others.
@@ -121,9 +122,12 @@ class Tensors:
         shape = (self.batch_size, self.action_size)
         if action.shape != shape:
             raise ValueError(f"action must have shape {shape}, got {tuple(action.shape)}")
+        if not bool(action.isfinite().all()):
+            raise ValueError("action must be finite, got NaN or infinity")
         low, high, middle, half = self._range
-        given = middle + half * action.numpy().astype(np.float64)
-        return given.clip(low, high).astype(self.envs.single_action_space.dtype)
+        given = (middle + half * action.double().numpy()).clip(low, high)
+        dtype = self.envs.single_action_space.dtype
+        return (np.rint(given) if np.issubdtype(dtype, np.integer) else given).astype(dtype)
 
     def _observed(self) -> Tensor:
         if self._eye is not None:

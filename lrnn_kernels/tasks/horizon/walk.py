@@ -33,6 +33,11 @@ class Walk:
                 "policy must be a torch.nn.Module with step(observation, state) -> (logits, "
                 f"state), got {type(policy).__name__}"
             )
+        if hasattr(policy, "action_size"):
+            raise ValueError(
+                f"policy must choose one of several actions, got one of {policy.action_size} real "
+                "numbers"
+            )
         self.policy, self.corridor = policy, corridor
         self.count = len(corridor.cues)
         self.rows = 2 * self.count

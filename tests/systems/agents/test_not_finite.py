@@ -68,3 +68,65 @@ def test_a_gradient_of_no_numbers_changes_no_weight():
         agent.train()
     before["critic.bias"] = torch.full((1,), 1e300, dtype=torch.float64)
     assert cases.same(dict(agent.policy.state_dict()), before)
+
+
+class Rooted(torch.nn.Module):
+    """An encoder that is finite, and whose gradient is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, x):
+        return x + self.weight.abs().sqrt()
+
+
+@pytest.mark.parametrize("made", [agents.PPO, agents.DRQN])
+def test_a_finite_loss_may_have_such_a_gradient(made):
+    is_ppo = made is agents.PPO
+    policy = cases.policy(critic=is_ppo, encoder=Rooted(), observation_size=4)
+    settings = agents.PPOSettings(steps=9) if is_ppo else agents.DRQNSettings(30, batch=2)
+    with pytest.raises(RuntimeError, match="the gradient must be finite, got a norm of nan"):
+        made(policy, cases.mazes(3), settings).train()
+    assert all(p.isfinite().all() for p in policy.parameters())
+
+
+@pytest.mark.parametrize("made", [ppo, drqn])
+def test_what_was_refused_is_not_kept(made):
+    """Once the environment gives numbers again, training goes on."""
+    env = Spoiled(cases.mazes(3), "observations", float("nan"))
+    agent = made(env)
+    with pytest.raises(ValueError, match="env must give finite observations"):
+        agent.train()
+    env.at = 10**9
+    env.reset()
+    agent.train(**({"iterations": 2} if made is ppo else {"episodes": 3}))
+    assert all(p.isfinite().all() for p in agent.policy.parameters())
+
+
+@pytest.mark.parametrize("kind", ["observations", "rewards"])
+@pytest.mark.parametrize("cls", [agents.PPO, agents.DRQN])
+def test_numbers_that_the_policy_cannot_hold(cls, kind):
+    """Finite in float64, and infinite in the policy's float32."""
+    mazes = cases.mazes(3)
+    inner = mazes.step
+    mazes.step = lambda *given: tuple(
+        x.double() if x.is_floating_point() else x for x in inner(*given)
+    )
+    env = Spoiled(mazes, kind, 1e300)
+    policy = agents.Policy(nn.GRU(4, 5, batch_first=True), 4, critic=cls is agents.PPO)
+    settings = {} if cls is agents.PPO else {"settings": agents.DRQNSettings(30, batch=2)}
+    with pytest.raises(ValueError, match=f"env must give finite {kind}, got inf in environment 2"):
+        cls(policy, env, **settings).train()
+
+
+def test_a_critic_that_overflows_is_told():
+    torch.manual_seed(0)
+    env = Spoiled(adaptation.MovingTarget(3, seed=0, steps=4), "rewards", 1e25, at=1)
+    actor, critic = (
+        models.RecurrentNet(nn.GRU(4, 5, batch_first=True), outputs) for outputs in ((1, 1), 1)
+    )
+    settings = agents.ActorCriticSettings(iterations=3, steps=9)
+    with pytest.raises(RuntimeError, match=r"must be finite, got a norm of .* of the critic in it"):
+        agents.ActorCritic(actor, critic, env, settings).train()
+    assert all(p.isfinite().all() for p in critic.parameters())

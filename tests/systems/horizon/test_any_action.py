@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lrnn_kernels import nn
+from lrnn_kernels import agents, nn
 from lrnn_kernels.tasks import horizon
 from lrnn_kernels.tasks.horizon import Corridor, Cue
 from tests.layers import cases as layers
@@ -58,11 +58,23 @@ def test_levels_that_drift():
     policy = counting(-0.125, 8.0)
     (asked,) = horizon.decide(policy, free(corridor((1,))), max_steps=1000)
     assert (asked.verdict, asked.how) == ("proved", "drift")
-    late = counting(1e-3, 100.0)
+    late = counting(2.0**-10, 1024.0)
+    with torch.no_grad():  # in the corridor action 2 comes sooner: at 512.5
+        late.head.weight[2, 1], late.head.bias[2] = -512.0, 512.0
     (within,) = horizon.decide(late, corridor((1,)), max_steps=200)
     (without,) = horizon.decide(late, free(corridor((1,))), max_steps=200)
     assert within.how == without.how == "drift"
-    assert without.horizon is None or without.horizon >= within.horizon
+    assert (within.horizon, without.horizon) == (512.5 * 2**10 + 1, 2**20 + 1)
+
+
+def test_real_actions_are_not_judged():
+    policy = agents.Policy(nn.MinGRU(4, 3, batch_first=True), action_size=2)
+    for judge in (
+        lambda: horizon.decide(policy, free(corridor())),
+        lambda: horizon.trace(policy, free(corridor()), [1]),
+    ):
+        with pytest.raises(ValueError, match="policy must choose one of several actions, got"):
+            judge()
 
 
 def test_numbers_are_actions_and_nothing_else_is():

@@ -56,8 +56,9 @@ def test_limits_are_one_and_beyond_them_is_cut():
     wide = acted(BOXES["float64"], given)
     np.testing.assert_array_equal(wide[:, 0], [-1e300, 1e300, 0, -1e300])
     np.testing.assert_array_equal(wide[:, 1], [1, 3, 2.5, 3])
-    whole = acted(BOXES["integers"], given[:2])
-    np.testing.assert_array_equal(whole, [[0, -5], [10, 5]])
+    whole = acted(BOXES["integers"], [*given, [0.58, 0.29], [0.62, 0.31]])
+    wanted = [[0, -5], [10, 5], [5, 2], [0, 5], [8, 1], [8, 2]]  # the nearest, halves to even
+    np.testing.assert_array_equal(whole, wanted)
 
 
 def test_without_limits_actions_are_as_they_are():
@@ -94,6 +95,10 @@ def test_what_is_no_action_is_refused():
     env.reset()
     with pytest.raises(ValueError, match=r"action must have shape \(3, 2\), got \(3,\)"):
         env.step(torch.zeros(3))
+    for wrong in (torch.nan, torch.inf):
+        with pytest.raises(ValueError, match="action must be finite, got NaN or infinity"):
+            env.step(torch.full((3, 2), wrong))
+    env.step(torch.zeros(3, 2, dtype=torch.bfloat16))  # as a policy in 16 bits draws them
 
 
 def test_an_agent_of_pendulum_goes_on_with_the_same_bits():
