@@ -25,7 +25,7 @@ PLANS = {
 FEATURES = [
     {"h0": h0, "reverse": reverse, "per_batch": rows, "packed": rows}
     for h0 in (False, True)
-    for reverse, rows in ((0, 0), (1, 1))
+    for reverse, rows in ((False, False), (True, True))
 ]
 
 
