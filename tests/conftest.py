@@ -3,6 +3,7 @@ threads, poisoned buffers."""
 
 import multiprocessing
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -144,3 +145,15 @@ def name_what_it_is_about(item: pytest.Item) -> None:
     item.extra_keyword_matches.update(
         name for name, row in CELLS.items() if set(kernels) & set(row.kernels)
     )
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """A function that makes a package one that is not installed, for a test."""
+
+    def remove(package: str) -> None:
+        known = [name for name in sys.modules if name.startswith(f"{package}.")]
+        for name in (package, *known):
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return remove

@@ -144,7 +144,7 @@ def test_a_named_backend_runs_or_raises(monkeypatch, operators_on_executor):
     with pytest.raises(RuntimeError, match=r"'exponential_euler' is compiled for float64 alone"):
         choosing.choose(MODELS["stg"], g.device, torch.float32, "exponential_euler", "cuda")
     found = choosing.choose(MODELS["stg"], g.device, torch.float32, "default", "auto")
-    assert found == ("cuda", "cuda serves meta")
+    assert found == ("cuda", "g is on meta, for which the cuda engine has stg compiled")
     with pytest.raises(ValueError, match="backend 'cuda' cannot run on g's device, cpu"):
         neurons.simulate("stg", CONDUCTANCES["stg"], 1.0, backend="cuda")
 

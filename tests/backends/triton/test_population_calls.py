@@ -125,7 +125,8 @@ def test_auto_takes_it_where_there_is_no_cuda_engine(monkeypatch):
     )
     for dtype in DTYPES:
         choice = choosing.choose(neurons.STG, cuda, dtype, "default", "auto")
-        assert (choice.backend, choice.reason) == ("triton", "no nvcc; triton serves cuda")
+        assert choice.backend == "triton"
+        assert choice.reason.startswith("no nvcc; g is on cuda, for which the triton engine has ")
     monkeypatch.delitem(NEURONS, "stg")
     choice = choosing.choose(neurons.STG, cuda, torch.float32, "default", "auto")
     reason = "no nvcc; the model 'stg' has no Triton kernel"

@@ -117,8 +117,8 @@ def test_other_channels_than_those_of_the_training_are_refused():
         classifier.predict([np.zeros((4, 3))])
 
 
-def test_without_the_extra_its_name_is_said(monkeypatch):
+def test_without_the_extra_its_name_is_said(monkeypatch, absent):
     monkeypatch.delitem(sys.modules, SequenceClassifier.__module__)
-    monkeypatch.setitem(sys.modules, "sklearn.base", None)
+    absent("sklearn")
     with pytest.raises(ImportError, match=r"scikit-learn: pip install 'lrnn-kernels\[sklearn\]'"):
         importlib.import_module(SequenceClassifier.__module__)

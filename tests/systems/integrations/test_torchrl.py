@@ -186,9 +186,9 @@ def test_wrong_arguments_are_refused():
         memory.make_tensordict_primer()
 
 
-def test_without_the_extra_its_name_is_said(monkeypatch):
+def test_without_the_extra_its_name_is_said(monkeypatch, absent):
     monkeypatch.delitem(sys.modules, RecurrentModule.__module__)
-    monkeypatch.setitem(sys.modules, "torchrl.envs", None)
+    absent("torchrl")
     with pytest.raises(ImportError, match=r"needs torchrl: pip install 'lrnn-kernels\[torchrl\]'"):
         importlib.import_module(RecurrentModule.__module__)
 

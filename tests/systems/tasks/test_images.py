@@ -1,7 +1,5 @@
 """Images as sequences. MNIST's own files are read in test_learning.py."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -102,8 +100,8 @@ def test_digits():
     assert all(row.numpy().tobytes() in known for row in held[2])
 
 
-def test_digits_need_scikit_learn(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+def test_digits_need_scikit_learn(absent):
+    absent("sklearn")
     with pytest.raises(ImportError, match="pip install scikit-learn"):
         digits.load()
 
