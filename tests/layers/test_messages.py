@@ -146,9 +146,9 @@ def test_a_member_of_torch_says_it_too():
 def test_autocast_takes_all_types_but_float64(name):
     layer = PLAIN[name](5, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        expected = layer(X)[0]
         for x in (X.bfloat16(), X.half()):
-            torch.testing.assert_close(layer(x)[0], expected, atol=0.1, rtol=0.1)
+            # Of the same numbers, for a latch near its threshold may hold another value.
+            torch.testing.assert_close(layer(x)[0], layer(x.float())[0], atol=0, rtol=0)
             layer.step(x[0])
         with pytest.raises(TypeError, match="x must be float32, as the parameters, got float64"):
             layer(X.double())
