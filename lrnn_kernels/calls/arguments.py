@@ -295,7 +295,7 @@ def joined(
         allowed = [(C,)] * shared + [(B, C)]
         for part, x in zip(parts, states, strict=True):
             right = type(x) is Tensor and x.shape == states[0].shape == (B, C) and x.dtype == carry
-            if right and x.device == first.device:
+            if right and x.device == first.device and x.layout is torch.strided:
                 continue  # at once: naming what is right takes longer than the step
             strided(f"{name} {part}", x)
             if tuple(x.shape) not in allowed or x.shape != states[0].shape:

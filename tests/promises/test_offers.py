@@ -11,6 +11,7 @@ import torch
 
 import lrnn_kernels as lrnn
 from lrnn_kernels import testing
+from lrnn_kernels.calls.run import _layouts
 from lrnn_kernels.cells import CELLS
 from tests.conftest import over
 
@@ -118,9 +119,11 @@ def test_every_option_of_a_wrong_type_is_named(cell):
                 call(**{**right, "reverse": wrong})
 
 
+@pytest.mark.parametrize("known", [False, True])
 @over("cell", EVERY)
-def test_a_tensor_that_is_stored_in_another_way_is_named(cell):
-    """Sparse ones of the shape that is right, and nested ones."""
+def test_a_tensor_that_is_stored_in_another_way_is_named(cell, known):
+    """Sparse ones of the shape that is right, and nested ones; whether or not calls of such shapes
+    were right before, which are not checked anew."""
     row, right = CELLS[cell], given(cell)
     names = [*row.inputs, *row.params, "h0" if len(row.states) == 1 else "state", "h_reset"]
     with warnings.catch_warnings():
@@ -131,6 +134,9 @@ def test_a_tensor_that_is_stored_in_another_way_is_named(cell):
         ]
         for call in ways(cell, right):
             for name in names:
+                _layouts.clear()
+                if known:
+                    call(**right)
                 for wrong in (_sparse(right[name]), *(_instead(right[name], x) for x in nested)):
                     with pytest.raises(TypeError, match=rf"^{name}( \w+)? must be a strided ten"):
                         call(**{**right, name: wrong})
