@@ -104,12 +104,12 @@ def lines() -> list[Line]:
 
 
 def missing() -> str | None:
-    """Why nothing can be counted here."""
+    """Why nothing can be counted here, or None."""
     if platform.machine() not in ("x86_64", "AMD64") or not sys.platform.startswith("linux"):
-        return "counting takes an x86-64 processor and Linux"
+        return "this machine has no x86-64 processor with Linux, which counting takes"
     if toolchain.find_compiler() is None:
         return "there is no C++ compiler"
-    return None if runnable() else f"this processor runs none of {', '.join(ISAS)}"
+    return None if runnable() else f"this machine's processor runs none of {', '.join(ISAS)}"
 
 
 def runnable() -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..calls import sigint
 from ..nn.members import State
 from ..options import boolean, integer, number
-from . import nested
+from . import finite, nested
 from .actions import REAL, normal
 from .environment import PreviousStep
 from .reader import Actor, Reader
@@ -335,9 +335,8 @@ class ActorCritic:
                 loss = self._value_loss(*batches[k])
                 self.value_optimizer.zero_grad()
                 loss.backward()
-                gradients = [p.grad for p in self.critic.parameters() if p.grad is not None]
-                norm = nn.utils.get_total_norm(gradients)
-                nested.finite(norm, f"of the critic in iteration {self.iteration + 1}")
+                where = f"of the critic in iteration {self.iteration + 1}"
+                finite.gradient(self.critic.parameters(), where)
                 self.value_optimizer.step()
         with torch.no_grad():
             _, self.value_state = self.critic(window.observation, self.value_state, window.reset)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..calls import sigint
 from ..options import boolean, integer, number
-from . import environment, nested
+from . import environment, finite, nested
 from .environment import Environment
 from .policy import Policy
 from .replay import Episode, Histories, Replay
@@ -144,7 +144,7 @@ class DRQN:
     def _begin_walk(self) -> None:
         none = torch.zeros(self.env.batch_size, dtype=torch.bool)
         self._observation = self.env.reset().to(self._like)
-        environment.finite("observations", self._observation)
+        finite.given("observations", self._observation)
         self._reset, self._begin = none, none
         self._state = None
         #: Steps of the episodes under way: observation, action, reward; and how many of these steps
@@ -194,8 +194,8 @@ class DRQN:
         action = self._chosen(values.cpu(), exploration)
         observation, reward, terminated, truncated = self.env.step(action, begin)
         observation, reward = observation.to(self._like), reward.to(self._like)
-        environment.finite("rewards", reward.masked_fill(begin.to(reward.device), 0.0))
-        environment.finite("observations", observation)
+        finite.given("rewards", reward)
+        finite.given("observations", observation)
         self._observation = observation
         self._walked.append((seen, action, reward))
         self._own = torch.where(begin, 0, self._own + 1)
@@ -235,9 +235,7 @@ class DRQN:
                 loss = self.loss_of(self.replay.draw(self.settings.batch, self.generator))
                 self.optimizer.zero_grad()
                 loss.backward()
-                gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-                norm = torch.nn.utils.get_total_norm(gradients)
-                nested.finite(norm, f"after episode {self.episode}")
+                finite.gradient(self.policy.parameters(), f"after episode {self.episode}")
                 self.optimizer.step()
             self.loss = loss.item()
         if self.episode % self.settings.target == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -78,18 +77,6 @@ def check(env: Any, policy: Any) -> None:
                 f"policy must have {name} = {getattr(env, name)}, as env, got "
                 f"{getattr(policy, name)}"
             )
-
-
-def finite(what: str, x: Tensor) -> None:
-    """Raises ValueError where what an environment gave, (B,...), is NaN or infinite: a network that
-    has read it, or learned from it, is lost."""
-    if math.isfinite(x.sum().item()):  # at once, as a rule: this is asked at every step
-        return
-    wrong = ~x.reshape(len(x), -1).isfinite()
-    if bool(wrong.any()):
-        b, n = wrong.nonzero()[0].tolist()
-        found = x.reshape(len(x), -1)[b, n].item()
-        raise ValueError(f"env must give finite {what}, got {found} in environment {b}")
 
 
 class _Remembering:

@@ -50,15 +50,6 @@ def check_walk(walk: dict[str, Any] | None, begin: str, batch_size: int) -> None
         )
 
 
-def finite(norm: Tensor, where: str) -> None:
-    """Raises RuntimeError where a gradient's norm is not finite, before a step by it."""
-    if not bool(norm.isfinite()):
-        raise RuntimeError(
-            f"the gradient must be finite, got a norm of {norm.item()} {where}; no step was taken "
-            "by it"
-        )
-
-
 def end_of_run(done: int, total: int, name: str, more: int | None) -> int:
     """Where training ends that goes on for ``more``, or to the end of the settings' total.
 

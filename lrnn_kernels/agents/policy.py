@@ -86,9 +86,8 @@ class Policy(nn.Module):
         width = members.width(rnn)
         like = next(rnn.parameters())
         like = {"device": like.device, "dtype": like.dtype}
-        if hidden is not None:
-            hidden = integer("hidden", hidden)
-        last = nn.Linear(width if hidden is None else hidden, count, **like)
+        hidden = None if hidden is None else integer("hidden", hidden)
+        last = nn.Linear(hidden or width, count, **like)
         self.head = last
         if hidden is not None:
             self.head = nn.Sequential(nn.Linear(width, hidden, **like), nn.ReLU(), last)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..calls import sigint
 from ..nn import EpsAnneal
 from ..options import boolean, integer, number
-from . import environment, nested
+from . import environment, finite, nested
 from .actions import Actions
 from .environment import Environment
 from .policy import Policy
@@ -254,7 +254,7 @@ class PPO:
                 self.optimizer.zero_grad()
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self.policy.parameters(), settings.max_norm)
-                nested.finite(norm, f"in iteration {self.iteration + 1}, epoch {epoch + 1}")
+                finite.norm(norm, f"in iteration {self.iteration + 1}, epoch {epoch + 1}")
                 self.optimizer.step()
                 told = [kl, surrogate, value_loss, entropy]
         return _numbers(settings.epochs, told)

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..cells.linear import linear_scan
 from ..nn.members import State
 from ..options import boolean
-from . import nested
-from .environment import Environment, finite
+from . import finite, nested
+from .environment import Environment
 from .policy import Policy
 from .reader import Actor
 
@@ -63,7 +63,7 @@ class Walker:
         #: After the steps so far: what is seen, whether it is an episode's first, whether the next
         #: step only begins one, and the recurrent state.
         self.observation = self.env.reset()
-        finite("observations", self.observation.to(self.like.dtype))
+        finite.given("observations", self.observation.to(self.like.dtype))
         self.reset, self.begin = none, none
         self.state: State | None = None
         #: Sum of rewards and steps of each episode so far, (2B,).
@@ -79,8 +79,8 @@ class Walker:
             action = policy.draw(logits.cpu(), self.generator)
             observation, reward, terminated, truncated = self.env.step(action, self.begin)
             # As the policy will read them: what is finite in float64 may not be.
-            finite("rewards", reward.to(like.dtype).masked_fill(self.begin, 0.0))
-            finite("observations", observation.to(like.dtype))
+            finite.given("rewards", reward.to(like.dtype))
+            finite.given("observations", observation.to(like.dtype))
             over = terminated | truncated
             found.append((seen, self.reset, self.begin, action, reward, terminated, over))
             self.observation, self.reset, self.begin = observation, self.begin, over

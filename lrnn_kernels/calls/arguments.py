@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from ..cell import Cell, carry_dtype
 
 #: What users may call a state.
-_STATE = ("h0", "h", "h_0", "hx", "hidden", "states")
+STATE = ("h0", "h", "h_0", "hx", "hidden", "mem", "state", "states", "initial_state")
 
 COMPLEX_OF = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
@@ -267,7 +267,7 @@ def refuse(function: str, cell: Cell, unknown: Collection[str]) -> None:
     there is one: of a single state's, with what several are."""
     for name in unknown:
         states = ", ".join(cell.states)
-        hint = f": its states are state, ({states})" if name in _STATE else ""
+        hint = f": its states are state, ({states})" if name in STATE else ""
         raise TypeError(f"{function} takes no argument {name!r}{hint}")
 
 

@@ -4,7 +4,6 @@ expected. ``network`` is a ``backbone.Backbone``."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..calls import arguments
 from ..nn import checks
+from ..options import integer
 
 #: Types of lengths; x's ids are int64, as torch.nn.Embedding takes them.
 _WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)
@@ -99,10 +99,7 @@ def _states(network: torch.nn.Module, states: tuple | None, batch: int) -> None:
 
 def _lengths(lengths: Tensor | Sequence[int], x: Tensor) -> Tensor:
     if isinstance(lengths, list | tuple):
-        for length in lengths:
-            if not isinstance(length, Integral) or isinstance(length, bool):
-                raise TypeError(f"lengths must hold ints, got {type(length).__name__}")
-        lengths = torch.tensor(lengths, dtype=torch.int64)
+        lengths = torch.tensor([integer("lengths", n) for n in lengths], dtype=torch.int64)
     arguments.tensor("lengths", lengths)
     if lengths.dtype not in _WHOLE:
         raise TypeError(f"lengths must be of an integer type, got {lengths.dtype}")

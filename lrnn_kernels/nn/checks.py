@@ -112,9 +112,8 @@ def state(
         return
     expected = (layers.num_layers * (2 if layers.bidirectional else 1), *batch, layers.hidden_size)
     row: Cell = layers.cell
-    one = type(h) is Tensor and len(row.states) == 1 and not h.is_nested
-    one = one and h.layout is torch.strided
-    if one and h.shape == expected:
+    plain = type(h) is Tensor and h.layout is torch.strided and not h.is_nested
+    if plain and len(row.states) == 1 and h.shape == expected:
         if x is None or h.dtype is not x.dtype or row.dtypes[0].is_complex:
             _state_type(layers, name, h, x)
         return

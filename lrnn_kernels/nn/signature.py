@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
-_STATE = ("h0", "h_0", "hx", "hidden", "mem", "state", "states", "initial_state")
+from ..calls.arguments import STATE
 
 #: A mask of what is padding, as torch's and others' attention has it.
 _PADDING = ("mask", "padding_mask", "key_padding_mask", "src_key_padding_mask", "attention_mask")
@@ -42,9 +42,9 @@ COUNTERPARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("in_features", "input_dim"), "input_size", "the channels of x are input_size"),
     (("out_features", "hidden_dim", "units"), "hidden_size", "the width is hidden_size"),
     (("proj_size",), "hidden_size", "a projection is a torch.nn.Linear after the layer"),
-    (_STATE, "h_0", "a layer's initial state is h_0"),
-    (_STATE, "state", "the state before a step is state"),
-    (_STATE, "states", "the states of all layers are states"),
+    (STATE, "h_0", "a layer's initial state is h_0"),
+    (STATE, "state", "the state before a step is state"),
+    (STATE, "states", "the states of all layers are states"),
     (
         (*_PADDING, "seq_lengths", "batch_sizes"),
         "lengths",

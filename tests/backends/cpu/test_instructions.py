@@ -3,14 +3,30 @@
 Counted of the code that this machine runs, on the best instruction set that there are tables of.
 """
 
+import platform
+
 import pytest
+import torch
 
 from benchmarks.resources import cpu
+from lrnn_kernels.backends.build import toolchain
 
 LINES = {line.name: line for line in cpu.lines()}
 MISSING = cpu.missing()
-counts = pytest.mark.skipif(MISSING is not None, reason=f"this machine counts nothing: {MISSING}")
+counts = pytest.mark.skipif(MISSING is not None, reason=f"{MISSING}")
 ISA = None if MISSING else cpu.runnable()[-1]
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"),
+    reason="this machine's processors have one instruction set only",
+)
+def test_the_best_instruction_set_is_the_processors():
+    """As torch finds it, by other means: what is not found is neither compiled nor tested."""
+    known = list(toolchain.X86_ISAS)
+    least = {"AVX2": "avx2", "AVX512": "avx512"}.get(torch.backends.cpu.get_cpu_capability())
+    assert known.index(toolchain.host_isa()) >= (0 if least is None else known.index(least))
+    assert cpu.runnable() or least is None
 
 
 @counts

@@ -22,7 +22,7 @@ class Spoiled:
     def step(self, action, begin):
         self.time += 1
         observation, reward, *ends = (x.clone() for x in self.env.step(action, begin))
-        if self.time >= self.at and not begin[2]:
+        if self.time >= self.at:
             (observation if self.kind == "observations" else reward)[2] = self.value
         return observation, reward, *ends
 

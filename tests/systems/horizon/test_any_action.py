@@ -81,7 +81,8 @@ def test_numbers_are_actions_and_nothing_else_is():
     inputs, junction = one_hot(2), one_hot(3)[0]
     cues = [Cue("one", one_hot(0), [None], 1)]
     assert Corridor(cues, inputs, None, junction).actions == (None,)
-    assert horizon.decide(Policy(nn.BMRU(4, 3)), Corridor(cues, inputs, None, junction))
+    (found,) = horizon.decide(Policy(nn.BMRU(4, 3)), Corridor(cues, inputs, None, junction))
+    assert found.cue == "one"
     for wrong in (0.5, "left", True):
         with pytest.raises((TypeError, ValueError), match="actions must be"):
             Corridor(cues, inputs, wrong, junction)

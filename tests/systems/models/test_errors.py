@@ -65,7 +65,7 @@ CALLS = {
     "lengths in a list": (
         lambda n: n(_x(n), lengths=[1.0, 2]),
         TypeError,
-        "lengths must hold ints, got float",
+        "lengths must be an int, got float",
     ),
     "lengths in a long list": (
         lambda n: n(_x(n), lengths=[1, 2, 3]),
